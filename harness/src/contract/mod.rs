@@ -1,0 +1,5 @@
+//! What a protocol promises: the requirement catalogue, and (in the files beside it) the contract and profile files.
+
+mod catalogue;
+
+pub use catalogue::{CATALOGUE, FAMILIES, Level, Requirement, requirement};
