@@ -1,3 +1,12 @@
 //! streamspec holds session-stream servers to their promise: a client that loses its connection loses nothing else.
 
+pub mod check;
+pub mod cli;
+pub mod client;
 pub mod contract;
+pub mod history;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod wire;
+pub mod world;

@@ -1,0 +1,1 @@
+//! History and contract in, verdicts out.

@@ -1,0 +1,1 @@
+//! A reader's state, sans-IO: cursor, chain of connections, reconnect decisions.

@@ -1,0 +1,1 @@
+//! What was observed: records, their file format, and views over them.

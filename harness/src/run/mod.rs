@@ -1,0 +1,1 @@
+//! The runner: walks the steps of a scenario over a world.

@@ -1,0 +1,1 @@
+//! Scenarios: steps, files, sweeps.

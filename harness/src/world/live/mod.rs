@@ -1,0 +1,1 @@
+//! The live world: sockets, the fault proxy and real processes.

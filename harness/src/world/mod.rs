@@ -1,0 +1,3 @@
+//! The worlds a scenario can run in.
+
+pub mod live;
