@@ -1,1 +1,5 @@
 //! History and contract in, verdicts out.
+
+mod verdict;
+
+pub use verdict::{Finding, Verdict, Violation};

@@ -5,19 +5,7 @@
 //! contract is read. The order of the table is the order of every report.
 
 /// How strongly a requirement binds (RFC 2119). Only a violated MUST makes a run fail by itself.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Level {
     /// A violation fails the run.
@@ -48,9 +36,7 @@ pub struct Requirement {
 impl Requirement {
     /// The part of the id before the dash: the family under which reports group it.
     pub fn family(&self) -> &'static str {
-        self.id
-            .split_once('-')
-            .map_or(self.id, |(family, _)| family)
+        self.id.split_once('-').map_or(self.id, |(family, _)| family)
     }
 }
 
@@ -63,30 +49,15 @@ pub fn requirement(id: &str) -> Option<&'static Requirement> {
 pub const FAMILIES: &[(&str, &str)] = &[
     ("WIRE", "framing, headers and heartbeats of the stream"),
     ("OPEN", "how a stream is refused or opened"),
-    (
-        "ORDER",
-        "one order for every reader, and cursors that name it",
-    ),
-    (
-        "DELIVER",
-        "nothing lost, repeated, invented or altered while connected",
-    ),
+    ("ORDER", "one order for every reader, and cursors that name it"),
+    ("DELIVER", "nothing lost, repeated, invented or altered while connected"),
     ("RESUME", "what a presented cursor means"),
     ("SEAM", "the passage from replay to live"),
-    (
-        "GAP",
-        "what could not be kept is announced, and nothing else is",
-    ),
-    (
-        "RESTART",
-        "what survives a kill, a graceful restart and a wipe",
-    ),
+    ("GAP", "what could not be kept is announced, and nothing else is"),
+    ("RESTART", "what survives a kill, a graceful restart and a wipe"),
     ("EPHEMERAL", "live-only events stay live-only"),
     ("END", "the terminal event and what follows it"),
-    (
-        "FANOUT",
-        "many readers, slow readers, overlapping connections",
-    ),
+    ("FANOUT", "many readers, slow readers, overlapping connections"),
     ("IDEM", "a retried publish is one event"),
     ("ISOLATE", "no session sees another"),
     ("SNAPSHOT", "snapshot and history agree with the stream"),
@@ -373,11 +344,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for r in CATALOGUE {
             assert!(seen.insert(r.id), "{} is given twice", r.id);
-            assert!(
-                FAMILIES.iter().any(|(f, _)| *f == r.family()),
-                "{} has no family",
-                r.id
-            );
+            assert!(FAMILIES.iter().any(|(f, _)| *f == r.family()), "{} has no family", r.id);
         }
     }
 }

@@ -1,1 +1,32 @@
 //! What was observed: records, their file format, and views over them.
+
+mod marker;
+mod record;
+
+pub use marker::{Body, Marker};
+pub use record::{
+    Action, Answer, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Fault, From, Invoke, Kind, Lint, Micros, OpId,
+    Opinion, Outcome, Probe, Process, Publish, Record, Resources, Retain, Role, Session, SessionIx, Step, Surface, Until, Wait, What,
+};
+
+/// A recorded run of one scenario.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct History {
+    /// What was run.
+    pub header: Header,
+    /// What was seen, in the order in which it was seen.
+    pub records: Vec<Record>,
+}
+
+/// What a history is of. The first line of a history file.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Header {
+    /// Version of the format; readers refuse what they do not know.
+    pub streamspec_history: u32,
+    /// Name of the profile.
+    pub profile: String,
+    /// Name of the scenario, with its place in a sweep (`cut-at-every-event[7]`).
+    pub scenario: String,
+    /// The seed from which random choices came; the choices themselves are in the records.
+    pub seed: u64,
+}

@@ -1,1 +1,5 @@
 //! Scenarios: steps, files, sweeps.
+
+mod step;
+
+pub use step::*;
