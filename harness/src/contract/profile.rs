@@ -66,6 +66,8 @@ pub struct Contract {
     pub at_least_once: bool,
     /// Longest payload in bytes that must be carried; scenarios stay below it.
     pub max_payload: Option<u64>,
+    /// Texts that are surely no cursor, for protocols where the harness's own mutations of a real one might be. Absent: those.
+    pub malformed: Option<Vec<String>>,
     /// Payloads are restricted to this alphabet of the protocol; hostile text is not sent when false.
     pub text_payload: Option<bool>,
 }

@@ -195,6 +195,9 @@ pub struct Publish {
     /// True when the payload or type holds text made to break frames, journals and splitters.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hostile: bool,
+    /// True when the event's type holds line breaks and frame-like text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hostile_type: bool,
 }
 
 fn yes() -> bool {

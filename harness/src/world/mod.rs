@@ -1,3 +1,192 @@
 //! The worlds a scenario can run in.
+//!
+//! A world turns what the runner asks for (operations, connections, faults, process control) into observations. The
+//! runner knows no sockets and no bytes; a world knows no steps and no expectations. All waiting goes through
+//! [`World::wait`], so that a simulated world can advance its clock instead.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::history::{ConnId, From, Micros, Outcome, Probe, Resources, Retain, Role, Surface};
+use crate::run::binding::Seen;
+use crate::run::progress::Progress;
+use crate::run::recorder::Recorder;
+use crate::scenario::{Cut, How, PublishFault, Shape, Stall, Stop};
 
 pub mod live;
+
+/// A session as the server knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Address {
+    /// The server's name for it.
+    pub id: String,
+    /// What else the answer to its opening gave.
+    pub taken: BTreeMap<String, String>,
+}
+
+/// An operation.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Create the session; the address holds the name that the harness proposes.
+    Open(Option<Retain>),
+    /// Append an event.
+    Publish {
+        /// The payload.
+        payload: String,
+        /// The type.
+        event_type: String,
+        /// The idempotency key.
+        key: Option<String>,
+        /// False for live-only events.
+        durable: bool,
+        /// What happens to it on its way.
+        fault: Option<PublishFault>,
+    },
+    /// End the session.
+    Close,
+    /// Remove the session.
+    Delete,
+    /// Ask whether the server lives.
+    Health,
+    /// A request that must be refused.
+    Probe(Probe),
+}
+
+/// What an operation brought.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the binding takes out of the answer.
+    pub taken: BTreeMap<String, String>,
+}
+
+/// A stream to open.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Its number.
+    pub conn: ConnId,
+    /// Whose it is; connections of one reader share a link, over which late delivery is possible.
+    pub reader: String,
+    /// Which of that reader's connections, from 1.
+    pub nth: u32,
+    /// Which session of the run, for the record.
+    pub session: crate::history::SessionIx,
+    /// Which session.
+    pub address: Address,
+    /// Where it starts.
+    pub from: From,
+    /// What is special about it.
+    pub role: Role,
+    /// Faults armed on it.
+    pub faults: Vec<ConnFault>,
+}
+
+/// A fault of one connection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ConnFault {
+    /// Cut it.
+    Cut(Cut),
+    /// Stop reading.
+    Stall(Stall),
+    /// Keep its bytes back.
+    Hold(Stall),
+    /// Delay or re-chunk.
+    Shape(Shape),
+    /// Reset this many attempts first.
+    RefuseFirst(u32),
+}
+
+/// A command to an open connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Cut it now.
+    Cut(How),
+    /// Read on.
+    Unstall,
+    /// Let held bytes arrive.
+    Release,
+    /// Close it from the reader's side.
+    Close,
+}
+
+/// A finite read: one page of history, or a snapshot.
+#[derive(Clone, Debug)]
+pub struct PageRead {
+    /// History or snapshot.
+    pub surface: Surface,
+    /// Which session.
+    pub address: Address,
+    /// The cursor, if one is presented.
+    pub cursor: Option<String>,
+    /// The page size asked for.
+    pub limit: Option<u32>,
+}
+
+/// The answer to a finite read.
+#[derive(Clone, Debug)]
+pub struct PageAnswer {
+    /// Its status.
+    pub status: u16,
+    /// Whether the binding accepts it.
+    pub accepted: bool,
+    /// Its media type.
+    pub content_type: Option<String>,
+    /// Its events.
+    pub seen: Vec<Seen>,
+    /// The cursor behind it (history: of the next page; snapshot: at which it is true).
+    pub cursor: Option<String>,
+    /// Whether more follows, where the answer says so.
+    pub more: Option<bool>,
+    /// The beginning of a refusal's body.
+    pub body: String,
+}
+
+/// A world. All methods take `&self`: steps, background writers and waits run side by side on one thread.
+#[allow(async_fn_in_trait, reason = "worlds are used generically on one thread; no caller needs a Send bound")]
+pub trait World {
+    /// Time since the run began.
+    fn now(&self) -> Micros;
+
+    /// Where observations go.
+    fn recorder(&self) -> &Recorder;
+
+    /// Performs an operation and returns what it brought; never fails, an answer that does not come is an outcome.
+    async fn call(&self, address: &Address, call: Call) -> Reply;
+
+    /// Begins a connection and returns at once; what it sees is recorded and shows in the progress.
+    fn connect(&self, opening: Opening) -> Progress;
+
+    /// Tells a connection something. Without effect when it has ended.
+    fn command(&self, conn: ConnId, command: Command);
+
+    /// A finite read's request as one could repeat it by hand.
+    fn describe(&self, read: &PageRead) -> String;
+
+    /// Reads one page of history, or the snapshot; an error says why there was no answer.
+    async fn read(&self, read: PageRead) -> Result<PageAnswer, String>;
+
+    /// Opens and drops `connections` streams of the session, `concurrent` at a time; returns how many were accepted.
+    async fn churn(&self, address: &Address, connections: u32, concurrent: u32, how: How) -> u32;
+
+    /// Stops the process, proves that it is gone, removes its data if asked to, starts it and waits until it is ready.
+    async fn restart(&self, how: Stop, wipe: bool) -> Result<(), String>;
+
+    /// Pauses or continues the process.
+    fn pause(&self, paused: bool) -> Result<(), String>;
+
+    /// Resources of the server's processes, if they can be read.
+    fn resources(&self, label: &str, connections: u64) -> Option<Resources>;
+
+    /// Why the server is not there any more, if it ended although nobody asked it to.
+    fn died(&self) -> Option<String>;
+
+    /// True while the server is away because the harness stopped it (or it died).
+    fn absent(&self) -> bool;
+
+    /// Waits until `done` holds or `deadline` has passed; true when it holds. It is looked at after every observation.
+    async fn wait(&self, deadline: Duration, done: impl FnMut() -> bool) -> bool;
+
+    /// Lets time pass, where the passing of time is itself the stimulus (age limits).
+    async fn pass(&self, time: Duration);
+}

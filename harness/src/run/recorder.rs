@@ -1,0 +1,95 @@
+//! The recorder: where every observation of a run goes, in the order in which it is made.
+//!
+//! It is shared by the runner, the readers' tasks and the proxy's. Whoever waits for an observation is woken by each new
+//! one. A hostile server can make any number of observations, so their number is bounded: past the bound readers are told
+//! to stop ([`Recorder::full`]).
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+
+use crate::history::{ConnId, Micros, OpId, Record, What};
+
+/// A run that observes more than this is ended; histories beyond it help nobody.
+const MOST_RECORDS: usize = 4_000_000;
+
+/// A handle to the records of a run; clones share them.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    inner: Arc<Mutex<Inner>>,
+    changed: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    records: Vec<Record>,
+    connections: u32,
+    operations: u32,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Recorder { inner: Arc::default(), changed: Arc::new(Notify::new()) }
+    }
+}
+
+impl Recorder {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no code panics while it holds the recorder")
+    }
+
+    /// Appends an observation and wakes whoever waits.
+    pub fn record(&self, at: Micros, what: What) {
+        {
+            let mut inner = self.lock();
+            // Tasks read the clock before they get the lock; the list stays ordered in time all the same.
+            let at = inner.records.last().map_or(at, |last| at.max(last.at));
+            inner.records.push(Record { at, what });
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Wakes whoever waits, after a change of state that is no observation.
+    pub fn wake(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// What to wait on. Get the future, enable it, look, then wait: a change in between is not missed.
+    pub fn changed(&self) -> &Notify {
+        &self.changed
+    }
+
+    /// The next connection's number.
+    pub fn connection(&self) -> ConnId {
+        let mut inner = self.lock();
+        inner.connections += 1;
+        ConnId(inner.connections - 1)
+    }
+
+    /// The next operation's number.
+    pub fn operation(&self) -> OpId {
+        let mut inner = self.lock();
+        inner.operations += 1;
+        OpId(inner.operations - 1)
+    }
+
+    /// True when the run has seen more than it can keep.
+    pub fn full(&self) -> bool {
+        self.lock().records.len() >= MOST_RECORDS
+    }
+
+    /// Takes the records out; what is recorded afterwards begins anew.
+    pub fn take(&self) -> Vec<Record> {
+        std::mem::take(&mut self.lock().records)
+    }
+
+    /// Number of records so far.
+    pub fn len(&self) -> usize {
+        self.lock().records.len()
+    }
+
+    /// True when nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

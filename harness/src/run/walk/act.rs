@@ -1,0 +1,310 @@
+//! One step.
+
+use std::time::Duration;
+
+use crate::history::{Action, Outcome, Process, SessionIx, What};
+use crate::scenario::{Churn, Close, EvictBy, Open, Restart, Sample, Start, Step, Text};
+use crate::world::{Call, Command, World};
+
+use super::cast::SessionState;
+use super::{Abort, Walk};
+
+/// How many times the bound a byte-bounded session is filled before its first event is surely gone.
+const OVERFILL: u64 = 3;
+
+impl<W: World> Walk<'_, W> {
+    /// Does one step. `ahead` are the steps behind it, for the faults that must be armed now.
+    pub(super) async fn act(&self, step: &Step, ahead: &[Step]) -> Result<(), Abort> {
+        match step {
+            Step::Open(open) => self.open(open).await,
+            Step::Publish(publish) => self.publish(publish).await,
+            Step::Writer(writer) => {
+                self.cast.borrow_mut().writers.insert(writer.name.clone(), super::cast::WriterState::default());
+                self.background.send(writer.clone()).expect("the walk holds the receiving end");
+                Ok(())
+            }
+            Step::Join(join) => {
+                let done = || self.cast.borrow().writers.get(&join.writer).is_none_or(|w| w.done);
+                // A writer's own operations have deadlines, so it ends; this bound is for a harness that does not.
+                if !self.world.wait(Duration::from_secs(120), done).await {
+                    return self.could_not(format!("writer `{}` did not finish within 120 s", join.writer));
+                }
+                Ok(())
+            }
+            Step::Subscribe(subscribe) => self.subscribe(subscribe, ahead).await,
+            Step::Resume(resume) => self.resume(resume, ahead).await,
+            Step::Drop(of) => self.drop_connection(&of.reader).await,
+            Step::Cut(cut) => self.cut(cut).await,
+            Step::Stall(stall) | Step::Hold(stall) => self.fault_applied(&stall.reader).await,
+            Step::Unstall(of) => self.tell(&of.reader, Command::Unstall),
+            Step::Release(of) => self.tell(&of.reader, Command::Release),
+            Step::Shape(_) => Ok(()),
+            Step::Await(wait) => self.await_at(&wait.reader, &wait.upto).await,
+            Step::Seam(seam) => self.seam(seam).await,
+            Step::Evict(evict) => self.evict(&evict.session, evict.by, evict.beyond).await,
+            Step::Read(read) => self.read_history(read).await,
+            Step::Snapshot(snapshot) => self.read_snapshot(&snapshot.session).await,
+            Step::Close(close) => self.close(close).await,
+            Step::Delete(of) => self.delete(&of.session).await,
+            Step::Restart(restart) => self.restart(restart).await,
+            Step::Pause(_) => self.pause(true),
+            Step::Continue(_) => self.pause(false),
+            Step::Probe(probe) => {
+                let (ix, address) = match &probe.session {
+                    Some(name) => self.with(name, |s| (Some(s.ix), s.address.clone()))?,
+                    None => (None, self.unknown_address()),
+                };
+                self.operation(Action::Probe { about: probe.about, session: ix }, &address, Call::Probe(probe.about)).await;
+                Ok(())
+            }
+            Step::Churn(churn) => self.churn(churn).await,
+            Step::Sample(sample) => self.sample(sample).await,
+            Step::Repeat(repeat) => {
+                for _ in 0..repeat.times {
+                    Box::pin(self.steps(&repeat.steps, false)).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Looks at a session by name.
+    pub(super) fn with<T>(&self, name: &str, look: impl FnOnce(&mut SessionState) -> T) -> Result<T, Abort> {
+        match self.cast.borrow_mut().sessions.get_mut(name) {
+            Some(session) => Ok(look(session)),
+            None => Err(Abort::CouldNot(format!("session `{name}` was not opened"))),
+        }
+    }
+
+    /// Sends an operation and records both its ends.
+    pub(super) async fn operation(&self, action: Action, address: &crate::world::Address, call: Call) -> crate::world::Reply {
+        let op = self.world.recorder().operation();
+        self.operation_as(op, action, address, call).await
+    }
+
+    /// As [`Walk::operation`], under a number that the caller took.
+    pub(super) async fn operation_as(
+        &self,
+        op: crate::history::OpId,
+        action: Action,
+        address: &crate::world::Address,
+        call: Call,
+    ) -> crate::world::Reply {
+        self.record(What::Invoke(crate::history::Invoke { op, action }));
+        let reply = self.world.call(address, call).await;
+        self.record(What::Complete(crate::history::Complete { op, outcome: reply.outcome.clone() }));
+        reply
+    }
+
+    async fn open(&self, open: &Open) -> Result<(), Abort> {
+        let (ix, former) = {
+            let mut cast = self.cast.borrow_mut();
+            let ix = SessionIx(cast.next_session);
+            cast.next_session += 1;
+            let former = match &open.reborn_of {
+                Some(name) => {
+                    let cursor = cast.newest_cursor(name);
+                    let Some(old) = cast.sessions.get(name) else { return self.could_not(format!("session `{name}` was not opened")) };
+                    Some((old.ix, old.address.id.clone(), cursor))
+                }
+                None => None,
+            };
+            (ix, former)
+        };
+        let mut address = match &former {
+            Some((_, id, _)) => crate::world::Address { id: id.clone(), ..Default::default() },
+            None => crate::world::Address { id: format!("s{:012x}-{}", self.patience.salt & 0xffff_ffff_ffff, ix.0), ..Default::default() },
+        };
+        self.record(What::Session(crate::history::Session {
+            session: ix,
+            name: open.session.clone(),
+            retain: open.retain,
+            reborn_of: former.as_ref().map(|f| f.0),
+        }));
+        let mut refused = open.refuse;
+        if self.profile.binding.open.is_some() {
+            let reply = self.operation(Action::Open { session: ix, refuse: open.refuse }, &address, Call::Open(open.retain)).await;
+            match &reply.outcome {
+                Outcome::Ok { .. } => {}
+                Outcome::Failed { .. } | Outcome::Unknown { .. } if open.refuse => {}
+                Outcome::Failed { status, body } => {
+                    return self.could_not(format!("session `{}` could not be opened: status {status} {body}", open.session));
+                }
+                Outcome::Unknown { why } => return self.could_not(format!("session `{}` could not be opened: {why}", open.session)),
+            }
+            if let Some(id) = reply.taken.get("session") {
+                address.id.clone_from(id);
+            }
+            address.taken = reply.taken;
+        } else {
+            refused = false;
+        }
+        self.cast.borrow_mut().sessions.insert(
+            open.session.clone(),
+            SessionState {
+                ix,
+                address,
+                retain: open.retain,
+                published: Vec::new(),
+                next_n: 1,
+                closed: false,
+                deleted: false,
+                refused,
+                snapshot_cursor: None,
+                former_cursor: former.and_then(|f| f.2),
+                keyed: Vec::new(),
+            },
+        );
+        if refused {
+            return self.health().await;
+        }
+        self.witness(&open.session).await
+    }
+
+    async fn close(&self, close: &Close) -> Result<(), Abort> {
+        let (ix, address) = self.with(&close.session, |s| (s.ix, s.address.clone()))?;
+        let ending = self.operation(Action::Close { session: ix }, &address, Call::Close);
+        let reply = if close.racing > 0 {
+            let racing = futures_util::future::join_all((0..close.racing).map(|_| self.publish_one(&close.session, Text::Plain, true, None)));
+            futures_util::future::join(racing, ending).await.1
+        } else {
+            ending.await
+        };
+        if let Outcome::Ok { .. } = reply.outcome {
+            self.with(&close.session, |s| s.closed = true)?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, session: &str) -> Result<(), Abort> {
+        let (ix, address) = self.with(session, |s| (s.ix, s.address.clone()))?;
+        let reply = self.operation(Action::Delete { session: ix }, &address, Call::Delete).await;
+        if let Outcome::Ok { .. } = reply.outcome {
+            self.with(session, |s| s.deleted = true)?;
+        }
+        Ok(())
+    }
+
+    async fn evict(&self, session: &str, by: EvictBy, beyond: u32) -> Result<(), Abort> {
+        let asked = self.with(session, |s| s.retain)?;
+        let contract = self.profile.contract.retention.as_ref().map(|r| r.default).unwrap_or_default();
+        let bounds = asked.unwrap_or(contract);
+        match by {
+            EvictBy::Records => {
+                let Some(records) = bounds.records.or(contract.records) else { return self.could_not("no bound by records is in force") };
+                let slack = self.profile.contract.retention.as_ref().map_or(0, |r| r.slack);
+                let count = u64::try_from(records).unwrap_or(0) + slack + u64::from(beyond);
+                for _ in 0..count {
+                    self.publish_one(session, Text::Plain, true, None).await;
+                }
+                Ok(())
+            }
+            EvictBy::Bytes => {
+                let Some(bytes) = bounds.bytes.or(contract.bytes) else { return self.could_not("no bound by bytes is in force") };
+                let count = u64::try_from(bytes).unwrap_or(0) * OVERFILL / super::publish::bulk(self.profile) + u64::from(beyond);
+                for _ in 0..count {
+                    self.publish_one(session, Text::Bulky, true, None).await;
+                }
+                Ok(())
+            }
+            EvictBy::Age => {
+                let Some(age) = bounds.age_ms.or(contract.age_ms) else { return self.could_not("no bound by age is in force") };
+                let age = u64::try_from(age).unwrap_or(0);
+                self.world.pass(Duration::from_millis(age + age / 2 + 100)).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn restart(&self, restart: &Restart) -> Result<(), Abort> {
+        if let Some(count) = restart.after_acks {
+            let wanted = super::places::number(count)?;
+            let acks = || {
+                let cast = self.cast.borrow();
+                cast.background_acks >= wanted || cast.writers.values().all(|w| w.done)
+            };
+            self.world.wait(self.deadline(), acks).await;
+        }
+        for (reader, events) in restart.after_events.iter().flatten() {
+            self.await_at(reader, &crate::scenario::Upto::Count(*events)).await?;
+        }
+        for _ in 0..if restart.twice { 2 } else { 1 } {
+            self.world.restart(restart.how, restart.wipe).await.map_err(Abort::CouldNot)?;
+        }
+        if restart.wipe {
+            let mut cast = self.cast.borrow_mut();
+            let names: Vec<String> = cast.sessions.keys().cloned().collect();
+            for name in names {
+                let cursor = cast.newest_cursor(&name);
+                let session = cast.sessions.get_mut(&name).expect("its name was just listed");
+                session.deleted = true;
+                session.former_cursor = cursor;
+            }
+        } else {
+            self.health().await?;
+            self.resume_witnesses().await?;
+        }
+        Ok(())
+    }
+
+    fn pause(&self, paused: bool) -> Result<(), Abort> {
+        self.world.pause(paused).map_err(Abort::CouldNot)?;
+        self.record(What::Process(Process::Signal { name: if paused { "STOP" } else { "CONT" }.to_owned() }));
+        Ok(())
+    }
+
+    /// Asks whether the server lives, where the profile says how; LIVE-3 judges the answer.
+    pub(super) async fn health(&self) -> Result<(), Abort> {
+        if self.profile.binding.health.is_some() {
+            self.operation(Action::Health, &crate::world::Address::default(), Call::Health).await;
+        }
+        Ok(())
+    }
+
+    async fn churn(&self, churn: &Churn) -> Result<(), Abort> {
+        let address = self.with(&churn.session, |s| s.address.clone())?;
+        let accepted = self.world.churn(&address, churn.connections, churn.concurrent, churn.how).await;
+        self.cast.borrow_mut().connections_churned += u64::from(accepted);
+        self.record(What::Fault(crate::history::Fault {
+            conn: None,
+            says: format!("{} connections opened and dropped, {accepted} of them accepted", churn.connections),
+            reached: accepted > 0,
+        }));
+        self.health().await
+    }
+
+    async fn sample(&self, sample: &Sample) -> Result<(), Abort> {
+        let churned = self.cast.borrow().connections_churned;
+        let earlier = self.cast.borrow().samples.iter().find(|s| Some(&s.label) == sample.settles_to.as_ref()).cloned();
+        let mut last = None;
+        let settled = || {
+            last = self.world.resources(&sample.label, churned);
+            match (&last, &earlier) {
+                (Some(now), Some(then)) => now.descriptors <= then.descriptors && now.threads <= then.threads,
+                (Some(_), None) | (None, _) => true,
+            }
+        };
+        self.world.wait(self.deadline(), settled).await;
+        let Some(resources) = last else { return self.could_not("the resources of the server's processes cannot be read") };
+        self.cast.borrow_mut().samples.push(resources.clone());
+        self.record(What::Resources(resources));
+        Ok(())
+    }
+
+    /// The address of a session that never was.
+    pub(super) fn unknown_address(&self) -> crate::world::Address {
+        crate::world::Address { id: format!("never-was-{:08x}", self.patience.salt & 0xffff_ffff), ..Default::default() }
+    }
+
+    /// Tells the newest connection of a reader something.
+    pub(super) fn tell(&self, reader: &str, command: Command) -> Result<(), Abort> {
+        let conn = self.newest(reader)?.conn;
+        self.world.command(conn, command);
+        Ok(())
+    }
+
+    /// What a reader's `from` means when nothing was ever seen.
+    pub(super) fn default_start() -> Start {
+        Start::Oldest
+    }
+}

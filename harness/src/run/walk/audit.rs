@@ -1,0 +1,73 @@
+//! The end of every scenario: settle each session with a last event, then read it back by every way there is.
+//!
+//! The last event closes the window in which a late duplicate could hide, and the views that are read afterwards must
+//! agree with each other and with everything that was seen on the way (design 4).
+
+use crate::scenario::{Read, Start, Text, Upto};
+use crate::world::World;
+
+use super::read::witness_of;
+use super::{Abort, Walk};
+
+impl<W: World> Walk<'_, W> {
+    pub(super) async fn audit(&self) -> Result<(), Abort> {
+        let names: Vec<String> = {
+            let cast = self.cast.borrow();
+            cast.sessions.iter().filter(|(_, s)| !s.refused && !s.deleted).map(|(name, _)| name.clone()).collect()
+        };
+        for session in &names {
+            self.settle(session).await?;
+        }
+        for session in &names {
+            self.reread(&format!("auditor-{session}"), session, &Start::Oldest).await?;
+            if self.profile.binding.history.is_some() {
+                self.read_history(&Read { session: session.clone(), limit: None, from: Start::Oldest, moving: false }).await?;
+            }
+            if self.profile.binding.snapshot.is_some() {
+                self.read_snapshot(session).await?;
+                if self.with(session, |s| s.snapshot_cursor.is_some() && !s.closed)? {
+                    self.publish_one(session, Text::Plain, true, None).await;
+                    self.reread(&format!("after-snapshot-{session}"), session, &Start::Snapshot).await?;
+                }
+            }
+        }
+        for session in &names {
+            let witness = witness_of(session);
+            if self.cast.borrow().readers.contains_key(&witness) && self.with(session, |s| !s.closed && s.newest().is_some())? {
+                self.await_at(&witness, &Upto::Last).await?;
+            }
+        }
+        self.health().await
+    }
+
+    /// Publishes a last event and waits for it at every reader that still has a stream.
+    async fn settle(&self, session: &str) -> Result<(), Abort> {
+        let closed = self.with(session, |s| s.closed)?;
+        if !closed && self.profile.binding.publish.is_some() {
+            self.publish_one(session, Text::Plain, true, None).await;
+        }
+        let readers: Vec<String> = {
+            let cast = self.cast.borrow();
+            let open = |r: &super::cast::Reader| r.session == session && r.newest().is_some_and(|c| c.progress.state().ended.is_none());
+            cast.readers.iter().filter(|(_, r)| open(r)).map(|(name, _)| name.clone()).collect()
+        };
+        for reader in readers {
+            let connection = self.newest(&reader)?;
+            let accepted = connection.progress.state().answer.is_some_and(|(_, accepted)| accepted);
+            if !accepted || self.is_stalled(&connection) {
+                continue;
+            }
+            if closed {
+                self.await_at(&reader, &Upto::Closed).await?;
+            } else if self.with(session, |s| s.newest_of_any_kind().is_some())? {
+                self.await_at(&reader, &Upto::Last).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// True for a connection that the scenario stopped on purpose and never let go on.
+    fn is_stalled(&self, connection: &super::cast::Connection) -> bool {
+        connection.progress.state().faults > 0 && connection.progress.state().held
+    }
+}

@@ -1,0 +1,158 @@
+//! Who takes part in a run: sessions, readers and writers by their names in the scenario.
+
+use std::collections::BTreeMap;
+
+use crate::contract::Profile;
+use crate::history::{ConnId, CursorClass, From, Kind, Marker, OpId, Retain, SessionIx};
+use crate::run::progress::Progress;
+use crate::scenario::Text;
+use crate::world::Address;
+
+/// Everybody.
+#[derive(Debug, Default)]
+pub(super) struct Cast {
+    pub(super) sessions: BTreeMap<String, SessionState>,
+    pub(super) readers: BTreeMap<String, Reader>,
+    pub(super) writers: BTreeMap<String, WriterState>,
+    /// Acknowledgements of background writers so far.
+    pub(super) background_acks: u32,
+    pub(super) next_session: u32,
+    /// Server-side ids of sessions that were replaced, with their newest cursor.
+    pub(super) connections_churned: u64,
+    pub(super) keys: u32,
+    pub(super) finite_reads: u32,
+    pub(super) samples: Vec<crate::history::Resources>,
+}
+
+/// A session.
+#[derive(Debug)]
+pub(super) struct SessionState {
+    pub(super) ix: SessionIx,
+    pub(super) address: Address,
+    pub(super) retain: Option<Retain>,
+    pub(super) published: Vec<Published>,
+    pub(super) next_n: u32,
+    pub(super) closed: bool,
+    pub(super) deleted: bool,
+    /// True when its opening had to be refused; nothing more is asked of it.
+    pub(super) refused: bool,
+    pub(super) snapshot_cursor: Option<String>,
+    /// The newest cursor of the history that this session replaced.
+    pub(super) former_cursor: Option<String>,
+    /// The last keyed publishes, for `retry`.
+    pub(super) keyed: Vec<Keyed>,
+}
+
+/// An event that was sent.
+#[derive(Clone, Debug)]
+pub(super) struct Published {
+    pub(super) marker: Marker,
+    pub(super) durable: bool,
+    pub(super) acknowledged: bool,
+    pub(super) cursor: Option<String>,
+}
+
+/// An event that was sent with a key.
+#[derive(Clone, Debug)]
+pub(super) struct Keyed {
+    pub(super) op: OpId,
+    pub(super) marker: Marker,
+    pub(super) key: String,
+    pub(super) text: Text,
+}
+
+/// A logical subscriber.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) session: String,
+    pub(super) connections: Vec<Connection>,
+}
+
+/// One of its connections.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) conn: ConnId,
+    pub(super) from: From,
+    pub(super) progress: Progress,
+}
+
+/// A background writer.
+#[derive(Debug, Default)]
+pub(super) struct WriterState {
+    pub(super) done: bool,
+}
+
+impl SessionState {
+    /// The newest acknowledged durable event.
+    pub(super) fn newest(&self) -> Option<&Published> {
+        self.published.iter().rev().find(|p| p.acknowledged && p.durable)
+    }
+
+    /// The n-th durable event, from 1.
+    pub(super) fn nth(&self, n: u32) -> Option<&Published> {
+        self.published.iter().filter(|p| p.durable).nth((n as usize).checked_sub(1)?)
+    }
+
+    /// The newest acknowledged event of any kind that a live reader must get.
+    pub(super) fn newest_of_any_kind(&self) -> Option<&Published> {
+        self.published.iter().rev().find(|p| p.acknowledged)
+    }
+}
+
+impl Reader {
+    pub(super) fn newest(&self) -> Option<&Connection> {
+        self.connections.last()
+    }
+}
+
+impl Cast {
+    /// The cursor that names `marker` of `session`: from its acknowledgement, else from any reader that saw it.
+    pub(super) fn cursor_of(&self, session: &str, marker: Marker) -> Option<String> {
+        let acknowledged = self.sessions.get(session)?.published.iter().find(|p| p.marker == marker).and_then(|p| p.cursor.clone());
+        acknowledged.or_else(|| {
+            self.connections_of(session)
+                .find_map(|c| c.progress.state().cursors.iter().find(|seen| seen.marker == Some(marker)).map(|seen| seen.value.clone()))
+        })
+    }
+
+    /// The newest cursor that the harness knows of `session`.
+    pub(super) fn newest_cursor(&self, session: &str) -> Option<String> {
+        let state = self.sessions.get(session)?;
+        let durable = state.published.iter().rev().filter(|p| p.durable && p.acknowledged);
+        durable.map(|p| p.marker).find_map(|marker| self.cursor_of(session, marker))
+    }
+
+    /// Every cursor that was seen in `session`, in the order of first sight, with its class.
+    pub(super) fn every_cursor(&self, session: &str, profile: &Profile) -> Vec<(String, CursorClass)> {
+        let mut all: Vec<(String, CursorClass)> = Vec::new();
+        let mut known = std::collections::BTreeSet::new();
+        let acks = self.sessions.get(session).into_iter().flat_map(|s| &s.published).filter_map(|p| p.cursor.clone());
+        for value in acks {
+            if known.insert(value.clone()) {
+                all.push((value, CursorClass::Own));
+            }
+        }
+        for connection in self.connections_of(session) {
+            for seen in &connection.progress.state().cursors {
+                if known.insert(seen.value.clone()) {
+                    all.push((seen.value.clone(), class_of(seen.kind, profile)));
+                }
+            }
+        }
+        all
+    }
+
+    fn connections_of<'a>(&'a self, session: &'a str) -> impl Iterator<Item = &'a Connection> {
+        self.readers.values().filter(move |r| r.session == session).flat_map(|r| &r.connections)
+    }
+}
+
+/// The class of a cursor that stood on a frame of this kind.
+pub(crate) fn class_of(kind: Kind, profile: &Profile) -> CursorClass {
+    match kind {
+        Kind::Event | Kind::Terminal | Kind::Commit => CursorClass::Own,
+        // Some protocols put the fence on the boundary on purpose.
+        Kind::Boundary if profile.binding.frames.boundary.as_ref().is_some_and(|b| b.cursor.as_deref() == Some("id")) => CursorClass::Own,
+        Kind::Boundary | Kind::Gap | Kind::Heartbeat | Kind::Other => CursorClass::Synthetic,
+    }
+}

@@ -1,0 +1,139 @@
+//! Faults of connections: arming them ahead, and waiting until they strike.
+
+use crate::history::Ended;
+use crate::scenario::{Cut, How, Step};
+use crate::world::{Command, ConnFault, World};
+
+use super::cast::Connection;
+use super::{Abort, Walk};
+
+/// The faults among the steps `ahead` that belong to the connection that `reader` is about to open: those up to the
+/// reader's next connection.
+pub(super) fn armed(reader: &str, ahead: &[Step]) -> Vec<ConnFault> {
+    let mut faults = Vec::new();
+    for step in ahead {
+        match step {
+            Step::Subscribe(s) if s.reader == reader => break,
+            Step::Resume(r) if r.reader == reader => break,
+            Step::Seam(s) if s.reader == reader => break,
+            Step::Cut(cut) if cut.reader == reader && has_place(cut) => faults.push(ConnFault::Cut(cut.clone())),
+            Step::Stall(stall) if stall.reader == reader => faults.push(ConnFault::Stall(stall.clone())),
+            Step::Hold(hold) if hold.reader == reader => faults.push(ConnFault::Hold(hold.clone())),
+            Step::Shape(shape) if shape.reader == reader => faults.push(ConnFault::Shape(shape.clone())),
+            Step::Open(_)
+            | Step::Publish(_)
+            | Step::Writer(_)
+            | Step::Join(_)
+            | Step::Subscribe(_)
+            | Step::Resume(_)
+            | Step::Drop(_)
+            | Step::Cut(_)
+            | Step::Stall(_)
+            | Step::Unstall(_)
+            | Step::Hold(_)
+            | Step::Release(_)
+            | Step::Shape(_)
+            | Step::Await(_)
+            | Step::Seam(_)
+            | Step::Evict(_)
+            | Step::Read(_)
+            | Step::Snapshot(_)
+            | Step::Close(_)
+            | Step::Delete(_)
+            | Step::Restart(_)
+            | Step::Pause(_)
+            | Step::Continue(_)
+            | Step::Probe(_)
+            | Step::Churn(_)
+            | Step::Sample(_)
+            | Step::Repeat(_) => {}
+        }
+    }
+    faults
+}
+
+/// True when the cut stands at a place in the connection's bytes, false when it means "now".
+fn has_place(cut: &Cut) -> bool {
+    cut.after_events.is_some() || cut.inside.is_some() || cut.after_bytes.is_some() || cut.before_headers || cut.before_terminal
+}
+
+impl<W: World> Walk<'_, W> {
+    /// The newest connection of a reader.
+    pub(super) fn newest(&self, reader: &str) -> Result<Connection, Abort> {
+        let cast = self.cast.borrow();
+        match cast.readers.get(reader).and_then(|r| r.newest()) {
+            Some(connection) => Ok(connection.clone()),
+            None => Err(Abort::CouldNot(format!("reader `{reader}` has no connection"))),
+        }
+    }
+
+    /// Waits until the fault armed on a reader's newest connection was applied.
+    pub(super) async fn fault_applied(&self, reader: &str) -> Result<(), Abort> {
+        let progress = self.newest(reader)?.progress;
+        let applied = self
+            .world
+            .wait(self.deadline(), || {
+                let state = progress.state();
+                state.faults > 0 || state.ended.is_some()
+            })
+            .await;
+        if !applied {
+            self.missed.set(self.missed.get() + 1);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn cut(&self, cut: &Cut) -> Result<(), Abort> {
+        let connection = self.newest(&cut.reader)?;
+        if has_place(cut) {
+            self.fault_applied(&cut.reader).await?;
+        } else {
+            self.world.command(connection.conn, Command::Cut(cut.how));
+            self.fault_applied(&cut.reader).await?;
+        }
+        if cut.how == How::Silence {
+            // Nobody tells the reader; a real one leaves when its own watchdog barks.
+            self.world.command(connection.conn, Command::Close);
+        }
+        self.ended(&connection).await;
+        self.health().await
+    }
+
+    /// Closes a reader's newest connection from its side.
+    pub(super) async fn drop_connection(&self, reader: &str) -> Result<(), Abort> {
+        let connection = self.newest(reader)?;
+        self.close_connection(&connection).await;
+        Ok(())
+    }
+
+    pub(super) async fn close_connection(&self, connection: &Connection) {
+        if connection.progress.state().ended.is_none() {
+            self.world.command(connection.conn, Command::Close);
+            self.ended(connection).await;
+        }
+    }
+
+    async fn ended(&self, connection: &Connection) {
+        self.world.wait(self.deadline(), || connection.progress.state().ended.is_some()).await;
+    }
+
+    /// Closes whatever is still open at the end of a run.
+    pub(super) async fn leave(&self) {
+        let open: Vec<Connection> = {
+            let cast = self.cast.borrow();
+            cast.readers.values().flat_map(|r| &r.connections).filter(|c| c.progress.state().ended.is_none()).cloned().collect()
+        };
+        for connection in &open {
+            self.world.command(connection.conn, Command::Close);
+        }
+        self.world.wait(self.deadline(), || open.iter().all(|c| c.progress.state().ended.is_some())).await;
+    }
+}
+
+/// True when a connection ended without the harness's doing and a reconnecting reader would try again.
+pub(super) fn reconnects(ended: &Ended) -> bool {
+    match ended {
+        Ended::Eof | Ended::Broken { .. } => true,
+        Ended::Done | Ended::Ours | Ended::NoAnswer { .. } | Ended::Undecodable { .. } => false,
+    }
+}

@@ -1,0 +1,129 @@
+//! Walking the steps of a scenario over a world.
+//!
+//! Steps run one after the other; background writers run beside them, on the same thread. Nothing here judges: the walk
+//! acts, waits with deadlines, and leaves observations behind.
+
+mod act;
+mod audit;
+mod cast;
+mod faults;
+mod finite;
+mod places;
+mod publish;
+mod read;
+mod say;
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+
+use crate::contract::Profile;
+use crate::history::{self, What};
+use crate::scenario::{Scenario, Step, Writer};
+use crate::world::World;
+
+use cast::Cast;
+pub(crate) use cast::class_of;
+
+/// Why a walk did not reach its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Abort {
+    /// The server ended although nobody asked it to. This is recorded as an observation, too.
+    ServerDied(String),
+    /// The harness could not do what a step says.
+    CouldNot(String),
+    /// The run was interrupted.
+    Interrupted,
+}
+
+/// What a walk needs to know beside its scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How long a wait may take.
+    pub deadline: Duration,
+    /// From which the names of sessions and keys come, so that two runs on one server do not meet.
+    pub salt: u64,
+}
+
+/// One walk.
+pub(crate) struct Walk<'w, W: World> {
+    world: &'w W,
+    profile: &'w Profile,
+    scenario: &'w Scenario,
+    patience: Patience,
+    cast: RefCell<Cast>,
+    background: mpsc::UnboundedSender<Writer>,
+    /// Waits that were missed; each makes the next ones shorter, for the verdict is already known.
+    missed: Cell<u32>,
+    step: Cell<u32>,
+}
+
+/// Walks `scenario` over `world`. Observations are in the world's recorder, also when the walk was aborted.
+pub async fn walk<W: World>(world: &W, profile: &Profile, scenario: &Scenario, patience: Patience) -> Result<(), Abort> {
+    let (background, mut writers) = mpsc::unbounded_channel();
+    let walk = Walk {
+        world,
+        profile,
+        scenario,
+        patience,
+        cast: RefCell::default(),
+        background,
+        missed: Cell::new(0),
+        step: Cell::new(0),
+    };
+    let main = async {
+        let ended = walk.steps(&scenario.steps, true).await;
+        let audited = match ended {
+            Ok(()) if scenario.audit => walk.audit().await,
+            other => other,
+        };
+        walk.leave().await;
+        audited
+    };
+    let mut main = std::pin::pin!(main);
+    let mut running = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut main => return ended,
+            Some(writer) = writers.recv() => running.push(walk.write(writer)),
+            Some(()) = running.next(), if !running.is_empty() => {}
+        }
+    }
+}
+
+impl<W: World> Walk<'_, W> {
+    async fn steps(&self, steps: &[Step], outermost: bool) -> Result<(), Abort> {
+        for (at, step) in steps.iter().enumerate() {
+            if outermost {
+                self.step.set(at as u32);
+            }
+            self.record(What::Step(history::Step { index: self.step.get(), says: say::step(step) }));
+            self.act(step, &steps[at + 1..]).await?;
+            if let Some(why) = self.world.died() {
+                self.record(What::Process(history::Process::Died { why: why.clone() }));
+                return Err(Abort::ServerDied(why));
+            }
+            if self.world.recorder().full() {
+                return Err(Abort::CouldNot("the server sent more than a run can keep".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&self, what: What) {
+        self.world.recorder().record(self.world.now(), what);
+    }
+
+    /// How long the next wait may take: the deadline, a quarter of it once something was missed.
+    fn deadline(&self) -> Duration {
+        if self.missed.get() == 0 { self.patience.deadline } else { self.patience.deadline / 4 }
+    }
+
+    fn could_not<T>(&self, why: impl Into<String>) -> Result<T, Abort> {
+        Err(Abort::CouldNot(why.into()))
+    }
+}

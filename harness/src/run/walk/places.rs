@@ -1,0 +1,132 @@
+//! Numbers and starting points as a scenario names them.
+
+use crate::contract::{CursorOrder, Profile};
+use crate::history::{CursorClass, From};
+use crate::scenario::{Count, Start};
+use crate::world::World;
+
+use super::{Abort, Walk};
+
+/// At most this many connections for [`Start::EveryId`] and [`Start::Synthetic`].
+const MOST_IDS: usize = 64;
+
+/// The number that a count stands for. Sweeps are expanded before a walk begins.
+pub(super) fn number(count: Count) -> Result<u32, Abort> {
+    match count {
+        Count::N(n) => Ok(n),
+        Count::Each(_) => Err(Abort::CouldNot("a sweep was not expanded".to_owned())),
+    }
+}
+
+impl<W: World> Walk<'_, W> {
+    /// Where connections that begin at `start` begin; more than one for sweeps over ids and for malformed cursors.
+    pub(super) fn starts(&self, start: &Start, session: &str) -> Result<Vec<From>, Abort> {
+        let own = |value: String| vec![From::Cursor { value, class: CursorClass::Own, beside: None }];
+        let cast = self.cast.borrow();
+        let Some(state) = cast.sessions.get(session) else { return self.could_not(format!("session `{session}` was not opened")) };
+        let one = |value: Option<String>, class: CursorClass, what: &str| match value {
+            Some(value) => Ok(vec![From::Cursor { value, class, beside: None }]),
+            None => Err(Abort::CouldNot(format!("there is no cursor for {what} of session `{session}`"))),
+        };
+        match start {
+            Start::Oldest => Ok(vec![From::Start]),
+            Start::Live => Ok(vec![From::Live]),
+            Start::After(count) => match number(*count)? {
+                0 => Ok(vec![From::Start]),
+                n => {
+                    let cursor = state.nth(n).and_then(|p| cast.cursor_of(session, p.marker));
+                    one(cursor, CursorClass::Own, &format!("event {n}"))
+                }
+            },
+            Start::Head => one(cast.newest_cursor(session), CursorClass::Own, "the newest event"),
+            Start::Snapshot => one(state.snapshot_cursor.clone(), CursorClass::Snapshot, "the last snapshot"),
+            Start::Of(other) => one(cast.newest_cursor(other), CursorClass::OtherSession, &format!("session `{other}`, to be presented to that")),
+            Start::Text(text) => Ok(own(text.clone())),
+            Start::Synthetic | Start::EveryId => {
+                let all = cast.every_cursor(session, self.profile);
+                let wanted: Vec<_> = all
+                    .into_iter()
+                    .filter(|(_, class)| *start == Start::EveryId || *class == CursorClass::Synthetic)
+                    .map(|(value, class)| From::Cursor { value, class, beside: None })
+                    .collect();
+                Ok(spread(wanted, MOST_IDS))
+            }
+            Start::Class(class) => match class {
+                CursorClass::Own => one(cast.newest_cursor(session), *class, "the newest event"),
+                CursorClass::Snapshot => one(state.snapshot_cursor.clone(), *class, "the last snapshot"),
+                CursorClass::Synthetic => {
+                    drop(cast);
+                    self.starts(&Start::Synthetic, session)
+                }
+                CursorClass::Empty => one(Some(String::new()), *class, "nothing"),
+                CursorClass::OtherEpoch => one(state.former_cursor.clone(), *class, "the history that was replaced"),
+                CursorClass::OtherSession => {
+                    let other = cast.sessions.keys().find(|name| *name != session).and_then(|name| cast.newest_cursor(name));
+                    one(other, *class, "any other session, to be presented to that")
+                }
+                CursorClass::Ahead => {
+                    let newest = cast.newest_cursor(session);
+                    one(newest.and_then(|cursor| ahead(&cursor, self.profile)), *class, "a place above the head")
+                }
+                CursorClass::Malformed => {
+                    let newest = cast.newest_cursor(session);
+                    let all = malformed(newest.as_deref(), self.profile);
+                    Ok(all.into_iter().map(|value| From::Cursor { value, class: *class, beside: None }).collect())
+                }
+            },
+        }
+    }
+}
+
+/// At most `most` of `all`, evenly spread, the first and the last among them.
+fn spread<T>(all: Vec<T>, most: usize) -> Vec<T> {
+    let len = all.len();
+    if len <= most {
+        return all;
+    }
+    let mut kept = (0..most).map(|k| k * (len - 1) / (most - 1)).peekable();
+    all.into_iter().enumerate().filter(|(at, _)| kept.next_if_eq(at).is_some()).map(|(_, item)| item).collect()
+}
+
+/// A cursor of the same form far above `cursor`, where the contract says how cursors count.
+fn ahead(cursor: &str, profile: &Profile) -> Option<String> {
+    if profile.contract.cursor.as_ref()?.order != CursorOrder::Number {
+        return None;
+    }
+    let digits = cursor.len() - cursor.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let number: u64 = cursor[digits..].parse().ok()?;
+    Some(format!("{}{}", &cursor[..digits], number.checked_add(1000)?))
+}
+
+/// Texts that are no cursor of the profile: its own list, else mutations of a real cursor.
+fn malformed(real: Option<&str>, profile: &Profile) -> Vec<String> {
+    if let Some(own) = &profile.contract.malformed {
+        return own.clone();
+    }
+    let mut all = vec!["not a cursor".to_owned(), "%00%ff".to_owned(), "../../etc/passwd".to_owned(), "x".repeat(4096)];
+    let Some(real) = real else { return all };
+    let digits = real.len() - real.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let (front, number) = real.split_at(digits);
+    all.push(format!("{front}-{number}"));
+    all.push(format!("{front}+{number}"));
+    all.push(format!("{front}0x{number}"));
+    all.push(format!("{front}{number}.5"));
+    all.push(format!("{front}99999999999999999999999"));
+    if !front.is_empty() {
+        all.push(front.to_owned());
+        all.push(format!("{front}{front}{number}"));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spreading_keeps_both_ends() {
+        let kept = spread((0..1000).collect(), 64);
+        assert_eq!((kept.len(), kept[0], kept[63]), (64, 0, 999));
+        assert_eq!(spread(vec![1, 2, 3], 64), [1, 2, 3]);
+    }
+}

@@ -1,0 +1,178 @@
+//! The catalogue of switchable defects.
+//!
+//! Each bug is one that real servers have shipped, sits where it would sit in real code, and names the requirement of the
+//! harness's catalogue that must catch it. Bugs are values: the set that is switched on is handed to whoever asks.
+
+/// A defect that can be switched on.
+#[derive(Debug)]
+pub struct BugEntry {
+    /// The switch.
+    pub bug: Bug,
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it does, in one sentence.
+    pub says: &'static str,
+    /// Where it was seen: a rule or evidence of a dossier, or the list of the issue.
+    pub source: &'static str,
+    /// The requirement that must catch it.
+    pub killed_by: &'static str,
+}
+
+macro_rules! bugs {
+    ($($bug:ident $name:literal $killed:literal $source:literal $says:literal;)+) => {
+        /// Every defect, in the order of the requirements that catch them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Bug { $(#[doc = $says] $bug),+ }
+
+        /// The table.
+        pub static BUGS: &[BugEntry] = &[$(BugEntry { bug: Bug::$bug, name: $name, says: $says, source: $source, killed_by: $killed }),+];
+    };
+}
+
+bugs! {
+    PlainContentType "plain-content-type" "WIRE-1" "SSE-4" "streams are answered as text/plain";
+    TornCharacter "torn-character" "WIRE-2" "SSE-5" "the last byte of a four-byte character is lost at a buffer's edge";
+    CrUnescaped "cr-unescaped" "WIRE-3" "SSE-46" "a carriage return in a payload is written as it is";
+    SplitsOnUnicodeLines "splits-on-unicode-lines" "WIRE-3" "SSE-13; httpx-sse #34" "U+0085, U+2028 and U+2029 are taken for line ends and break the data line";
+    CacheableStream "cacheable-stream" "WIRE-4" "SSE-39" "streams carry no Cache-Control";
+    NoHeartbeat "no-heartbeat" "WIRE-5" "SSE-42, HERMES B31" "idle streams are silent";
+    LeadingMark "leading-mark" "WIRE-6" "SSE-6" "the stream begins with a byte-order mark";
+    UnfinishedLastFrame "unfinished-last-frame" "WIRE-7" "SSE-24" "the terminal frame lacks its empty line";
+    TypeUnescaped "type-unescaped" "WIRE-8" "SSE-46, SSE-34" "event types with line breaks are accepted and written as they are";
+    ErrorInsideStream "error-inside-stream" "OPEN-1" "SSE-11" "an unknown session is answered with 200 and an error event";
+    DeletedStillStreams "deleted-still-streams" "OPEN-2" "OC-37" "a deleted session keeps its streams and can be subscribed to";
+    EmptyRefusals "empty-refusals" "OPEN-3" "SSE-11" "refusals have no body";
+    AnyMethod "any-method" "OPEN-4" "RFC 9110" "every method opens the stream";
+    CreatesOnPublish "creates-on-publish" "OPEN-5" "design 4" "a publish to an unknown session creates it";
+    SwappedNeighbours "swapped-neighbours" "ORDER-1" "issue 2" "replay swaps every fifth event with its successor";
+    OrderPerReader "order-per-reader" "ORDER-2" "OC-27" "every second reader sees concurrent events the other way round";
+    NumberBeforeLock "number-before-lock" "ORDER-3" "issue 2" "concurrent events are appended in another order than their numbers";
+    CounterRace "counter-race" "ORDER-4" "issue 2" "two concurrent events get the same number";
+    PositionalCursor "positional-cursor" "ORDER-5" "issue 2" "ids count the events of this response";
+    NoIdInReplay "no-id-in-replay" "ORDER-6" "SSE-31" "replayed events carry no id";
+    LossyLive "lossy-live" "DELIVER-1" "hermes-webui #6137" "every tenth live event is dropped and nobody is told";
+    LiveTwice "live-twice" "DELIVER-2" "issue 2" "every tenth live event is written twice";
+    RefusedStillBroadcast "refused-still-broadcast" "DELIVER-3" "OM-15" "an event whose publish is refused reaches live readers all the same";
+    ReplayDropsControls "replay-drops-controls" "DELIVER-4" "HERMES V-1" "control characters are missing in replay";
+    PayloadCut "payload-cut" "DELIVER-4" "SSE-25" "payloads are cut after 64 KiB when stored";
+    ReplayInclusive "replay-inclusive" "RESUME-1" "OM-2, SSE-30" "replay begins with the cursor's own event";
+    CursorIgnored "cursor-ignored" "RESUME-1" "hermes-webui #6886" "the cursor is not read; every connection begins at the oldest event";
+    OffByOne "off-by-one" "RESUME-2" "issue 2" "replay begins one event too late";
+    ResumeLiveOnly "resume-live-only" "RESUME-2" "DM-3" "a valid cursor gets live events only";
+    UnstoredId "unstored-id" "RESUME-3" "HERMES V-4, SSE-31" "a synthetic frame carries an id that no resume knows";
+    AheadSwallows "ahead-swallows" "RESUME-4" "OM-19, PM-8" "a cursor above the head is accepted and hides what comes below it";
+    ForeignCursor "foreign-cursor" "RESUME-5" "issue 2" "a cursor of another session is taken for one's own";
+    NoEpoch "no-epoch" "RESUME-6" "PM-7, OM-18" "only the number of a cursor is compared";
+    MalformedIsZero "malformed-is-zero" "RESUME-7" "issue 2" "a cursor that cannot be parsed counts as none";
+    LenientCursor "lenient-cursor" "RESUME-7" "PAW-27" "signs, other radixes and fractions are accepted in cursors";
+    EmptyIsRefused "empty-is-refused" "RESUME-8" "SSE-21" "an empty cursor is refused as malformed";
+    ReplayOnce "replay-once" "RESUME-9" "issue 2" "the second replay from the same cursor lacks an event";
+    QueryBeatsHeader "query-beats-header" "RESUME-10" "SSE-35" "the query's cursor wins over Last-Event-ID";
+    ReadBeforeRegister "read-before-register" "SEAM-1" "OM-1, PM-9" "the log is read before the reader is registered";
+    NoSkipAtFence "no-skip-at-fence" "SEAM-2" "PM-10, DM-5" "what was appended during the replay is replayed and then sent live";
+    BoundaryTwice "boundary-twice" "SEAM-3" "OM-7" "the boundary is sent by the replay and by the live path";
+    BoundaryNever "boundary-never" "SEAM-3" "OM-7" "the boundary is missing when nothing is replayed";
+    BoundaryEarly "boundary-early" "SEAM-4" "OM-9, PM-12" "the boundary is sent before the replay";
+    SharedBaseline "shared-baseline" "SEAM-4" "issue 2" "a second reader gets the fence of the first";
+    SilentEviction "silent-eviction" "GAP-1" "PM-4" "an evicted cursor is replayed from the oldest event without a word";
+    FalseGap "false-gap" "GAP-2" "PM-5" "the cursor just before the oldest event counts as a gap";
+    AgeOnAppendOnly "age-on-append-only" "GAP-3" "PM-2" "expired events are removed only when the next one comes";
+    KeepsDouble "keeps-double" "GAP-4" "PAW-13" "twice as many events are kept as asked for";
+    KeepsFewer "keeps-fewer" "GAP-4" "PAW-13" "fewer events are kept than asked for";
+    NegativeRetention "negative-retention" "GAP-5" "PM-3" "a negative bound is accepted and the server never answers";
+    GapMisplaced "gap-misplaced" "GAP-6" "issue 2" "the gap signal names the event after the requested cursor as the oldest";
+    AckBeforeDurable "ack-before-durable" "RESTART-1" "issue 2" "events are acknowledged before they are on disk";
+    RecoveryDoublesLast "recovery-doubles-last" "RESTART-2" "issue 2" "recovery after a crash appends the last record again";
+    IdsRestart "ids-restart" "RESTART-3" "OM-16" "numbering starts at 1 after a restart";
+    MintedTwice "minted-twice" "RESTART-3" "issue 2" "after a restart the next number follows the newest event that is left";
+    ShutdownTruncates "shutdown-truncates" "RESTART-4" "issue 2" "a graceful stop drops the newest record of each session";
+    SessionsForgotten "sessions-forgotten" "RESTART-5" "issue 2" "sessions are unknown after a restart";
+    EphemeralWithId "ephemeral-with-id" "EPHEMERAL-1" "OM-17, PM-13" "live-only events carry an id";
+    EphemeralReplayed "ephemeral-replayed" "EPHEMERAL-2" "OM-28" "live-only events are stored and replayed";
+    EphemeralOvertakes "ephemeral-overtakes" "EPHEMERAL-3" "OM-6" "live-only events overtake the stored ones before them";
+    HeartbeatWithId "heartbeat-with-id" "EPHEMERAL-4" "PM-13" "heartbeats carry the next id";
+    EphemeralDropped "ephemeral-dropped" "EPHEMERAL-5" "issue 2" "live-only events reach nobody";
+    TerminalTwice "terminal-twice" "END-1" "HERMES V-6" "the terminal is written twice";
+    TerminalEarly "terminal-early" "END-2" "issue 2" "the terminal overtakes the last event";
+    TerminalLiveOnly "terminal-live-only" "END-3" "HERMES B11" "the terminal is not replayed";
+    EmptyAfterEnd "empty-after-end" "END-4" "SSE-2, HERMES V-11" "a reconnect after the end gets 200 and nothing";
+    PublishAfterClose "publish-after-close" "END-5" "issue 2" "a closed session takes events";
+    OpenAfterTerminal "open-after-terminal" "END-6" "HERMES B7" "the stream stays open after its terminal";
+    DestructiveQueue "destructive-queue" "FANOUT-1" "issue 2" "live readers of a session share one queue";
+    TenListeners "ten-listeners" "FANOUT-1" "OM-23" "readers after the tenth stay silent";
+    ReplacedReader "replaced-reader" "FANOUT-2" "issue 2" "a second connection with the same cursor silences the first";
+    SlowStallsAll "slow-stalls-all" "FANOUT-3" "OM-11, DM-28" "publishing waits for the slowest reader";
+    SilentSkip "silent-skip" "FANOUT-4" "OM-10, HERMES V-7" "a reader that falls behind skips to the newest events";
+    KeyIgnored "key-ignored" "IDEM-1" "OC-42" "idempotency keys are not read";
+    KeysInMemory "keys-in-memory" "IDEM-2" "issue 2" "idempotency keys are forgotten at a restart";
+    RetryNewNumber "retry-new-number" "IDEM-3" "OC-42" "a repeated publish is answered with the head's cursor";
+    ConflictAccepted "conflict-accepted" "IDEM-4" "OC-42" "a key used again with other content is answered as done";
+    LiveToEveryone "live-to-everyone" "ISOLATE-1" "DM-25" "every fifth live event goes to the readers of all sessions";
+    ReplayLeaks "replay-leaks" "ISOLATE-2" "issue 2" "replay holds an event of another session";
+    ForeignCursorTells "foreign-cursor-tells" "ISOLATE-3" "SSE-34" "the refusal of a foreign cursor quotes the event that it names";
+    SnapshotAhead "snapshot-ahead" "SNAPSHOT-1" "HERMES V-1" "a snapshot's cursor is read after its state";
+    SnapshotBehind "snapshot-behind" "SNAPSHOT-2" "issue 2" "a snapshot's state is read after its cursor";
+    PageSkipsOne "page-skips-one" "SNAPSHOT-3" "OM-13, OM-14" "the next page begins one event too late";
+    LimitClamped "limit-clamped" "SNAPSHOT-4" "OC-6" "senseless limits are clamped in silence";
+    LimitIgnored "limit-ignored" "SNAPSHOT-4" "OC-6" "pages are as long as the server likes";
+    LostWakeup "lost-wakeup" "LIVE-1" "OM-12" "every third event wakes nobody and waits for the next one";
+    HeadersWait "headers-wait" "LIVE-2" "OC-29, PAW-26" "response headers wait for the first event";
+    PoisonedByReset "poisoned-by-reset" "LIVE-3" "issue 2" "a connection that is dropped in mid-replay leaves a lock behind";
+    GzipUnflushed "gzip-unflushed" "LIVE-4" "SSE-41" "compressed streams are flushed only when a buffer is full";
+    DescriptorLeak "descriptor-leak" "LEAK-1" "OM-22" "each connection leaves a descriptor behind";
+    ThreadLeak "thread-leak" "LEAK-2" "PAW-29" "each connection leaves a thread behind";
+    MemoryLeak "memory-leak" "LEAK-3" "OM-22" "each connection leaves its buffer behind";
+}
+
+/// Half of the pairs above sit in a 64-bit word.
+const WORDS: usize = 2;
+
+/// The defects that are switched on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BugSet([u64; WORDS]);
+
+impl BugSet {
+    /// True when `bug` is on.
+    pub fn has(self, bug: Bug) -> bool {
+        self.0[bug as usize / 64] & (1 << (bug as usize % 64)) != 0
+    }
+
+    /// Switches `bug` on.
+    #[must_use]
+    pub fn with(mut self, bug: Bug) -> BugSet {
+        self.0[bug as usize / 64] |= 1 << (bug as usize % 64);
+        self
+    }
+}
+
+impl Bug {
+    /// The bug of this name.
+    pub fn from_name(name: &str) -> Option<Bug> {
+        BUGS.iter().find(|entry| entry.name == name).map(|entry| entry.bug)
+    }
+}
+
+impl std::str::FromStr for Bug {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Bug, String> {
+        Bug::from_name(name).ok_or_else(|| format!("there is no bug `{name}`; `streamspec list bugs` shows them"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_given_once_and_every_bug_is_its_own_bit() {
+        let names: std::collections::BTreeSet<_> = BUGS.iter().map(|b| b.name).collect();
+        assert_eq!(names.len(), BUGS.len());
+        assert!(BUGS.len() <= WORDS * 64);
+        for entry in BUGS {
+            let only = BugSet::default().with(entry.bug);
+            assert_eq!(BUGS.iter().filter(|other| only.has(other.bug)).count(), 1, "{}", entry.name);
+            assert!(entry.killed_by.split_once('-').is_some_and(|(f, n)| f.chars().all(|c| c.is_ascii_uppercase()) && n.parse::<u32>().is_ok()));
+        }
+    }
+}

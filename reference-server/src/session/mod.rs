@@ -1,0 +1,209 @@
+//! The session core, sans-IO: a log with cursors, retention, idempotency and an end, and readers that walk along it.
+//!
+//! Nothing here waits, reads a clock or knows a wire format. Time comes in as [`Millis`]; what to write to a reader comes
+//! out as [`Frame`]s. Subscribing is split into steps ([`Session::register`], [`Session::fix_fence`], [`Session::next`])
+//! so that a caller, or a simulator, can put anything between them.
+//!
+//! Appending is split as well: [`Session::prepare`] takes a number, [`Session::publish`] makes the event visible, and the
+//! caller makes it durable in between. An event that readers can see is an event that survives.
+
+mod append;
+mod cursor;
+mod read;
+mod retention;
+mod subscription;
+
+pub use append::{Append, Prepared, Refusal};
+pub use cursor::{Cursor, Epoch};
+pub use read::{Page, Refused, Start};
+pub use retention::{Millis, Retention};
+pub use subscription::{Frame, SubscriptionId};
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::bugs::{Bug, BugSet};
+use subscription::Subscription;
+
+/// One event of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its place in the log, from 1, dense.
+    pub seq: u64,
+    /// The number that its cursor shows; `seq`, unless a bug is switched on.
+    pub label: u64,
+    /// When it was appended.
+    pub at: Millis,
+    /// Its type.
+    pub event_type: String,
+    /// Its payload, as JSON text of one line.
+    pub data: String,
+    /// True for the event that ends the session.
+    pub terminal: bool,
+    /// Which group of concurrent appends it was part of.
+    pub batch: u64,
+}
+
+/// A session: its log, its settings, its readers.
+#[derive(Debug)]
+pub struct Session {
+    /// Its name.
+    pub id: String,
+    /// The life of its numbering.
+    pub epoch: Epoch,
+    retention: Retention,
+    bugs: BugSet,
+    /// Kept events, ascending and dense by `seq`.
+    events: VecDeque<Event>,
+    bytes: u64,
+    /// The newest visible event's number, also when it is no longer kept.
+    head: u64,
+    /// The newest number that was given out; ahead of `head` between `prepare` and `publish`.
+    minted: u64,
+    /// What labels lack to sequence numbers; 0 unless a bug is switched on.
+    label_lag: u64,
+    closed: Option<u64>,
+    /// True once its close was prepared, before the terminal is visible.
+    closing: bool,
+    deleted: bool,
+    keys: HashMap<String, KeyUse>,
+    subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    next_subscription: u64,
+    /// How often a cursor was replayed from; used by a bug only.
+    replays: HashMap<u64, u32>,
+    /// Changes since the session was made; readers wait for it to grow.
+    changes: u64,
+}
+
+/// What an idempotency key was used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyUse {
+    /// Digest of the content.
+    pub digest: u64,
+    /// The event that it made; 0 when it made none.
+    pub seq: u64,
+}
+
+/// A session as a store keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Its name.
+    pub id: String,
+    /// Its epoch.
+    pub epoch: u32,
+    /// The newest number given out.
+    pub head: u64,
+    /// Its bounds.
+    pub retention: Retention,
+    /// The terminal's number, if it has ended.
+    pub closed: Option<u64>,
+    /// Its kept events, ascending.
+    pub events: Vec<Event>,
+    /// Its idempotency keys.
+    pub keys: Vec<(String, KeyUse)>,
+}
+
+impl Session {
+    /// An empty session.
+    pub fn new(id: String, epoch: Epoch, retention: Retention, bugs: BugSet) -> Session {
+        Session {
+            id,
+            epoch,
+            retention,
+            bugs,
+            events: VecDeque::new(),
+            bytes: 0,
+            head: 0,
+            minted: 0,
+            label_lag: 0,
+            closed: None,
+            closing: false,
+            deleted: false,
+            keys: HashMap::new(),
+            subscriptions: BTreeMap::new(),
+            next_subscription: 1,
+            replays: HashMap::new(),
+            changes: 0,
+        }
+    }
+
+    /// A session as it was stored.
+    pub fn restore(stored: Stored, bugs: BugSet) -> Session {
+        let mut session = Session::new(stored.id, Epoch(stored.epoch), stored.retention, bugs);
+        session.bytes = stored.events.iter().map(|e| e.data.len() as u64).sum();
+        session.events = stored.events.into();
+        let newest = session.events.back().map_or(0, |e| e.seq);
+        session.head = if bugs.has(Bug::MintedTwice) { newest } else { stored.head.max(newest) };
+        session.minted = session.head;
+        if bugs.has(Bug::IdsRestart) {
+            session.label_lag = session.head;
+        }
+        session.closed = stored.closed;
+        session.closing = stored.closed.is_some();
+        if !bugs.has(Bug::KeysInMemory) {
+            session.keys = stored.keys.into_iter().collect();
+        }
+        session
+    }
+
+    /// The cursor of the newest event.
+    pub fn head(&self) -> Cursor {
+        self.cursor(self.head)
+    }
+
+    /// True when its terminal is visible.
+    pub fn is_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
+    /// Marks it as removed: its readers end.
+    pub fn delete(&mut self) {
+        self.deleted = true;
+        self.changes += 1;
+    }
+
+    /// How often anything changed that a reader could be waiting for.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    fn cursor(&self, label: u64) -> Cursor {
+        Cursor { epoch: self.epoch, seq: label }
+    }
+
+    /// Removes what retention no longer keeps. Applied on append and on read (PAW-12).
+    pub fn prune(&mut self, now: Millis) {
+        let records = self.retention.records.map(|n| {
+            if self.bugs.has(Bug::KeepsDouble) {
+                n * 2
+            } else if self.bugs.has(Bug::KeepsFewer) {
+                (n / 2).max(1)
+            } else {
+                n
+            }
+        });
+        while let Some(front) = self.events.front() {
+            let too_many = records.is_some_and(|most| self.events.len() as u64 > most);
+            // The newest event is kept even when it alone is larger than the bound.
+            let too_large = self.retention.bytes.is_some_and(|most| self.bytes > most && self.events.len() > 1);
+            let too_old = self.retention.age_ms.is_some_and(|age| front.at.0 + age < now.0) && !front.terminal;
+            if !(too_many || too_large || too_old) {
+                return;
+            }
+            self.bytes -= front.data.len() as u64;
+            self.events.pop_front();
+        }
+    }
+
+    /// The number of the oldest kept event; one above the head when nothing is kept.
+    pub fn oldest(&self) -> u64 {
+        self.events.front().map_or(self.head + 1, |e| e.seq)
+    }
+
+    fn event(&self, seq: u64) -> Option<&Event> {
+        let front = self.events.front()?.seq;
+        self.events.get(usize::try_from(seq.checked_sub(front)?).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

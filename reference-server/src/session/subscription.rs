@@ -1,0 +1,366 @@
+//! Subscriptions: a reader's walk along the log, from its cursor over the fence into live.
+//!
+//! A subscription holds a position, not a queue: being live means that the log is read on from that position whenever the
+//! session changed. A slow reader therefore costs no memory for durable events, and what retention overtakes is announced
+//! by a gap in mid-stream. Ephemeral events wait in a small buffer, each behind the durable event that was newest when it
+//! was published; when that buffer overflows, the subscription ends, so that its reader is told and resumes.
+
+use std::collections::VecDeque;
+
+use super::{Cursor, Event, Millis, Session, Start};
+use crate::bugs::Bug;
+
+/// Ephemeral events that may wait for one reader.
+const MOST_EPHEMERAL: usize = 1024;
+
+/// A reader of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionId(pub u64);
+
+/// Something to write to a reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// A durable event, with the cursor that it commits.
+    Event {
+        /// The event.
+        event: Event,
+        /// Its cursor, unless a bug leaves it out.
+        cursor: Option<Cursor>,
+        /// True when it is replayed.
+        replayed: bool,
+    },
+    /// A live-only event.
+    Ephemeral {
+        /// Its type.
+        event_type: String,
+        /// Its payload, as JSON text of one line.
+        data: String,
+        /// Only a bug gives it one.
+        cursor: Option<Cursor>,
+    },
+    /// Everything up to the fence was sent; what follows is live.
+    Boundary {
+        /// The fence.
+        fence: Cursor,
+    },
+    /// Events behind the requested cursor are no longer kept.
+    Gap {
+        /// The cursor that was presented or reached, if there is one.
+        requested: Option<Cursor>,
+        /// The oldest event kept, with which the stream goes on.
+        oldest: Cursor,
+    },
+    /// A frame with an id that nobody stored; only a bug sends it.
+    Synthetic {
+        /// The cursor from which the id is made.
+        near: Cursor,
+    },
+    /// Nothing more will come: end the stream.
+    End,
+}
+
+#[derive(Clone, Debug)]
+struct Ephemeral {
+    /// The newest durable event when it was published.
+    behind: u64,
+    event_type: String,
+    data: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Known to the session; its fence is not fixed yet.
+    Registered,
+    /// Reading what came before the fence.
+    Replay,
+    /// Behind the fence.
+    Live,
+    /// Its reader was told everything.
+    Ended,
+}
+
+#[derive(Debug)]
+pub(super) struct Subscription {
+    phase: Phase,
+    start: Start,
+    /// The newest event that was sent (or need not be).
+    position: u64,
+    fence: u64,
+    ephemeral: VecDeque<Ephemeral>,
+    overflowed: bool,
+    /// Durable events written so far; used by a bug only.
+    written: u64,
+    /// Silenced by a bug.
+    muted: bool,
+}
+
+impl Session {
+    /// Makes a reader known: from now on nothing is missed. Its fence is fixed by [`Session::fix_fence`].
+    pub fn register(&mut self, start: Start) -> SubscriptionId {
+        let id = SubscriptionId(self.next_subscription);
+        self.next_subscription += 1;
+        let mut muted = false;
+        if self.bugs.has(Bug::ReplacedReader) && matches!(start, Start::After(_)) {
+            self.subscriptions.values_mut().filter(|s| s.phase != Phase::Ended).for_each(|s| s.muted |= s.position >= s.fence && s.start != Start::Oldest || s.start == start);
+        }
+        if self.bugs.has(Bug::TenListeners) {
+            muted = self.subscriptions.len() >= 10;
+        }
+        let subscription =
+            Subscription { phase: Phase::Registered, start, position: 0, fence: 0, ephemeral: VecDeque::new(), overflowed: false, written: 0, muted };
+        self.subscriptions.insert(id, subscription);
+        id
+    }
+
+    /// Fixes where replay ends and live begins: at the newest event now.
+    pub fn fix_fence(&mut self, id: SubscriptionId, now: Millis) {
+        self.prune_on_read(now);
+        let shared = self.subscriptions.iter().filter(|(other, s)| **other != id && s.phase != Phase::Registered).map(|(_, s)| s.fence).min();
+        let fence = match shared {
+            Some(fence) if self.bugs.has(Bug::SharedBaseline) => fence,
+            Some(_) | None => self.head,
+        };
+        let head = self.head;
+        let (off_by_one, live_only, inclusive) =
+            (self.bugs.has(Bug::OffByOne), self.bugs.has(Bug::ResumeLiveOnly), self.bugs.has(Bug::ReplayInclusive));
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        subscription.fence = fence;
+        subscription.phase = Phase::Replay;
+        subscription.position = match subscription.start {
+            Start::Oldest => 0,
+            Start::Live => head,
+            Start::After(_) if live_only => head,
+            Start::After(cursor) if inclusive => cursor.seq.saturating_sub(1),
+            Start::After(cursor) if off_by_one => cursor.seq + 1,
+            Start::After(cursor) => cursor.seq,
+        };
+        if self.bugs.has(Bug::ReplayOnce)
+            && let Start::After(cursor) = subscription.start
+        {
+            let times = self.replays.entry(cursor.seq).or_insert(0);
+            subscription.position += u64::from(*times > 0);
+            *times += 1;
+        }
+    }
+
+    /// The next frames for a reader, at most about `most`; none when it has everything there is.
+    pub fn next(&mut self, id: SubscriptionId, now: Millis, most: usize) -> Vec<Frame> {
+        self.prune_on_read(now);
+        let Some(mut subscription) = self.subscriptions.remove(&id) else { return vec![Frame::End] };
+        let mut frames = Vec::new();
+        if (self.deleted && !self.bugs.has(Bug::DeletedStillStreams)) || subscription.overflowed {
+            subscription.phase = Phase::Ended;
+            frames.push(Frame::End);
+        }
+        if subscription.phase == Phase::Replay {
+            self.replay(&mut subscription, most, &mut frames);
+        }
+        if subscription.phase == Phase::Live && !subscription.muted {
+            self.live(id, &mut subscription, now, most, &mut frames);
+        }
+        self.subscriptions.insert(id, subscription);
+        frames
+    }
+
+    fn replay(&self, subscription: &mut Subscription, most: usize, frames: &mut Vec<Frame>) {
+        let fence = if self.bugs.has(Bug::NoSkipAtFence) { self.head } else { subscription.fence };
+        let empty = subscription.position >= fence;
+        if self.bugs.has(Bug::BoundaryEarly) && subscription.written == 0 && self.closed.is_none() {
+            frames.push(Frame::Boundary { fence: self.cursor(subscription.fence) });
+        }
+        self.announce_gap(subscription, frames);
+        while subscription.position < fence && frames.len() < most {
+            let seq = subscription.position + 1;
+            let swap = self.bugs.has(Bug::SwappedNeighbours) && seq.is_multiple_of(5) && seq < fence;
+            if swap {
+                self.send(subscription, seq + 1, true, frames);
+            }
+            self.send(subscription, seq, true, frames);
+            subscription.position = if swap { seq + 1 } else { seq };
+            if subscription.phase == Phase::Ended {
+                return;
+            }
+        }
+        if subscription.position < fence {
+            return;
+        }
+        // A closed session has no live part, and so no seam.
+        if self.closed.is_some_and(|terminal| terminal <= subscription.position) {
+            if !self.bugs.has(Bug::OpenAfterTerminal) {
+                subscription.phase = Phase::Ended;
+                frames.push(Frame::End);
+            }
+            return;
+        }
+        let written = subscription.written;
+        let silent = self.bugs.has(Bug::BoundaryEarly) || self.bugs.has(Bug::BoundaryNever) && empty && written == 0;
+        if !silent {
+            frames.push(Frame::Boundary { fence: self.cursor(subscription.fence) });
+        }
+        if self.bugs.has(Bug::BoundaryTwice) {
+            frames.push(Frame::Boundary { fence: self.cursor(subscription.fence) });
+        }
+        if self.bugs.has(Bug::UnstoredId) {
+            frames.push(Frame::Synthetic { near: self.head() });
+        }
+        if self.bugs.has(Bug::ReadBeforeRegister) {
+            subscription.position = self.head;
+        }
+        if self.bugs.has(Bug::NoSkipAtFence) {
+            subscription.position = subscription.fence;
+        }
+        subscription.phase = Phase::Live;
+    }
+
+    fn live(&mut self, id: SubscriptionId, subscription: &mut Subscription, now: Millis, most: usize, frames: &mut Vec<Frame>) {
+        if self.bugs.has(Bug::SilentSkip) && self.head.saturating_sub(subscription.position) > 64 {
+            subscription.position = self.head - 8;
+        }
+        self.announce_gap(subscription, frames);
+        if self.bugs.has(Bug::EphemeralOvertakes) {
+            self.send_ephemeral(subscription, u64::MAX, frames);
+        }
+        while subscription.position < self.head && frames.len() < most {
+            let seq = subscription.position + 1;
+            self.send_ephemeral(subscription, subscription.position, frames);
+            let Some(event) = self.event(seq) else { break };
+            if self.bugs.has(Bug::EphemeralOvertakes) && now.0 < event.at.0 + OVERTAKEN_MS {
+                return;
+            }
+            if self.bugs.has(Bug::TerminalEarly) && self.closed == Some(seq + 1) {
+                self.send(subscription, seq + 1, false, frames);
+                subscription.phase = Phase::Live;
+                frames.pop_if(|last| *last == Frame::End);
+                self.send(subscription, seq, false, frames);
+                frames.push(Frame::End);
+                subscription.phase = Phase::Ended;
+                return;
+            }
+            let (lossy, twice) = (self.bugs.has(Bug::LossyLive), self.bugs.has(Bug::LiveTwice));
+            let (tenth, terminal) = (seq.is_multiple_of(10), event.terminal);
+            let skipped = !terminal && (lossy && tenth || self.bugs.has(Bug::DestructiveQueue) && !self.owns(id, seq));
+            if !skipped {
+                self.send(subscription, seq, false, frames);
+            }
+            if twice && tenth && !terminal {
+                self.send(subscription, seq, false, frames);
+            }
+            subscription.position = seq;
+            if subscription.phase == Phase::Ended {
+                return;
+            }
+        }
+        if subscription.position >= self.head || matches!(subscription.start, Start::After(cursor) if cursor.seq > self.head) {
+            self.send_ephemeral(subscription, self.head, frames);
+        }
+    }
+
+    /// With a destructive queue each event belongs to one of the live readers.
+    fn owns(&self, id: SubscriptionId, seq: u64) -> bool {
+        let before = self.subscriptions.keys().filter(|other| **other < id).count() as u64;
+        let readers = self.subscriptions.values().filter(|s| s.phase == Phase::Live).count() as u64 + 1;
+        seq % readers == before % readers
+    }
+
+    fn announce_gap(&self, subscription: &mut Subscription, frames: &mut Vec<Frame>) {
+        let oldest = self.oldest();
+        let next = subscription.position + 1;
+        let false_gap = self.bugs.has(Bug::FalseGap) && next == oldest && oldest > 1 && subscription.written == 0 && subscription.position > 0;
+        if next >= oldest && !false_gap {
+            return;
+        }
+        if !self.bugs.has(Bug::SilentEviction) && !frames.iter().any(|f| matches!(f, Frame::Gap { .. })) {
+            let requested = (subscription.position > 0).then(|| self.cursor(subscription.position));
+            let named = if self.bugs.has(Bug::GapMisplaced) { next } else { oldest };
+            frames.push(Frame::Gap { requested, oldest: self.cursor(named) });
+        }
+        subscription.position = subscription.position.max(oldest - 1);
+    }
+
+    fn send(&self, subscription: &mut Subscription, seq: u64, replayed: bool, frames: &mut Vec<Frame>) {
+        let Some(mut event) = self.event(seq).cloned() else { return };
+        if self.bugs.has(Bug::OrderPerReader) && !event.terminal {
+            event = self.other_of_pair(&event, subscription).unwrap_or(event);
+        }
+        if event.terminal && replayed && self.bugs.has(Bug::TerminalLiveOnly) {
+            subscription.phase = Phase::Ended;
+            frames.push(Frame::End);
+            return;
+        }
+        subscription.written += 1;
+        let cursor = if replayed && self.bugs.has(Bug::NoIdInReplay) {
+            None
+        } else if self.bugs.has(Bug::PositionalCursor) {
+            Some(self.cursor(subscription.written))
+        } else {
+            Some(self.cursor(event.label))
+        };
+        if replayed && self.bugs.has(Bug::ReplayDropsControls) {
+            for control in ["\\u0000", "\\u0007", "\\u001b", "\\u0001"] {
+                event.data = event.data.replace(control, "");
+            }
+        }
+        let terminal = event.terminal;
+        if terminal && self.bugs.has(Bug::TerminalTwice) {
+            frames.push(Frame::Event { event: event.clone(), cursor, replayed });
+        }
+        frames.push(Frame::Event { event, cursor, replayed });
+        if terminal && !self.bugs.has(Bug::OpenAfterTerminal) {
+            subscription.phase = Phase::Ended;
+            frames.push(Frame::End);
+        }
+    }
+
+    /// Within a pair of concurrent events, the one that a reader with an odd start sees in this place.
+    fn other_of_pair(&self, event: &Event, subscription: &Subscription) -> Option<Event> {
+        if subscription.start == Start::Oldest && subscription.fence.is_multiple_of(2) {
+            return None;
+        }
+        let pair = if event.seq.is_multiple_of(2) { event.seq - 1 } else { event.seq + 1 };
+        let other = self.event(pair).filter(|other| other.batch == event.batch && !other.terminal)?;
+        Some(Event { label: event.label, ..other.clone() })
+    }
+
+    fn send_ephemeral(&self, subscription: &mut Subscription, up_to: u64, frames: &mut Vec<Frame>) {
+        while subscription.ephemeral.front().is_some_and(|e| e.behind <= up_to) {
+            let Some(Ephemeral { event_type, data, .. }) = subscription.ephemeral.pop_front() else { return };
+            let cursor = self.bugs.has(Bug::EphemeralWithId).then(|| self.head());
+            frames.push(Frame::Ephemeral { event_type, data, cursor });
+        }
+    }
+
+    /// Hands a live-only event to every reader that is there.
+    pub fn announce(&mut self, event_type: &str, data: &str) {
+        if self.bugs.has(Bug::EphemeralDropped) {
+            return;
+        }
+        let behind = self.head;
+        for subscription in self.subscriptions.values_mut().filter(|s| s.phase != Phase::Ended) {
+            subscription.overflowed |= subscription.ephemeral.len() >= MOST_EPHEMERAL;
+            if !subscription.overflowed {
+                subscription.ephemeral.push_back(Ephemeral { behind, event_type: event_type.to_owned(), data: data.to_owned() });
+            }
+        }
+        self.changes += 1;
+    }
+
+    /// Hands one reader events that are not its own, or no longer: for bugs that leak or replay what they should not.
+    pub fn slip(&mut self, id: SubscriptionId, event_type: &str, data: &str) {
+        if let Some(subscription) = self.subscriptions.get_mut(&id) {
+            subscription.ephemeral.push_back(Ephemeral { behind: 0, event_type: event_type.to_owned(), data: data.to_owned() });
+        }
+    }
+
+    /// Forgets a reader; true when it had not come to live yet.
+    pub fn unregister(&mut self, id: SubscriptionId) -> bool {
+        self.subscriptions.remove(&id).is_some_and(|s| matches!(s.phase, Phase::Registered | Phase::Replay))
+    }
+
+    /// How far the slowest live reader is behind the head.
+    pub fn slowest(&self) -> u64 {
+        self.subscriptions.values().filter(|s| s.phase == Phase::Live && !s.muted).map(|s| self.head.saturating_sub(s.position)).max().unwrap_or(0)
+    }
+}
+
+/// How long the bug that lets ephemeral events overtake holds durable ones back.
+pub(crate) const OVERTAKEN_MS: u64 = 20;

@@ -1,0 +1,217 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::bugs::{Bug, BugSet};
+
+fn session(retention: Retention, bugs: BugSet) -> Session {
+    Session::new("s".to_owned(), Epoch(7), retention, bugs)
+}
+
+fn append(session: &mut Session, data: &str, now: u64) -> Cursor {
+    let append = Append { event_type: "message".to_owned(), data: data.to_owned(), key: None, terminal: data == "end" };
+    match session.prepare(&append, Millis(now), now) {
+        Ok(Prepared::New(event)) => session.publish(event, Millis(now)),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn subscribe(session: &mut Session, start: Start, now: u64) -> SubscriptionId {
+    let id = session.register(start);
+    session.fix_fence(id, Millis(now));
+    id
+}
+
+/// What a reader is sent, in short: numbers of events, `|` for the boundary, `gap>n`, `.` for the end, `~` for ephemeral.
+fn drain(session: &mut Session, id: SubscriptionId, now: u64) -> String {
+    let mut said = Vec::new();
+    loop {
+        let frames = session.next(id, Millis(now), 3);
+        if frames.is_empty() {
+            return said.join(" ");
+        }
+        for frame in frames {
+            match frame {
+                Frame::Event { event, .. } => said.push(event.seq.to_string()),
+                Frame::Ephemeral { data, .. } => said.push(format!("~{data}")),
+                Frame::Boundary { fence } => said.push(format!("|{}", fence.seq)),
+                Frame::Gap { oldest, .. } => said.push(format!("gap>{}", oldest.seq)),
+                Frame::Synthetic { .. } => said.push("?".to_owned()),
+                Frame::End => {
+                    said.push(".".to_owned());
+                    return said.join(" ");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn replay_then_boundary_then_live() {
+    let mut s = session(Retention::default(), BugSet::default());
+    for _ in 0..4 {
+        append(&mut s, "a", 1);
+    }
+    let id = subscribe(&mut s, Start::After(Cursor { epoch: Epoch(7), seq: 2 }), 1);
+    append(&mut s, "b", 1);
+    assert_eq!(drain(&mut s, id, 1), "3 4 |4 5");
+    append(&mut s, "c", 1);
+    assert_eq!(drain(&mut s, id, 1), "6");
+}
+
+#[test]
+fn an_ephemeral_event_keeps_its_place() {
+    let mut s = session(Retention::default(), BugSet::default());
+    let id = subscribe(&mut s, Start::Oldest, 1);
+    append(&mut s, "a", 1);
+    s.announce("t", "x");
+    append(&mut s, "b", 1);
+    assert_eq!(drain(&mut s, id, 1), "|0 1 ~x 2");
+}
+
+#[test]
+fn the_terminal_is_last_and_a_reconnect_is_told() {
+    let mut s = session(Retention::default(), BugSet::default());
+    append(&mut s, "a", 1);
+    let live = subscribe(&mut s, Start::Oldest, 1);
+    let end = append(&mut s, "end", 1);
+    assert_eq!(drain(&mut s, live, 1), "1 |1 2 .");
+    let late = subscribe(&mut s, Start::Oldest, 1);
+    assert_eq!(drain(&mut s, late, 1), "1 2 .", "no live part, no boundary");
+    assert_eq!(s.resolve(Some(&end.to_string()), |_| false), Err(Refused::Ended));
+    let more = Append { event_type: "message".to_owned(), data: "b".to_owned(), key: None, terminal: false };
+    assert_eq!(s.prepare(&more, Millis(1), 9), Err(Refusal::Closed));
+}
+
+#[test]
+fn retention_by_records_bytes_and_age() {
+    let mut s = session(Retention { records: Some(3), ..Retention::default() }, BugSet::default());
+    for _ in 0..5 {
+        append(&mut s, "a", 1);
+    }
+    let at_edge = subscribe(&mut s, Start::After(Cursor { epoch: Epoch(7), seq: 2 }), 1);
+    assert_eq!(drain(&mut s, at_edge, 1), "3 4 5 |5", "the cursor before the oldest is no gap");
+    let evicted = subscribe(&mut s, Start::After(Cursor { epoch: Epoch(7), seq: 1 }), 1);
+    assert_eq!(drain(&mut s, evicted, 1), "gap>3 3 4 5 |5");
+
+    let mut s = session(Retention { bytes: Some(10), ..Retention::default() }, BugSet::default());
+    for _ in 0..5 {
+        append(&mut s, "1234", 1);
+    }
+    assert_eq!(s.oldest(), 4);
+
+    let mut s = session(Retention { age_ms: Some(100), ..Retention::default() }, BugSet::default());
+    append(&mut s, "a", 0);
+    let kept = subscribe(&mut s, Start::Oldest, 100);
+    assert_eq!(drain(&mut s, kept, 100), "1 |1", "exactly as old as the limit");
+    let expired = subscribe(&mut s, Start::Oldest, 101);
+    assert_eq!(drain(&mut s, expired, 101), "gap>2 |1", "pruned on read");
+    let head = subscribe(&mut s, Start::After(Cursor { epoch: Epoch(7), seq: 1 }), 101);
+    assert_eq!(drain(&mut s, head, 101), "|1", "a cursor at the head is never a gap");
+    assert_eq!(append(&mut s, "b", 102).seq, 2, "numbers go on");
+}
+
+#[test]
+fn a_live_reader_overtaken_by_eviction_is_told() {
+    let mut s = session(Retention { records: Some(2), ..Retention::default() }, BugSet::default());
+    let id = subscribe(&mut s, Start::Oldest, 1);
+    assert_eq!(drain(&mut s, id, 1), "|0");
+    for _ in 0..6 {
+        append(&mut s, "a", 1);
+    }
+    assert_eq!(drain(&mut s, id, 1), "gap>5 5 6");
+}
+
+#[test]
+fn an_overflow_of_ephemeral_events_ends_the_reader() {
+    let mut s = session(Retention::default(), BugSet::default());
+    let id = subscribe(&mut s, Start::Oldest, 1);
+    for _ in 0..2000 {
+        s.announce("t", "x");
+    }
+    assert_eq!(drain(&mut s, id, 1), ".");
+}
+
+#[test]
+fn keys_make_one_event_and_refuse_another() {
+    let mut s = session(Retention::default(), BugSet::default());
+    let keyed = |data: &str| Append { event_type: "m".to_owned(), data: data.to_owned(), key: Some("k".to_owned()), terminal: false };
+    let Ok(Prepared::New(event)) = s.prepare(&keyed("a"), Millis(1), 1) else { panic!() };
+    // The repeat arrives before the first is durable: it names the same event.
+    assert_eq!(s.prepare(&keyed("a"), Millis(1), 1), Ok(Prepared::Again(Cursor { epoch: Epoch(7), seq: 1 })));
+    s.publish(event, Millis(1));
+    assert_eq!(s.prepare(&keyed("b"), Millis(1), 1), Err(Refusal::Conflict));
+}
+
+#[test]
+fn a_number_given_back_is_given_out_again() {
+    let mut s = session(Retention::default(), BugSet::default());
+    let keyed = Append { event_type: "m".to_owned(), data: "a".to_owned(), key: Some("k".to_owned()), terminal: false };
+    let Ok(Prepared::New(event)) = s.prepare(&keyed, Millis(1), 1) else { panic!() };
+    s.abandon(&event);
+    let Ok(Prepared::New(again)) = s.prepare(&keyed, Millis(1), 1) else { panic!("the key is free again") };
+    assert_eq!(again.seq, 1);
+}
+
+#[test]
+fn cursors_are_told_apart() {
+    let mut s = session(Retention::default(), BugSet::default());
+    append(&mut s, "a", 1);
+    let resolve = |text: &str| s.resolve(Some(text), |_| true);
+    assert_eq!(resolve(""), Ok(Start::Oldest));
+    assert_eq!(resolve("latest"), Ok(Start::Live));
+    assert_eq!(resolve("00000007:1"), Ok(Start::After(Cursor { epoch: Epoch(7), seq: 1 })));
+    assert_eq!(resolve("00000007:2"), Err(Refused::Ahead));
+    assert_eq!(resolve("00000008:1"), Err(Refused::Epoch));
+    assert_eq!(resolve("00000007:+1"), Err(Refused::Malformed));
+}
+
+#[test]
+fn planted_seam_bugs_lose_or_repeat_exactly_the_event_in_the_seam() {
+    for (bug, said) in [(Bug::ReadBeforeRegister, "1 |1"), (Bug::NoSkipAtFence, "1 2 |1 2")] {
+        let mut s = session(Retention::default(), BugSet::default().with(bug));
+        append(&mut s, "a", 1);
+        let id = subscribe(&mut s, Start::Oldest, 1);
+        append(&mut s, "in the seam", 1);
+        assert_eq!(drain(&mut s, id, 1), said, "{bug:?}");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Append,
+    Connect(u64),
+    Read(usize),
+}
+
+proptest! {
+    /// Whatever is interleaved, a reader sees each event after its cursor exactly once, in order, and one boundary at its
+    /// fence.
+    #[test]
+    fn readers_see_everything_once(acts in proptest::collection::vec(
+        prop_oneof![3 => Just(Act::Append), 1 => (0u64..12).prop_map(Act::Connect), 3 => (0usize..4).prop_map(Act::Read)], 1..60)
+    ) {
+        let mut s = session(Retention::default(), BugSet::default());
+        let mut readers: Vec<(SubscriptionId, u64, u64, String)> = Vec::new();
+        for act in acts.into_iter().chain((0..8).map(Act::Read)) {
+            match act {
+                Act::Append => { append(&mut s, "a", 1); }
+                Act::Connect(after) => {
+                    let after = after.min(s.head().seq);
+                    let fence = s.head().seq;
+                    let id = subscribe(&mut s, Start::After(Cursor { epoch: Epoch(7), seq: after }), 1);
+                    readers.push((id, after, fence, String::new()));
+                }
+                Act::Read(nth) => if let Some((id, _, _, said)) = readers.get_mut(nth) {
+                    let more = drain(&mut s, *id, 1);
+                    if !more.is_empty() { said.push_str(&more); said.push(' '); }
+                }
+            }
+        }
+        let head = s.head().seq;
+        for (id, after, fence, said) in &mut readers {
+            said.push_str(&drain(&mut s, *id, 1));
+            let expected: Vec<String> = (*after + 1..=*fence).map(|n| n.to_string()).chain([format!("|{fence}")]).chain((*fence + 1..=head).map(|n| n.to_string())).collect();
+            prop_assert_eq!(said.split_whitespace().collect::<Vec<_>>(), expected);
+        }
+    }
+}
