@@ -1,7 +1,14 @@
 //! The reference session-stream server: correct by default, broken on request.
 //!
 //! [`session`] is the sans-IO core, [`store`] makes it durable, [`hub`] runs it, [`dialect`] speaks to the network, and
-//! [`bugs`] is the catalogue of defects that can be switched on.
+//! [`bugs`] is the catalogue of defects that can be switched on. [`run`] serves until it is told to stop, [`start`] serves
+//! inside another program.
 
 pub mod bugs;
+pub mod dialect;
+pub mod hub;
+mod serve;
 pub mod session;
+pub mod store;
+
+pub use serve::{Dialect, Running, ServeError, ServeOptions, StoreKind, duration, run, start};

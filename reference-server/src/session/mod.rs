@@ -18,6 +18,7 @@ pub use cursor::{Cursor, Epoch};
 pub use read::{Page, Refused, Start};
 pub use retention::{Millis, Retention};
 pub use subscription::{Frame, SubscriptionId};
+pub(crate) use subscription::OVERTAKEN_MS;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -68,6 +69,8 @@ pub struct Session {
     keys: HashMap<String, KeyUse>,
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
     next_subscription: u64,
+    /// Live-only events that a bug has kept.
+    kept: Vec<(String, String)>,
     /// How often a cursor was replayed from; used by a bug only.
     replays: HashMap<u64, u32>,
     /// Changes since the session was made; readers wait for it to grow.
@@ -121,6 +124,7 @@ impl Session {
             keys: HashMap::new(),
             subscriptions: BTreeMap::new(),
             next_subscription: 1,
+            kept: Vec::new(),
             replays: HashMap::new(),
             changes: 0,
         }
@@ -159,6 +163,16 @@ impl Session {
     pub fn delete(&mut self) {
         self.deleted = true;
         self.changes += 1;
+    }
+
+    /// Keeps a live-only event, as only a bug does.
+    pub fn keep(&mut self, event_type: &str, data: &str) {
+        self.kept.push((event_type.to_owned(), data.to_owned()));
+    }
+
+    /// The live-only events that a bug has kept.
+    pub fn kept(&self) -> &[(String, String)] {
+        &self.kept
     }
 
     /// How often anything changed that a reader could be waiting for.

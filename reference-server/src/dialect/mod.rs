@@ -1,0 +1,3 @@
+//! Dialects: how the core looks on the wire. A dialect is thin; what two of them need lives in the core.
+
+pub mod sse;
