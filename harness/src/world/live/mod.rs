@@ -1,1 +1,3 @@
 //! The live world: sockets, the fault proxy and real processes.
+
+pub mod process;
