@@ -1,0 +1,1 @@
+//! Targets as processes: the cases that matter are wrappers, daemons and deaf servers.
