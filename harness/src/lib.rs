@@ -9,4 +9,4 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod wire;
-// pub mod world;
+pub mod world;

@@ -35,6 +35,8 @@ pub struct State {
     pub ended: Option<Ended>,
     /// Faults that were applied to it.
     pub faults: u32,
+    /// True when a fault has cut it.
+    pub cut: bool,
     /// True while a fault keeps its bytes from arriving (stalled, held, silent).
     pub held: bool,
 }

@@ -99,6 +99,8 @@ pub enum Need {
     TwoCarriers,
     /// Hostile text in payloads.
     Text,
+    /// A type that the publisher chooses.
+    EventType,
     /// Sessions refuse what is unknown.
     UnknownSession,
     /// Resources of the server's processes can be read.

@@ -173,7 +173,7 @@ pub trait World {
     async fn restart(&self, how: Stop, wipe: bool) -> Result<(), String>;
 
     /// Pauses or continues the process.
-    fn pause(&self, paused: bool) -> Result<(), String>;
+    async fn pause(&self, paused: bool) -> Result<(), String>;
 
     /// Resources of the server's processes, if they can be read.
     fn resources(&self, label: &str, connections: u64) -> Option<Resources>;

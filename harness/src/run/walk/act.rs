@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::history::{Action, Outcome, Process, SessionIx, What};
-use crate::scenario::{Churn, Close, EvictBy, Open, Restart, Sample, Start, Step, Text};
+use crate::scenario::{Churn, Close, EvictBy, Open, Restart, Sample, Step, Text};
 use crate::world::{Call, Command, World};
 
 use super::cast::SessionState;
@@ -47,8 +47,8 @@ impl<W: World> Walk<'_, W> {
             Step::Close(close) => self.close(close).await,
             Step::Delete(of) => self.delete(&of.session).await,
             Step::Restart(restart) => self.restart(restart).await,
-            Step::Pause(_) => self.pause(true),
-            Step::Continue(_) => self.pause(false),
+            Step::Pause(_) => self.pause(true).await,
+            Step::Continue(_) => self.pause(false).await,
             Step::Probe(probe) => {
                 let (ix, address) = match &probe.session {
                     Some(name) => self.with(name, |s| (Some(s.ix), s.address.clone()))?,
@@ -247,10 +247,9 @@ impl<W: World> Walk<'_, W> {
         Ok(())
     }
 
-    fn pause(&self, paused: bool) -> Result<(), Abort> {
-        self.world.pause(paused).map_err(Abort::CouldNot)?;
+    async fn pause(&self, paused: bool) -> Result<(), Abort> {
         self.record(What::Process(Process::Signal { name: if paused { "STOP" } else { "CONT" }.to_owned() }));
-        Ok(())
+        self.world.pause(paused).await.map_err(Abort::CouldNot)
     }
 
     /// Asks whether the server lives, where the profile says how; LIVE-3 judges the answer.
@@ -301,10 +300,5 @@ impl<W: World> Walk<'_, W> {
         let conn = self.newest(reader)?.conn;
         self.world.command(conn, command);
         Ok(())
-    }
-
-    /// What a reader's `from` means when nothing was ever seen.
-    pub(super) fn default_start() -> Start {
-        Start::Oldest
     }
 }

@@ -1,4 +1,228 @@
-//! The live world: sockets, the fault proxy and real processes.
+//! The live world: real sockets, the fault proxy and real processes.
+//!
+//! A [`Server`] lives as long as its worker and is used by one run after the other; a [`LiveWorld`] lives for one run. Its
+//! readers are tasks that record what they see; a reader that a fault may hit goes through a link of the proxy that is its
+//! own, so that every byte and every command has exactly one connection to strike.
 
+mod faults;
+mod http;
 pub mod process;
 pub mod proxy;
+mod server;
+mod stream;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+
+use crate::contract::Profile;
+use crate::history::{ConnId, Micros, Process, Resources, Role, Surface, What};
+use crate::run::binding::{Finite, Vars, for_page, for_stream};
+use crate::run::progress::Progress;
+use crate::run::recorder::Recorder;
+use crate::scenario::{How, Stop};
+use crate::world::{Address, Call, Command, Opening, PageAnswer, PageRead, Reply, World};
+
+pub use http::Clients;
+pub use server::{Server, ServerError, StartSpec};
+use stream::Handle;
+
+/// How long an operation may take before its outcome is unknown.
+const OPERATION: Duration = Duration::from_secs(10);
+
+/// The world of one run.
+pub struct LiveWorld<'s> {
+    profile: Arc<Profile>,
+    server: &'s Server,
+    recorder: Recorder,
+    origin: Instant,
+    handles: RefCell<HashMap<ConnId, Handle>>,
+}
+
+impl<'s> LiveWorld<'s> {
+    /// A world in which `server` is there and nothing has happened yet.
+    pub fn new(profile: Arc<Profile>, server: &'s Server) -> LiveWorld<'s> {
+        LiveWorld { profile, server, recorder: Recorder::default(), origin: Instant::now(), handles: RefCell::default() }
+    }
+
+    fn vars(address: &Address) -> Vars {
+        let mut vars = Vars::default();
+        for (name, value) in &address.taken {
+            vars.text(name, value.clone());
+        }
+        vars.text("session", address.id.clone()).text("uuid", uuid());
+        vars
+    }
+}
+
+/// A random id of 32 hexadecimal digits.
+fn uuid() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+impl World for LiveWorld<'_> {
+    fn now(&self) -> Micros {
+        Micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    async fn call(&self, address: &Address, call: Call) -> Reply {
+        http::call(self.server, &self.profile.binding, Self::vars(address), call, OPERATION).await
+    }
+
+    fn connect(&self, opening: Opening) -> Progress {
+        let progress = Progress::default();
+        let request = for_stream(&self.profile.binding, &Self::vars(&opening.address), &opening.from);
+        self.recorder.record(
+            self.now(),
+            What::Connect(crate::history::Connect {
+                conn: opening.conn,
+                reader: opening.reader.clone(),
+                nth: opening.nth,
+                session: opening.session,
+                surface: Surface::Stream,
+                from: opening.from.clone(),
+                role: opening.role,
+                limit: None,
+                request: request.curl(&self.server.base()),
+            }),
+        );
+        // Views that others are compared with go straight to the server; so does a stream that the proxy cannot read.
+        let direct = matches!(opening.role, Role::Witness | Role::Compressed) || self.server.upstream().is_none();
+        let handle = Handle::default();
+        let follow = stream::Follow {
+            conn: opening.conn,
+            profile: Arc::clone(&self.profile),
+            vars: Self::vars(&opening.address),
+            from: opening.from,
+            base: self.server.base(),
+            upstream: self.server.upstream().filter(|_| !direct),
+            faults: opening.faults,
+            compressed: opening.role == Role::Compressed,
+            client: self.server.clients().streams(),
+            recorder: self.recorder.clone(),
+            origin: self.origin,
+            progress: progress.clone(),
+            handle: handle.clone(),
+        };
+        self.handles.borrow_mut().insert(opening.conn, handle);
+        tokio::spawn(follow.run(request));
+        progress
+    }
+
+    fn command(&self, conn: ConnId, command: Command) {
+        if let Some(handle) = self.handles.borrow().get(&conn) {
+            handle.order(command);
+        }
+    }
+
+    fn describe(&self, read: &PageRead) -> String {
+        let mut vars = Self::vars(&read.address);
+        finite_vars(&mut vars, read);
+        match self.finite(read.surface) {
+            Some(finite) => for_page(&self.profile.binding, finite, &vars).curl(&self.server.base()),
+            None => String::new(),
+        }
+    }
+
+    async fn read(&self, read: PageRead) -> Result<PageAnswer, String> {
+        let mut vars = Self::vars(&read.address);
+        finite_vars(&mut vars, &read);
+        let finite = self.finite(read.surface).ok_or_else(|| "the profile has no such read".to_owned())?;
+        http::page(self.server, &self.profile.binding, finite, &vars, OPERATION).await
+    }
+
+    async fn churn(&self, address: &Address, connections: u32, concurrent: u32, how: How) -> u32 {
+        let request = for_stream(&self.profile.binding, &Self::vars(address), &crate::history::From::Start);
+        let one = |_| http::touch(self.server, &request, how, OPERATION);
+        let touched = futures_util::stream::iter((0..connections).map(one)).buffer_unordered(concurrent.max(1) as usize);
+        touched.fold(0, async |sum, accepted| sum + u32::from(accepted)).await
+    }
+
+    async fn restart(&self, how: Stop, wipe: bool) -> Result<(), String> {
+        let name = match how {
+            Stop::Kill => "KILL",
+            Stop::Term => "TERM",
+        };
+        self.recorder.record(self.now(), What::Process(Process::Signal { name: name.to_owned() }));
+        let overdue = self.server.stop(how).await.map_err(|e| e.to_string())?;
+        if overdue {
+            self.recorder.record(self.now(), What::Process(Process::Overdue));
+        }
+        self.recorder.record(self.now(), What::Process(Process::Gone));
+        let (pid, generation) = self.server.start_again(wipe).await.map_err(|e| e.to_string())?;
+        self.recorder.record(self.now(), What::Process(Process::Ready { pid, generation, wiped: wipe }));
+        Ok(())
+    }
+
+    async fn pause(&self, paused: bool) -> Result<(), String> {
+        self.server.pause(paused).await.map_err(|e| e.to_string())
+    }
+
+    fn resources(&self, label: &str, connections: u64) -> Option<Resources> {
+        let sum = self.server.sample()?;
+        Some(Resources {
+            label: label.to_owned(),
+            descriptors: sum.descriptors,
+            threads: sum.threads,
+            resident: sum.rss_bytes,
+            connections,
+        })
+    }
+
+    fn died(&self) -> Option<String> {
+        self.server.died()
+    }
+
+    fn absent(&self) -> bool {
+        self.server.absent()
+    }
+
+    async fn wait(&self, deadline: Duration, mut done: impl FnMut() -> bool) -> bool {
+        let end = tokio::time::Instant::now() + deadline;
+        loop {
+            let changed = self.recorder.changed().notified();
+            let mut changed = std::pin::pin!(changed);
+            // Enabled before the look, so that a change in between wakes it.
+            changed.as_mut().enable();
+            if done() {
+                return true;
+            }
+            // Processes change without an observation of ours; a slow look covers them.
+            let look = tokio::time::Instant::now() + Duration::from_millis(50);
+            if tokio::time::timeout_at(end.min(look), changed).await.is_err() && tokio::time::Instant::now() >= end {
+                return done();
+            }
+        }
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+impl LiveWorld<'_> {
+    fn finite(&self, surface: Surface) -> Option<Finite<'_>> {
+        let binding = &self.profile.binding;
+        match surface {
+            Surface::History => binding.history.as_ref().map(Finite::History),
+            Surface::Snapshot => binding.snapshot.as_ref().map(Finite::Snapshot),
+            Surface::Stream => None,
+        }
+    }
+}
+
+fn finite_vars(vars: &mut Vars, read: &PageRead) {
+    if let Some(cursor) = &read.cursor {
+        vars.text("cursor", cursor.clone());
+    }
+    if let Some(limit) = read.limit {
+        vars.number("limit", i64::from(limit));
+    }
+}

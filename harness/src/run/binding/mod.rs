@@ -1,0 +1,10 @@
+//! The binding at work: operations to requests, answers and frames to what they mean. Pure functions of the profile and
+//! bytes; nothing here does IO.
+
+mod request;
+mod shape;
+mod template;
+
+pub use request::{Finite, Request, for_operation, for_page, for_stream};
+pub use shape::{Raw, Seen, see, see_document, taken};
+pub use template::{Vars, encode};

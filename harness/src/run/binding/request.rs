@@ -1,0 +1,202 @@
+//! Requests: what an operation, a stream or a page read looks like on the wire.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::template::{Vars, encode};
+use crate::contract::{Binding, CursorCarrier, HistoryRead, Operation, SnapshotRead};
+use crate::history::From;
+
+/// An HTTP request, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Its method.
+    pub method: String,
+    /// Its path and query.
+    pub target: String,
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: Option<String>,
+}
+
+impl Request {
+    /// The `curl` command that sends it to `base` (`http://127.0.0.1:8080`).
+    pub fn curl(&self, base: &str) -> String {
+        let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+        let mut line = "curl -sN".to_owned();
+        if self.method != "GET" {
+            line += &format!(" -X {}", self.method);
+        }
+        for (name, value) in &self.headers {
+            line += &format!(" -H {}", quote(&format!("{name}: {value}")));
+        }
+        if let Some(body) = &self.body {
+            let end = body.floor_char_boundary(300);
+            line += &format!(" --data-binary {}", quote(&body[..end]));
+        }
+        line + " " + &quote(&format!("{base}{}", self.target))
+    }
+}
+
+/// The request of an operation.
+pub fn for_operation(binding: &Binding, operation: &Operation, vars: &Vars) -> Request {
+    let body = Body { json: operation.json.as_ref(), text: operation.body.as_deref() };
+    build(binding, &operation.request, [&operation.headers], &operation.query, body, vars)
+}
+
+/// The request that opens a stream from `from`.
+pub fn for_stream(binding: &Binding, vars: &Vars, from: &From) -> Request {
+    let subscribe = &binding.subscribe;
+    let body = Body { json: subscribe.json.as_ref(), text: None };
+    let mut request = build(binding, &subscribe.request, [&subscribe.headers], &subscribe.query, body, vars);
+    let (cursor, beside) = match from {
+        From::Start => (subscribe.start.as_ref(), None),
+        From::Live => (subscribe.live.as_ref(), None),
+        From::Cursor { value, beside, .. } => (Some(value), beside.as_ref()),
+    };
+    for (value, carrier) in [cursor, beside].into_iter().zip(&subscribe.cursor) {
+        if let Some(value) = value {
+            carry(&mut request, carrier, value);
+        }
+    }
+    request
+}
+
+/// The request of a finite read; the templates place `{cursor}` and `{limit}` themselves.
+pub fn for_page(binding: &Binding, read: Finite<'_>, vars: &Vars) -> Request {
+    let operation = match read {
+        Finite::History(history) => &history.operation,
+        Finite::Snapshot(snapshot) => &snapshot.operation,
+    };
+    for_operation(binding, operation, vars)
+}
+
+/// A finite read of a binding.
+#[derive(Clone, Copy, Debug)]
+pub enum Finite<'b> {
+    /// A page of history.
+    History(&'b HistoryRead),
+    /// The snapshot.
+    Snapshot(&'b SnapshotRead),
+}
+
+struct Body<'b> {
+    json: Option<&'b Value>,
+    text: Option<&'b str>,
+}
+
+fn build(
+    binding: &Binding,
+    line: &str,
+    headers: [&BTreeMap<String, String>; 1],
+    query: &BTreeMap<String, String>,
+    body: Body<'_>,
+    vars: &Vars,
+) -> Request {
+    let (method, path) = line.split_once(' ').unwrap_or(("GET", line));
+    let mut target = vars.fill(path.trim(), encode).unwrap_or_else(|| "/".to_owned());
+    for (name, value) in query {
+        if let Some(value) = vars.fill(value, str::to_owned) {
+            add_query(&mut target, name, &value);
+        }
+    }
+    let mut all = Vec::new();
+    for (name, value) in binding.headers.iter().chain(headers.into_iter().flatten()) {
+        if let Some(value) = vars.fill(value, str::to_owned) {
+            all.push((name.clone(), value));
+        }
+    }
+    let body = match (body.json, body.text) {
+        (Some(json), _) => {
+            if !all.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+                all.push(("Content-Type".to_owned(), "application/json".to_owned()));
+            }
+            Some(vars.fill_json(json).unwrap_or_else(|| Value::Object(serde_json::Map::new())).to_string())
+        }
+        (None, Some(text)) => vars.fill(text, str::to_owned),
+        (None, None) => None,
+    };
+    Request { method: method.to_owned(), target, headers: all, body }
+}
+
+fn add_query(target: &mut String, name: &str, value: &str) {
+    target.push(if target.contains('?') { '&' } else { '?' });
+    target.push_str(&format!("{}={}", encode(name), encode(value)));
+}
+
+fn carry(request: &mut Request, carrier: &CursorCarrier, cursor: &str) {
+    match carrier {
+        CursorCarrier::Header(name) => request.headers.push((name.clone(), cursor.to_owned())),
+        CursorCarrier::Query(name) => add_query(&mut request.target, name, cursor),
+        CursorCarrier::Body(pointer) => {
+            let mut document = request.body.as_deref().and_then(|b| serde_json::from_str(b).ok()).unwrap_or_else(|| Value::Object(Default::default()));
+            set(&mut document, pointer, Value::String(cursor.to_owned()));
+            request.body = Some(document.to_string());
+        }
+    }
+}
+
+/// Sets the value at a pointer, making the objects on the way.
+fn set(document: &mut Value, pointer: &str, value: Value) {
+    let mut place = document;
+    for key in pointer.split('/').skip(1) {
+        if !place.is_object() {
+            *place = Value::Object(Default::default());
+        }
+        let Value::Object(fields) = place else { return };
+        place = fields.entry(key.replace("~1", "/").replace("~0", "~")).or_insert(Value::Null);
+    }
+    *place = value;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Profile;
+    use crate::history::CursorClass;
+
+    fn profile(subscribe: &str) -> Profile {
+        toml::from_str(&format!(
+            "name = \"x\"\n[binding.subscribe]\n{subscribe}\n[binding.event]\ncursor = \"id\"\n[binding.publish]\nrequest = \"POST /s/{{session}}\"\nheaders = {{ Key = \"{{key}}\" }}\njson = {{ data = \"{{payload}}\" }}\n"
+        ))
+        .unwrap()
+    }
+
+    fn cursor(value: &str, beside: Option<&str>) -> From {
+        From::Cursor { value: value.to_owned(), class: CursorClass::Own, beside: beside.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_cursor_travels_by_its_carrier() {
+        let mut vars = Vars::default();
+        vars.text("session", "a/b");
+        let two = profile("request = \"GET /s/{session}\"\nformat = \"sse\"\ncursor = [{ header = \"Last-Event-ID\" }, { query = \"after\" }]");
+        let request = for_stream(&two.binding, &vars, &cursor("e:2", None));
+        assert_eq!((request.target.as_str(), request.headers.as_slice()), ("/s/a%2Fb", &[("Last-Event-ID".to_owned(), "e:2".to_owned())][..]));
+        let request = for_stream(&two.binding, &vars, &cursor("e:2", Some("e:1")));
+        assert_eq!(request.target, "/s/a%2Fb?after=e%3A1");
+        assert_eq!(for_stream(&two.binding, &vars, &From::Start).target, "/s/a%2Fb");
+
+        let body = profile("request = \"POST /s\"\nformat = \"ndjson\"\njson = { session = \"{session}\" }\ncursor = [{ body = \"/from/cursor\" }]");
+        let request = for_stream(&body.binding, &vars, &cursor("7", None));
+        assert_eq!(request.body.as_deref(), Some(r#"{"from":{"cursor":"7"},"session":"a/b"}"#));
+    }
+
+    #[test]
+    fn a_header_without_value_is_left_out() {
+        let profile = profile("request = \"GET /\"\nformat = \"sse\"");
+        let mut vars = Vars::default();
+        vars.text("session", "s").text("payload", "it's");
+        let publish = profile.binding.publish.as_ref().unwrap();
+        let request = for_operation(&profile.binding, publish, &vars);
+        assert_eq!(request.headers, [("Content-Type".to_owned(), "application/json".to_owned())]);
+        assert_eq!(
+            request.curl("http://h"),
+            r#"curl -sN -X POST -H 'Content-Type: application/json' --data-binary '{"data":"it'\''s"}' 'http://h/s/s'"#
+        );
+        vars.text("key", "k");
+        assert_eq!(for_operation(&profile.binding, publish, &vars).headers[0], ("Key".to_owned(), "k".to_owned()));
+    }
+}

@@ -1,0 +1,277 @@
+//! Frames and documents to what they mean: kind, cursor, marker, payload.
+
+use serde_json::Value;
+
+use crate::contract::{Binding, EventShape, FrameMatch, Frames};
+use crate::history::{Body, Kind, Marker};
+
+/// A frame as a decoder gives it.
+#[derive(Clone, Copy, Debug)]
+pub enum Raw<'f> {
+    /// A block of SSE.
+    Sse {
+        /// The type under which it is dispatched.
+        event: &'f str,
+        /// Its data; `None` when nothing is dispatched.
+        data: Option<&'f str>,
+        /// The id that the block carries itself.
+        id: Option<&'f str>,
+    },
+    /// A JSON text: a line of NDJSON, or the body of a long-poll.
+    Json(&'f str),
+}
+
+/// What one event or control frame is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// What it is.
+    pub kind: Kind,
+    /// Its type, bounded.
+    pub event_type: String,
+    /// The cursor that it carries.
+    pub cursor: Option<String>,
+    /// The token found in it.
+    pub marker: Option<Marker>,
+    /// Digest of its payload.
+    pub body: Option<Body>,
+    /// False when it is live-only.
+    pub durable: bool,
+    /// The position that it names.
+    pub points_to: Option<String>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Seen { kind: Kind::Event, event_type: String::new(), cursor: None, marker: None, body: None, durable: true, points_to: None }
+    }
+}
+
+/// Longest type that is kept.
+const MOST_TYPE: usize = 100;
+
+/// One event while it is being looked at.
+struct Look<'f> {
+    event: &'f str,
+    data: Option<&'f str>,
+    id: Option<&'f str>,
+    json: Option<&'f Value>,
+}
+
+impl Look<'_> {
+    /// What a source of the binding finds: `id`, `event`, `data`, or a pointer.
+    fn source(&self, source: &str) -> Option<String> {
+        match source {
+            "id" => self.id.map(str::to_owned),
+            "event" => Some(self.event.to_owned()),
+            "data" => self.data.map(str::to_owned).or_else(|| self.json.map(text)),
+            pointer => match self.json?.pointer(pointer)? {
+                Value::Null => None,
+                value => Some(text(value)),
+            },
+        }
+    }
+}
+
+/// A JSON value as text: strings as they are, the rest compact.
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// What a frame means: usually one thing, several for a batch, none when the binding says to ignore it.
+pub fn see(binding: &Binding, raw: Raw<'_>) -> Vec<Seen> {
+    let (event, data, id) = match raw {
+        Raw::Sse { event, data, id } => (event, data, id),
+        Raw::Json(text) => ("", Some(text), None),
+    };
+    let Some(data) = data else {
+        // An id-only block: no event, yet every client takes its id.
+        return vec![Seen { kind: Kind::Other, cursor: id.map(bounded), ..Seen::default() }];
+    };
+    let json: Option<Value> = needs_json(&binding.event, &binding.frames).then(|| serde_json::from_str(data).ok()).flatten();
+    let look = Look { event, data: Some(data), id, json: json.as_ref() };
+    let shape = &binding.event;
+    if let Some(kind) = special(&binding.frames, shape, &look) {
+        return kind.map(|kind| one(&look, shape, &binding.frames, kind)).into_iter().collect();
+    }
+    let records = shape.records.as_ref().and_then(|pointer| json.as_ref()?.pointer(pointer)?.as_array());
+    match records {
+        Some(records) => records.iter().map(|record| record_of(binding, shape, event, id, record)).collect(),
+        None => vec![ordinary(&look, shape)],
+    }
+}
+
+/// What the events of a page or snapshot mean.
+pub fn see_document(binding: &Binding, document: &Value, pointer: &str) -> Vec<Seen> {
+    let shape = binding.event.page.as_deref().unwrap_or(&binding.event);
+    let Some(items) = document.pointer(pointer).and_then(Value::as_array) else { return Vec::new() };
+    items.iter().map(|item| record_of(binding, shape, "", None, item)).collect()
+}
+
+fn record_of(binding: &Binding, shape: &EventShape, event: &str, id: Option<&str>, record: &Value) -> Seen {
+    let look = Look { event, data: None, id, json: Some(record) };
+    match special(&binding.frames, shape, &look) {
+        Some(Some(kind)) => one(&look, shape, &binding.frames, kind),
+        Some(None) | None => ordinary(&look, shape),
+    }
+}
+
+/// The special kind of a frame: `Some(None)` for one to be ignored, `None` for an ordinary event.
+fn special(frames: &Frames, shape: &EventShape, look: &Look<'_>) -> Option<Option<Special>> {
+    let event_type = shape.event_type.as_deref().and_then(|source| look.source(source));
+    let cursor = shape.cursor.as_deref().and_then(|source| look.source(source));
+    let is = |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|m| matches(m, event_type.as_deref(), cursor.is_some(), look));
+    let kinds = [
+        (&frames.boundary, Special::Boundary),
+        (&frames.gap, Special::Gap),
+        (&frames.terminal, Special::Terminal),
+        (&frames.heartbeat, Special::Heartbeat),
+        (&frames.commit, Special::Commit),
+        (&frames.ephemeral, Special::Ephemeral),
+    ];
+    if let Some((_, kind)) = kinds.iter().find(|(frame, _)| is(frame)) {
+        return Some(Some(*kind));
+    }
+    is(&frames.ignore).then_some(None)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Special {
+    Boundary,
+    Gap,
+    Terminal,
+    Heartbeat,
+    Commit,
+    Ephemeral,
+}
+
+fn matches(frame: &FrameMatch, event_type: Option<&str>, has_cursor: bool, look: &Look<'_>) -> bool {
+    let type_fits = frame.event_type.as_ref().is_none_or(|types| event_type.is_some_and(|t| types.contains(t)));
+    let json_fits = frame.json.iter().all(|(pointer, wanted)| look.json.and_then(|json| json.pointer(pointer)) == Some(wanted));
+    type_fits && json_fits && frame.has_cursor.is_none_or(|wanted| wanted == has_cursor)
+}
+
+fn one(look: &Look<'_>, shape: &EventShape, frames: &Frames, special: Special) -> Seen {
+    let (frame, kind) = match special {
+        Special::Boundary => (&frames.boundary, Kind::Boundary),
+        Special::Gap => (&frames.gap, Kind::Gap),
+        Special::Terminal => (&frames.terminal, Kind::Terminal),
+        Special::Heartbeat => (&frames.heartbeat, Kind::Heartbeat),
+        Special::Commit => (&frames.commit, Kind::Commit),
+        Special::Ephemeral => return Seen { durable: false, ..ordinary(look, shape) },
+    };
+    let points_to = frame.as_ref().and_then(|m| m.cursor.as_deref()).and_then(|source| look.source(source)).map(|c| bounded(&c));
+    let carried = shape.cursor.as_deref().and_then(|source| look.source(source)).or_else(|| look.id.map(str::to_owned));
+    let cursor = match special {
+        Special::Commit => points_to.clone().or(carried),
+        Special::Boundary | Special::Gap | Special::Terminal | Special::Heartbeat | Special::Ephemeral => carried,
+    };
+    Seen { kind, cursor: cursor.map(|c| bounded(&c)), points_to, event_type: type_of(look, shape), ..Seen::default() }
+}
+
+fn ordinary(look: &Look<'_>, shape: &EventShape) -> Seen {
+    let payload = look.source(&shape.payload);
+    let marker = payload.as_deref().and_then(Marker::find);
+    let elsewhere = || look.json.and_then(in_strings).or_else(|| look.data.and_then(Marker::find));
+    let (marker, body) = match (marker, payload) {
+        (Some(marker), Some(payload)) => (Some(marker), Some(Body::of(&payload))),
+        // A payload that has lost its marker is no payload of ours; a marker anywhere else still names the event.
+        (None, payload) => match elsewhere() {
+            Some(marker) => (Some(marker), payload.as_deref().map(Body::of)),
+            None => (None, None),
+        },
+        (Some(marker), None) => (Some(marker), None),
+    };
+    let cursor = shape.cursor.as_deref().and_then(|source| look.source(source)).or_else(|| look.id.map(str::to_owned));
+    let event_type = type_of(look, shape);
+    let kind = if marker.is_some() || shape.event_type.is_none() { Kind::Event } else { Kind::Other };
+    Seen { kind, event_type, cursor: cursor.map(|c| bounded(&c)), marker, body, durable: true, points_to: None }
+}
+
+fn type_of(look: &Look<'_>, shape: &EventShape) -> String {
+    let whole = shape.event_type.as_deref().and_then(|source| look.source(source)).unwrap_or_default();
+    whole[..whole.floor_char_boundary(MOST_TYPE)].to_owned()
+}
+
+/// A cursor, cut at 4 KiB: no protocol's are longer, and a hostile server's shall not fill the history.
+fn bounded(cursor: &str) -> String {
+    cursor[..cursor.floor_char_boundary(4096)].to_owned()
+}
+
+fn in_strings(value: &Value) -> Option<Marker> {
+    match value {
+        Value::String(text) => Marker::find(text),
+        Value::Array(items) => items.iter().find_map(in_strings),
+        Value::Object(fields) => fields.values().find_map(in_strings),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+fn needs_json(shape: &EventShape, frames: &Frames) -> bool {
+    let pointer = |source: &Option<String>| source.as_ref().is_some_and(|s| s.starts_with('/') || s.is_empty());
+    let of_frame = |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|m| !m.json.is_empty() || pointer(&m.cursor));
+    shape.payload.starts_with('/')
+        || shape.records.is_some()
+        || pointer(&shape.cursor)
+        || pointer(&shape.event_type)
+        || [&frames.boundary, &frames.gap, &frames.terminal, &frames.heartbeat, &frames.commit, &frames.ephemeral, &frames.ignore]
+            .into_iter()
+            .any(of_frame)
+}
+
+/// What `take` finds in an answer: `/pointer` in the body, or `header:Name`.
+pub fn taken(source: &str, body: Option<&Value>, header: impl Fn(&str) -> Option<String>) -> Option<String> {
+    match source.strip_prefix("header:") {
+        Some(name) => header(name.trim()),
+        None => match body?.pointer(source)? {
+            Value::Null => None,
+            value => Some(text(value)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Profile;
+
+    fn binding(event: &str) -> Binding {
+        let text = format!("name = \"x\"\n[binding.subscribe]\nrequest = \"GET /\"\nformat = \"sse\"\n{event}");
+        toml::from_str::<Profile>(&text).unwrap().binding
+    }
+
+    #[test]
+    fn an_event_of_the_base_dialect() {
+        let b = binding(
+            "[binding.event]\ncursor = \"id\"\ntype = \"event\"\npayload = \"/data\"\n[binding.frames.boundary]\ntype = \"ready\"\ncursor = \"/cursor\"\n[binding.frames.ephemeral]\nhas_cursor = false\n",
+        );
+        let seen = see(&b, Raw::Sse { event: "message", data: Some(r#"{"data":"«s0.1» a\u2028"}"#), id: Some("e:1") });
+        assert_eq!(seen.len(), 1);
+        assert_eq!((seen[0].kind, seen[0].cursor.as_deref(), seen[0].marker), (Kind::Event, Some("e:1"), Some(Marker { session: 0, n: 1 })));
+        assert!(seen[0].body.as_ref().unwrap().same(&Body::of("«s0.1» a\u{2028}")));
+        let boundary = see(&b, Raw::Sse { event: "ready", data: Some(r#"{"cursor":"e:9"}"#), id: None });
+        assert_eq!((boundary[0].kind, boundary[0].points_to.as_deref(), boundary[0].cursor.as_deref()), (Kind::Boundary, Some("e:9"), None));
+        let ephemeral = see(&b, Raw::Sse { event: "message", data: Some(r#"{"data":"«s0.2»"}"#), id: None });
+        assert!(!ephemeral[0].durable);
+    }
+
+    #[test]
+    fn a_batch_and_its_commit() {
+        let b = binding(
+            "[binding.event]\ntype = \"event\"\nrecords = \"\"\npayload = \"/text\"\n[binding.frames.commit]\ntype = \"control\"\ncursor = \"/next\"\n",
+        );
+        let seen = see(&b, Raw::Sse { event: "data", data: Some(r#"[{"text":"«s0.1»"},{"text":"«s0.2»"}]"#), id: None });
+        assert_eq!(seen.iter().filter_map(|s| s.marker).map(|m| m.n).collect::<Vec<_>>(), [1, 2]);
+        let commit = see(&b, Raw::Sse { event: "control", data: Some(r#"{"next":"0_5"}"#), id: None });
+        assert_eq!((commit[0].kind, commit[0].cursor.as_deref()), (Kind::Commit, Some("0_5")));
+    }
+
+    #[test]
+    fn hostile_data_is_text() {
+        let b = binding("[binding.event]\ncursor = \"/id\"\npayload = \"/data\"\n");
+        let deep = "[".repeat(100_000);
+        let seen = see(&b, Raw::Sse { event: "message", data: Some(&deep), id: None });
+        assert_eq!((seen[0].marker, seen[0].kind), (None, Kind::Event));
+        let split = see(&b, Raw::Sse { event: "message", data: Some("{\"data\":\"«s1.2» a"), id: None });
+        assert_eq!(split[0].marker, Some(Marker { session: 1, n: 2 }), "a torn payload still names its event");
+    }
+}

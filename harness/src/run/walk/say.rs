@@ -1,0 +1,36 @@
+//! Steps in words, for timelines: as they stand in a scenario file, without what is default.
+
+use serde_json::Value;
+
+use crate::scenario::Step;
+
+/// A step as a person would say it: `publish session="s" count=20`.
+pub(super) fn step(step: &Step) -> String {
+    let Ok(Value::Object(table)) = serde_json::to_value(step) else { return String::new() };
+    let Some((name, fields)) = table.into_iter().next() else { return String::new() };
+    let mut said = name;
+    if let Value::Object(fields) = fields {
+        for (key, value) in fields.iter().filter(|(key, value)| !is_default(key, value)) {
+            let text = value.as_str().map_or_else(|| short(value), str::to_owned);
+            said.push_str(&format!(" {}={text}", key.replace('_', "-")));
+        }
+    }
+    said
+}
+
+fn is_default(key: &str, value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => key == "durable",
+        Value::Number(n) => n.as_u64() == Some(1) && matches!(key, "concurrent" | "readers" | "times"),
+        Value::String(text) => matches!(text.as_str(), "plain" | "start" | "with-request"),
+        Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+fn short(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{} steps]", items.len()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => value.to_string().replace('"', ""),
+    }
+}

@@ -1,0 +1,110 @@
+//! Faults of a scenario as plans of the proxy, and what the proxy did as words.
+
+use super::proxy::{Fault, FrameMatch, How as ProxyHow, Place, Plan, Within};
+use crate::contract::Binding;
+use crate::scenario::{Count, Cut, How, InsideAt};
+use crate::world::ConnFault;
+
+/// The plan of one connection.
+pub(super) fn plan(faults: &[ConnFault], binding: &Binding) -> Plan {
+    let mut plan = Vec::new();
+    for fault in faults {
+        match fault {
+            ConnFault::Cut(cut) => plan.extend(place(cut, binding).map(|at| Fault::Cut { at, how: how(cut.how) })),
+            ConnFault::Stall(stall) => plan.push(Fault::StopReading { after_event: u64::from(stall.after_events) }),
+            ConnFault::Hold(hold) => plan.push(Fault::Hold { after_event: u64::from(hold.after_events) }),
+            ConnFault::Shape(shape) => {
+                plan.extend(shape.rechunk.map(|size| Fault::Rechunk { size: size as usize }));
+                plan.extend(shape.delay_ms.map(|ms| Fault::Delay { ms: u64::from(ms), from_event: 0 }));
+            }
+            ConnFault::RefuseFirst(times) => plan.push(Fault::RefuseFirst(*times)),
+        }
+    }
+    Plan { faults: plan }
+}
+
+pub(super) fn how(how: How) -> ProxyHow {
+    match how {
+        How::Fin => ProxyHow::Fin,
+        How::Rst => ProxyHow::Rst,
+        How::Silence => ProxyHow::Silence,
+    }
+}
+
+fn place(cut: &Cut, binding: &Binding) -> Option<Place> {
+    if cut.before_headers {
+        return Some(Place::BeforeHeaders);
+    }
+    if cut.before_terminal {
+        let terminal = binding.frames.terminal.as_ref()?;
+        let by_type = terminal.event_type.as_ref().map(|types| match types {
+            crate::contract::OneOrMany::One(one) => one.clone(),
+            crate::contract::OneOrMany::Many(many) => many.first().cloned().unwrap_or_default(),
+        });
+        let in_sse_type = binding.event.event_type.as_deref() == Some("event");
+        return Some(Place::BeforeFrame(match by_type {
+            Some(name) if in_sse_type => FrameMatch::EventType(name),
+            Some(name) => FrameMatch::Contains(name),
+            None => FrameMatch::Contains(terminal.json.iter().next().map(|(_, value)| value.to_string())?),
+        }));
+    }
+    if let Some(inside) = &cut.inside {
+        let at = match inside.at {
+            InsideAt::Line => Within::InLine,
+            InsideAt::AfterId => Within::AfterIdLine,
+            InsideAt::CrLf => Within::BetweenCrLf,
+            InsideAt::Utf8 => Within::InUtf8Char,
+            // The shortest frame there is has more bytes than this; its line is whole, its empty line is missing.
+            InsideAt::BeforeEnd => Within::BeforeEnd,
+        };
+        return Some(Place::InEvent { event: u64::from(inside.after_events) + 1, at });
+    }
+    match (cut.after_events, cut.after_bytes) {
+        (Some(Count::N(n)), _) => Some(Place::AfterEvent(u64::from(n))),
+        (_, Some(Count::N(n))) => Some(Place::AfterBytes(u64::from(n))),
+        (Some(Count::Each(_)) | None, Some(Count::Each(_)) | None) => None,
+    }
+}
+
+/// A fault as a person would say it.
+pub(super) fn say(fault: &Fault) -> String {
+    match fault {
+        Fault::Cut { at, how } => {
+            let how = match how {
+                ProxyHow::Fin => "closed",
+                ProxyHow::Rst => "reset",
+                ProxyHow::Silence => "silenced",
+            };
+            format!("{how} {}", say_place(at))
+        }
+        Fault::Delay { ms, .. } => format!("delayed by {ms} ms"),
+        Fault::Rechunk { size } => format!("sent in pieces of {size} bytes"),
+        Fault::StopReading { after_event } => format!("not read any more after event {after_event}"),
+        Fault::Hold { after_event } => format!("bytes held back after event {after_event}"),
+        Fault::RefuseFirst(left) => format!("refused, {left} to go"),
+        Fault::DropAnswer => "answer dropped".to_owned(),
+        Fault::DuplicateRequest => "request sent twice, answer dropped".to_owned(),
+    }
+}
+
+fn say_place(place: &Place) -> String {
+    match place {
+        Place::BeforeHeaders => "before the response head".to_owned(),
+        Place::AfterEvent(n) => format!("after event {n} of the connection"),
+        Place::InEvent { event, at } => {
+            let at = match at {
+                Within::InLine => "inside the data line".to_owned(),
+                Within::BetweenCrLf => "between CR and LF".to_owned(),
+                Within::InUtf8Char => "inside a character".to_owned(),
+                Within::AfterIdLine => "between id and data".to_owned(),
+                Within::BeforeEnd => "before the empty line".to_owned(),
+                Within::Byte(n) => format!("after {n} bytes"),
+            };
+            format!("{at} of event {event} of the connection")
+        }
+        Place::BeforeFrame(_) => "before the terminal".to_owned(),
+        Place::AfterFrame(_) => "after the terminal".to_owned(),
+        Place::AfterBytes(n) => format!("after {n} bytes of the body"),
+        Place::OnCommand => "now".to_owned(),
+    }
+}

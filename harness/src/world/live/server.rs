@@ -1,0 +1,231 @@
+//! The server under test, as a worker holds it: a URL that is there, or a process of ours.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::http::Clients;
+use super::process::{self, CommandLine, DataFolder, Ending, ProcessError, Readiness, Target, TargetSpec};
+use crate::scenario::Stop;
+
+/// How to start a server.
+#[derive(Clone, Debug)]
+pub struct StartSpec {
+    /// The command with `{port}` and `{dir}`.
+    pub command: CommandLine,
+    /// Its environment beside ours.
+    pub environment: Vec<(String, String)>,
+    /// Its working folder.
+    pub folder: Option<PathBuf>,
+    /// When it is ready.
+    pub ready: Readiness,
+    /// How long that may take.
+    pub ready_within: Duration,
+    /// The grace of a graceful stop.
+    pub stop_within: Duration,
+}
+
+/// Why a server could not be had.
+#[derive(Debug)]
+pub enum ServerError {
+    /// Its process.
+    Process(ProcessError),
+    /// Its URL, in words.
+    Url(String),
+    /// The harness's own HTTP client or folders.
+    Own(String),
+}
+
+impl std::fmt::Display for ServerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ServerError::Process(error) => error.fmt(f),
+            ServerError::Url(why) | ServerError::Own(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+impl From<ProcessError> for ServerError {
+    fn from(error: ProcessError) -> Self {
+        ServerError::Process(error)
+    }
+}
+
+/// A server under test.
+pub struct Server {
+    base: RefCell<String>,
+    upstream: Cell<Option<SocketAddr>>,
+    clients: Clients,
+    process: Option<Process>,
+}
+
+struct Process {
+    target: Mutex<Target>,
+    stop_within: Duration,
+    ending: RefCell<Option<Ending>>,
+    generation: Cell<u32>,
+    /// The data folder; removed with the server.
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// A server that runs already.
+    ///
+    /// # Errors
+    /// When the URL is none of `http` or `https`, or nothing listens there.
+    pub async fn at(url: &str) -> Result<Server, ServerError> {
+        let parsed = reqwest::Url::parse(url).map_err(|e| ServerError::Url(format!("`{url}` is no URL: {e}; write http://HOST:PORT")))?;
+        let (host, port) = match (parsed.scheme(), parsed.host_str(), parsed.port_or_known_default()) {
+            ("http" | "https", Some(host), Some(port)) => (host.trim_matches(['[', ']']).to_owned(), port),
+            _ => return Err(ServerError::Url(format!("`{url}` is no address of a server; write http://HOST:PORT"))),
+        };
+        let dead = |why: String| ServerError::Url(format!("nothing answers at {url}: {why}; start the server, or let streamspec do it with --start"));
+        let mut addresses = tokio::net::lookup_host((host.as_str(), port)).await.map_err(|e| dead(e.to_string()))?;
+        let address = addresses.next().ok_or_else(|| dead("the name has no address".to_owned()))?;
+        let probe = tokio::time::timeout(Duration::from_secs(5), tokio::net::TcpStream::connect(address)).await;
+        probe.map_err(|_| dead("no answer within 5 s".to_owned()))?.map_err(|e| dead(e.to_string()))?;
+        let base = url.trim_end_matches('/').to_owned();
+        let upstream = (parsed.scheme() == "http").then_some(address);
+        Ok(Server { base: RefCell::new(base), upstream: Cell::new(upstream), clients: Clients::new()?, process: None })
+    }
+
+    /// Starts a server on a fresh data folder and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not become ready; the error holds its last output.
+    pub async fn start(spec: StartSpec) -> Result<Server, ServerError> {
+        let folder = tempfile::Builder::new()
+            .prefix("streamspec-")
+            .tempdir()
+            .map_err(|e| ServerError::Own(format!("cannot make a folder for the server's data: {e}")))?;
+        let stop_within = spec.stop_within;
+        let target = Target::start(TargetSpec {
+            command: spec.command,
+            folder: spec.folder,
+            environment: spec.environment,
+            data: folder.path().join("data"),
+            port: None,
+            ready: spec.ready,
+            ready_within: spec.ready_within,
+        })
+        .await?;
+        let address = target.address();
+        let process = Process {
+            ending: RefCell::new(target.ending()),
+            target: Mutex::new(target),
+            stop_within,
+            generation: Cell::new(0),
+            _folder: folder,
+        };
+        Ok(Server {
+            base: RefCell::new(format!("http://{address}")),
+            upstream: Cell::new(Some(address)),
+            clients: Clients::new()?,
+            process: Some(process),
+        })
+    }
+
+    /// Where it is: `http://127.0.0.1:8080`.
+    pub fn base(&self) -> String {
+        self.base.borrow().clone()
+    }
+
+    /// Its address, for the proxy; `None` when the proxy cannot read what it speaks (https).
+    pub fn upstream(&self) -> Option<SocketAddr> {
+        self.upstream.get()
+    }
+
+    pub(super) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// True for a process of ours.
+    pub fn is_ours(&self) -> bool {
+        self.process.is_some()
+    }
+
+    fn process(&self) -> Result<&Process, ServerError> {
+        self.process.as_ref().ok_or_else(|| ServerError::Url("the server was given by its URL: it cannot be restarted".to_owned()))
+    }
+
+    /// Stops the process and proves that it is gone; true when the grace was not enough.
+    pub(super) async fn stop(&self, how: Stop) -> Result<bool, ServerError> {
+        let process = self.process()?;
+        *process.ending.borrow_mut() = None;
+        let how = match how {
+            Stop::Kill => process::Stop::Kill,
+            Stop::Term => process::Stop::Terminate { grace: process.stop_within },
+        };
+        let ended = process.target.lock().await.stop(how).await?;
+        Ok(ended.outlived_grace)
+    }
+
+    /// Starts the stopped process again; its pid, and how many starts came before.
+    pub(super) async fn start_again(&self, wipe: bool) -> Result<(u32, u32), ServerError> {
+        let process = self.process()?;
+        let mut target = process.target.lock().await;
+        let replaced = target.start_again(if wipe { DataFolder::Wiped } else { DataFolder::Kept }).await?;
+        *process.ending.borrow_mut() = target.ending();
+        process.generation.set(process.generation.get() + 1);
+        self.clients.renew()?;
+        *self.base.borrow_mut() = format!("http://{}", target.address());
+        self.upstream.set(Some(target.address()));
+        Ok((replaced.new.first().map_or(0, |p| p.pid), process.generation.get()))
+    }
+
+    /// Makes sure that the process runs, after a run that may have lost it.
+    ///
+    /// # Errors
+    /// When it cannot be started again.
+    pub async fn ensure(&self) -> Result<(), ServerError> {
+        let Some(process) = &self.process else { return Ok(()) };
+        if process.ending.borrow().as_ref().is_some_and(|ending| !ending.has_come()) {
+            return Ok(());
+        }
+        {
+            let mut target = process.target.lock().await;
+            match target.stop(process::Stop::Kill).await {
+                Ok(_) | Err(ProcessError::NotRunning) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.start_again(true).await.map(drop)
+    }
+
+    pub(super) async fn pause(&self, paused: bool) -> Result<(), ServerError> {
+        let mut target = self.process()?.target.lock().await;
+        if paused { target.pause().await.map(drop) } else { target.resume().await.map(drop) }?;
+        Ok(())
+    }
+
+    pub(super) fn sample(&self) -> Option<process::Resources> {
+        self.process.as_ref()?.target.try_lock().ok()?.sample()
+    }
+
+    pub(super) fn absent(&self) -> bool {
+        self.process.as_ref().is_some_and(|p| p.ending.borrow().as_ref().is_none_or(Ending::has_come))
+    }
+
+    /// Why it is not there any more, if it ended although nobody asked it to.
+    pub fn died(&self) -> Option<String> {
+        let process = self.process.as_ref()?;
+        if !process.ending.borrow().as_ref().is_some_and(Ending::has_come) {
+            return None;
+        }
+        let output = process.target.try_lock().map(|target| target.output().to_string()).unwrap_or_default();
+        Some(format!("the server ended by itself; its last lines:{output}"))
+    }
+
+    /// The end of what the process printed.
+    pub async fn output(&self) -> String {
+        match &self.process {
+            Some(process) => process.target.lock().await.output().to_string(),
+            None => String::new(),
+        }
+    }
+}
