@@ -73,7 +73,10 @@ fn plays_the_server() {
 
 /// Leaves a server behind in a session of its own, as a child of nobody.
 #[test]
-#[expect(clippy::zombie_processes, reason = "a daemon's parent does not wait for it")]
+#[expect(
+    clippy::zombie_processes,
+    reason = "a daemon's parent does not wait for it"
+)]
 fn plays_the_daemon() {
     if !plays("daemon") {
         return;
