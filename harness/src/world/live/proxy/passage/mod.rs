@@ -1,12 +1,17 @@
 //! What to do with the server's bytes, decided without IO: bytes go in, steps come out, to be taken in order.
 
+mod frame;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::border::Borders;
 use super::fault::{Fault, Framing, How, Place};
 use super::framing::{AnswerHead, Body, HEAD_LIMIT, Stretch, Unreadable, answer_head};
-use super::within::{matches, offset};
+
+use frame::{Decision, Frame, Part, is_wanted};
 
 /// The most that is kept back of one frame to look at it whole; of a longer frame the first bytes decide.
 pub(super) const FRAME_LIMIT: usize = 16 * 1024 * 1024;
@@ -75,21 +80,6 @@ enum State {
     Body(Body, Borders),
     /// After `101`, and after the answer to `CONNECT`: no HTTP any more.
     Tunnel,
-}
-
-/// The current frame, as far as it is kept back.
-#[derive(Debug, Default)]
-struct Frame {
-    parts: Vec<Part>,
-    payload: usize,
-    /// It is too long to be kept back.
-    given_up: bool,
-}
-
-#[derive(Debug)]
-enum Part {
-    Payload(Vec<u8>),
-    Coding(Vec<u8>),
 }
 
 impl Passage {
@@ -299,9 +289,8 @@ impl Passage {
             let (taken, end) = borders.scan(bytes);
             let part = &bytes[..taken];
             bytes = &bytes[taken..];
-            if self.looks_at_frame() {
-                self.frame.payload += taken;
-                self.frame.parts.push(Part::Payload(part.to_vec()));
+            if !self.frame.given_up && is_wanted(&self.faults, self.events + 1) {
+                self.frame.push(Part::Payload(part.to_vec()));
             } else {
                 self.pass(part, steps);
             }
@@ -309,40 +298,18 @@ impl Passage {
                 if !self.over {
                     self.frame_ended(event, chunk_ends && bytes.is_empty(), steps);
                 }
-            } else if self.frame.payload > FRAME_LIMIT {
+            } else if self.frame.payload() > FRAME_LIMIT {
                 self.give_up_frame(steps);
             }
         }
-    }
-
-    fn looks_at_frame(&self) -> bool {
-        let wanted = |fault: &Fault| match fault {
-            Fault::Cut {
-                at: Place::InEvent { event, .. },
-                ..
-            } => *event == self.events + 1,
-            Fault::Cut {
-                at: Place::BeforeFrame(_) | Place::AfterFrame(_),
-                ..
-            } => true,
-            Fault::Cut { .. }
-            | Fault::Delay { .. }
-            | Fault::Rechunk { .. }
-            | Fault::StopReading { .. }
-            | Fault::Hold { .. }
-            | Fault::RefuseFirst(_)
-            | Fault::DropAnswer
-            | Fault::DuplicateRequest => false,
-        };
-        !self.frame.given_up && self.faults.iter().any(wanted)
     }
 
     fn coding(&mut self, bytes: &[u8], steps: &mut VecDeque<Step>) {
         if self.piece.is_some() {
             return self.chunk_passed(steps);
         }
-        if !self.frame.parts.is_empty() {
-            return self.frame.parts.push(Part::Coding(bytes.to_vec()));
+        if !self.frame.is_empty() {
+            return self.frame.push(Part::Coding(bytes.to_vec()));
         }
         let tail = memchr::memchr(b'\n', bytes).filter(|_| !self.behind_chunk.is_empty());
         let (tail, rest) = bytes.split_at(tail.map_or(0, |end| end + 1));
@@ -361,36 +328,10 @@ impl Passage {
 
     /// `at_chunk_end`: only the CR LF of the chunk is to come before the next frame.
     fn frame_ended(&mut self, event: bool, at_chunk_end: bool, steps: &mut VecDeque<Step>) {
-        let frame = self.frame.text();
-        let mut after = None;
-        if !frame.is_empty() {
-            for (fault, what) in self.faults.iter().enumerate() {
-                let Fault::Cut { at, how } = what else {
-                    continue;
-                };
-                let (until, cut) = match at {
-                    Place::BeforeFrame(wanted) if matches(&frame, wanted) => (Some(0), None),
-                    Place::AfterFrame(wanted) if matches(&frame, wanted) => {
-                        (None, Some(Step::Cut { fault, how: *how }))
-                    }
-                    Place::InEvent { event: number, at } if event && *number == self.events + 1 => {
-                        (offset(&frame, *at), None)
-                    }
-                    Place::BeforeFrame(_)
-                    | Place::AfterFrame(_)
-                    | Place::InEvent { .. }
-                    | Place::BeforeHeaders
-                    | Place::AfterEvent(_)
-                    | Place::AfterBytes(_)
-                    | Place::OnCommand => continue,
-                };
-                if let Some(until) = until {
-                    let last = Step::Cut { fault, how: *how };
-                    self.release_frame(until, steps);
-                    return self.finish(steps, last);
-                }
-                after = after.or(cut);
-            }
+        let decision = self.frame.decide(&self.faults, self.events + 1, event);
+        if let Decision::CutAt { until, fault, how } = decision {
+            self.release_frame(until, steps);
+            return self.finish(steps, Step::Cut { fault, how });
         }
         self.release_frame(usize::MAX, steps);
         self.frame = Frame::default();
@@ -403,8 +344,8 @@ impl Passage {
             steps.push_back(Step::Event(self.events));
             self.border_faults(&mut due);
         }
-        if let Some(cut) = after.filter(|_| !self.over) {
-            self.finish(&mut due, cut);
+        if let Decision::CutAfter { fault, how } = decision {
+            self.finish(&mut due, Step::Cut { fault, how });
         }
         if at_chunk_end && !due.is_empty() {
             // The coding that follows ends the chunk; until it came, nothing is over.
@@ -417,44 +358,25 @@ impl Passage {
 
     /// The frame is longer than what is kept back of one: only a place in its first part can still be reached.
     fn give_up_frame(&mut self, steps: &mut VecDeque<Step>) {
-        let frame = self.frame.text();
-        for (fault, what) in self.faults.iter().enumerate() {
-            if let Fault::Cut {
-                at: Place::InEvent { event, at },
-                how,
-            } = what
-                && *event == self.events + 1
-                && let Some(until) = offset(&frame, *at)
-            {
-                let last = Step::Cut { fault, how: *how };
-                self.release_frame(until, steps);
-                return self.finish(steps, last);
-            }
+        if let Decision::CutAt { until, fault, how } =
+            self.frame.decide(&self.faults, self.events + 1, true)
+            && until > 0
+        {
+            self.release_frame(until, steps);
+            return self.finish(steps, Step::Cut { fault, how });
         }
         self.release_frame(usize::MAX, steps);
-        self.frame = Frame {
-            given_up: true,
-            ..Frame::default()
-        };
+        self.frame.given_up = true;
     }
 
     /// Passes what was kept back, up to this many bytes of payload.
     fn release_frame(&mut self, until: usize, steps: &mut VecDeque<Step>) {
-        let mut left = until;
-        for part in std::mem::take(&mut self.frame.parts) {
+        for part in self.frame.release(until) {
             match part {
-                Part::Payload(bytes) => {
-                    let count = bytes.len().min(left);
-                    left -= count;
-                    self.pass(&bytes[..count], steps);
-                }
+                Part::Payload(bytes) => self.pass(&bytes, steps),
                 Part::Coding(bytes) => self.write(&bytes, steps),
             }
-            if left == 0 {
-                break;
-            }
         }
-        self.frame.payload = 0;
     }
 
     fn body_ended(&mut self, steps: &mut VecDeque<Step>) {
@@ -541,16 +463,6 @@ impl Passage {
             self.over = true;
             steps.push_back(last);
         }
-    }
-}
-
-impl Frame {
-    fn text(&self) -> Vec<u8> {
-        let payload = self.parts.iter().filter_map(|part| match part {
-            Part::Payload(bytes) => Some(bytes.as_slice()),
-            Part::Coding(_) => None,
-        });
-        payload.flatten().copied().collect()
     }
 }
 
