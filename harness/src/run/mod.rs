@@ -6,4 +6,5 @@ pub mod progress;
 pub mod recorder;
 mod walk;
 
+pub(crate) use walk::class_of;
 pub use walk::{Abort, Patience, walk};

@@ -52,7 +52,6 @@ pub struct Patience {
 pub(crate) struct Walk<'w, W: World> {
     world: &'w W,
     profile: &'w Profile,
-    scenario: &'w Scenario,
     patience: Patience,
     cast: RefCell<Cast>,
     background: mpsc::UnboundedSender<Writer>,
@@ -67,7 +66,6 @@ pub async fn walk<W: World>(world: &W, profile: &Profile, scenario: &Scenario, p
     let walk = Walk {
         world,
         profile,
-        scenario,
         patience,
         cast: RefCell::default(),
         background,

@@ -100,7 +100,6 @@ impl World for LiveWorld<'_> {
             conn: opening.conn,
             profile: Arc::clone(&self.profile),
             vars: Self::vars(&opening.address),
-            from: opening.from,
             base: self.server.base(),
             upstream: self.server.upstream().filter(|_| !direct),
             faults: opening.faults,

@@ -120,6 +120,8 @@ pub enum Within {
     InUtf8Char,
     /// After its `id` line, so that the id is read and the event is not.
     AfterIdLine,
+    /// Before the empty line that ends it.
+    BeforeEnd,
     /// After this many bytes of it, which must be fewer than it has.
     Byte(u64),
 }

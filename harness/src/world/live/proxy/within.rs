@@ -11,6 +11,7 @@ pub(super) fn offset(frame: &[u8], at: Within) -> Option<usize> {
         Within::BetweenCrLf => between_cr_lf(frame)?,
         Within::InUtf8Char => frame.iter().position(|&byte| byte >= 0xc2)? + 1,
         Within::AfterIdLine => lines(frame).find(|line| line.field() == b"id")?.next,
+        Within::BeforeEnd => lines(frame).last().filter(|line| line.text.is_empty())?.start,
         Within::Byte(count) => usize::try_from(count).ok()?,
     };
     (found < frame.len()).then_some(found)
@@ -124,6 +125,10 @@ mod tests {
         assert_eq!(
             before(CRLF, Within::AfterIdLine).as_deref(),
             Some("event: t\r\nid: 7\r\n")
+        );
+        assert_eq!(
+            before(CRLF, Within::BeforeEnd).as_deref(),
+            Some("event: t\r\nid: 7\r\ndata: aé\r\n")
         );
         assert_eq!(before(CRLF, Within::Byte(3)).as_deref(), Some("eve"));
         assert_eq!(

@@ -1,0 +1,517 @@
+//! One connection of a reader: a task that opens it, decodes what comes and records it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::faults;
+use super::http::{beginning, prepare, words};
+use super::proxy::{self, Framing, Happened, How as ProxyHow, Link, LinkConfig};
+use crate::contract::{Format, Profile, StatusSet};
+use crate::history::{Answer, Comment, ConnId, End, Ended, Fault, From, Kind, Lint, Micros, Opinion, What};
+use crate::run::binding::{Raw, Request, Seen, Vars, for_stream, see, see_document, taken};
+use crate::run::class_of;
+use crate::run::progress::{Progress, SeenCursor};
+use crate::run::recorder::Recorder;
+use crate::wire::{Limits, ndjson, opinion, sse};
+use crate::world::{Command, ConnFault};
+
+/// How much of a stream the ordinary client is asked about.
+const OPINION: usize = 256 << 10;
+/// Pause between two long-polls when the server answers "nothing" at once, so that it is not hammered.
+const EMPTY_POLL: Duration = Duration::from_millis(20);
+/// More lint findings than this of one connection say nothing new.
+const MOST_LINT: u32 = 50;
+/// Comments beyond this are counted for waits but not recorded.
+const MOST_COMMENTS: u32 = 10_000;
+
+/// The runner's end of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Handle {
+    closing: watch::Sender<bool>,
+    proxied: Arc<Mutex<Proxied>>,
+}
+
+impl Default for Handle {
+    fn default() -> Self {
+        Handle { closing: watch::Sender::new(false), proxied: Arc::default() }
+    }
+}
+
+/// The proxy's side of a connection, once there is one.
+#[derive(Debug, Default)]
+struct Proxied {
+    link: Option<Link>,
+    conn: Option<proxy::ConnId>,
+    progress: Progress,
+}
+
+impl Handle {
+    /// Tells the connection something.
+    pub(super) fn order(&self, command: Command) {
+        let proxied = self.proxied.lock().unwrap_or_else(PoisonError::into_inner);
+        match (command, &proxied.link, proxied.conn) {
+            (Command::Cut(how), Some(link), Some(conn)) => {
+                link.cut(conn, faults::how(how));
+            }
+            (Command::Unstall, Some(link), Some(conn)) => {
+                proxied.progress.state().held = false;
+                link.resume(conn);
+            }
+            (Command::Release, Some(link), Some(conn)) => {
+                proxied.progress.state().held = false;
+                link.release(conn);
+            }
+            (Command::Cut(_) | Command::Close, _, _) => {
+                self.closing.send_replace(true);
+            }
+            (Command::Unstall | Command::Release, _, _) => {}
+        }
+    }
+}
+
+/// A connection to be opened and followed to its end.
+pub(super) struct Follow {
+    pub(super) conn: ConnId,
+    pub(super) profile: Arc<Profile>,
+    pub(super) vars: Vars,
+    pub(super) base: String,
+    /// Where the proxy connects to; `None` for a connection that goes straight to the server.
+    pub(super) upstream: Option<std::net::SocketAddr>,
+    pub(super) faults: Vec<ConnFault>,
+    pub(super) compressed: bool,
+    pub(super) client: reqwest::Client,
+    pub(super) recorder: Recorder,
+    pub(super) origin: Instant,
+    pub(super) progress: Progress,
+    pub(super) handle: Handle,
+}
+
+/// Why following stopped.
+enum Over {
+    /// The body ended, with this many bytes behind the last whole frame.
+    Eof(u64),
+    /// A refusal was read, or a long-poll reader was told that there is no more.
+    Done,
+    /// The runner closed it.
+    Closed,
+    Broken(String),
+    NoAnswer(String),
+    Undecodable(String),
+}
+
+impl Follow {
+    fn now(&self) -> Micros {
+        Micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn record(&self, what: What) {
+        self.recorder.record(self.now(), what);
+    }
+
+    /// Follows the connection to its end and records everything.
+    pub(super) async fn run(self, request: Request) {
+        let mut closing = self.handle.closing.subscribe();
+        let over = self.follow(request, &mut closing).await;
+        let cut = self.progress.state().cut;
+        let (how, unfinished) = match over {
+            Over::Closed => (Ended::Ours, 0),
+            Over::Eof(_) | Over::Broken(_) | Over::NoAnswer(_) if cut => (Ended::Ours, 0),
+            Over::Eof(unfinished) => (Ended::Eof, unfinished),
+            Over::Done => (Ended::Done, 0),
+            Over::Broken(why) => (Ended::Broken { why }, 0),
+            Over::NoAnswer(why) => (Ended::NoAnswer { why }, 0),
+            Over::Undecodable(why) => (Ended::Undecodable { why }, 0),
+        };
+        self.progress.state().ended = Some(how.clone());
+        self.record(What::End(End { conn: self.conn, how, unfinished }));
+    }
+
+    async fn follow(&self, request: Request, closing: &mut watch::Receiver<bool>) -> Over {
+        let base = match self.upstream {
+            None => self.base.clone(),
+            Some(upstream) => match self.link(upstream).await {
+                Ok(base) => base,
+                Err(error) => return Over::NoAnswer(format!("the proxy could not listen: {error}")),
+            },
+        };
+        match self.profile.binding.subscribe.format {
+            Format::Sse | Format::Ndjson => self.stream(&base, &request, closing).await,
+            Format::LongPoll => tokio::select! {
+                over = self.poll(&base, request) => over,
+                _ = closing.wait_for(|closing| *closing) => Over::Closed,
+            },
+        }
+    }
+
+    /// Opens the proxy's link for this connection.
+    async fn link(&self, upstream: std::net::SocketAddr) -> std::io::Result<String> {
+        let framing = match self.profile.binding.subscribe.format {
+            Format::Sse => Framing::Sse,
+            Format::Ndjson => Framing::Lines,
+            Format::LongPoll => Framing::Auto,
+        };
+        let (recorder, progress, conn, proxied) = (self.recorder.clone(), self.progress.clone(), self.conn, Arc::clone(&self.handle.proxied));
+        let observer = move |observed: proxy::Observed| {
+            let at = Micros(u64::try_from(observed.at.as_micros()).unwrap_or(u64::MAX));
+            let record = |fault: &proxy::Fault, reached: bool| {
+                recorder.record(at, What::Fault(Fault { conn: Some(conn), says: faults::say(fault), reached }));
+            };
+            match &observed.what {
+                Happened::Accepted { .. } => {
+                    proxied.lock().unwrap_or_else(PoisonError::into_inner).conn = Some(observed.conn);
+                }
+                Happened::Applied { fault } => {
+                    {
+                        let mut state = progress.state();
+                        match fault {
+                            proxy::Fault::Cut { how, .. } => {
+                                state.faults += 1;
+                                state.cut = true;
+                                state.held |= *how == ProxyHow::Silence;
+                            }
+                            proxy::Fault::StopReading { .. } | proxy::Fault::Hold { .. } => {
+                                state.faults += 1;
+                                state.held = true;
+                            }
+                            proxy::Fault::Delay { .. }
+                            | proxy::Fault::Rechunk { .. }
+                            | proxy::Fault::RefuseFirst(_)
+                            | proxy::Fault::DropAnswer
+                            | proxy::Fault::DuplicateRequest => {}
+                        }
+                    }
+                    record(fault, true);
+                }
+                Happened::NotReached { fault } => record(fault, false),
+                Happened::Unreachable { .. }
+                | Happened::RequestHead { .. }
+                | Happened::ResponseHead { .. }
+                | Happened::EventPassed { .. }
+                | Happened::Resent { .. }
+                | Happened::Unreadable { .. }
+                | Happened::Closed { .. } => {}
+            }
+        };
+        let config = LinkConfig { upstream, framing, origin: self.origin, observer: Arc::new(observer) };
+        let link = Link::open(config).await?;
+        link.plan(faults::plan(&self.faults, &self.profile.binding));
+        let base = format!("http://{}", link.address());
+        let mut proxied = self.handle.proxied.lock().unwrap_or_else(PoisonError::into_inner);
+        proxied.progress = self.progress.clone();
+        proxied.link = Some(link);
+        Ok(base)
+    }
+
+    /// Sends a request and gets its head; refused attempts are repeated, as an ordinary client would.
+    async fn head(&self, base: &str, request: &Request) -> Result<reqwest::Response, Over> {
+        let refusals: u32 = self.faults.iter().map(|f| if let ConnFault::RefuseFirst(times) = f { *times } else { 0 }).sum();
+        let mut attempt = 0;
+        loop {
+            let mut builder = prepare(&self.client, base, request).map_err(Over::NoAnswer)?;
+            let has = |name: &str| request.headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
+            if self.profile.binding.subscribe.format == Format::Sse && !has("accept") {
+                builder = builder.header("Accept", "text/event-stream");
+            }
+            if !has("accept-encoding") {
+                builder = builder.header("Accept-Encoding", if self.compressed { "gzip" } else { "identity" });
+            }
+            if self.upstream.is_some()
+                && let Some(host) = self.base.split_once("://").map(|(_, host)| host.split('/').next().unwrap_or(host).to_owned())
+            {
+                builder = builder.header("Host", host);
+            }
+            match builder.send().await {
+                Ok(response) => return Ok(response),
+                Err(_) if attempt < refusals => attempt += 1,
+                Err(error) => return Err(Over::NoAnswer(words(&error))),
+            }
+        }
+    }
+
+    /// Records a head; true when the stream is accepted.
+    fn answered(&self, response: &reqwest::Response, accepted: bool, body: String) -> bool {
+        let header = |name: &str| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).chars().take(200).collect());
+        self.progress.state().answer = Some((response.status().as_u16(), accepted));
+        self.record(What::Answer(Answer {
+            conn: self.conn,
+            status: response.status().as_u16(),
+            accepted,
+            content_type: header("content-type"),
+            cache_control: header("cache-control"),
+            body,
+        }));
+        accepted
+    }
+
+    async fn stream(&self, base: &str, request: &Request, closing: &mut watch::Receiver<bool>) -> Over {
+        let head = tokio::select! {
+            head = self.head(base, request) => head,
+            _ = closing.wait_for(|closing| *closing) => Err(Over::Closed),
+        };
+        let mut response = match head {
+            Ok(response) => response,
+            Err(over) => return over,
+        };
+        if response.status().as_u16() != 200 {
+            // SSE-1: only 200 opens a stream.
+            let body = beginning(&mut response, Duration::from_millis(500)).await;
+            self.answered(&response, false, body);
+            return Over::Done;
+        }
+        self.answered(&response, true, String::new());
+        let gzip = response.headers().get("content-encoding").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"gzip"));
+        let mut body = Decoding::new(self, gzip);
+        let over = loop {
+            let chunk = tokio::select! {
+                chunk = response.chunk() => chunk,
+                _ = closing.wait_for(|closing| *closing) => break Over::Closed,
+            };
+            match chunk {
+                Ok(Some(chunk)) => {
+                    if let Err(why) = body.feed(&chunk) {
+                        break Over::Undecodable(why);
+                    }
+                    if self.recorder.full() {
+                        break Over::Undecodable("the server sends more than a run can keep".to_owned());
+                    }
+                }
+                Ok(None) => break Over::Eof(0),
+                Err(error) => break Over::Broken(words(&error)),
+            }
+        };
+        let unfinished = body.finish();
+        if let Over::Eof(_) = over { Over::Eof(unfinished) } else { over }
+    }
+
+    async fn poll(&self, base: &str, first: Request) -> Over {
+        let subscribe = &self.profile.binding.subscribe;
+        let mut request = first;
+        let mut begun = false;
+        let mut frame = 0;
+        loop {
+            let mut response = match self.head(base, &request).await {
+                Ok(response) => response,
+                Err(over) => return over,
+            };
+            let status = response.status().as_u16();
+            let empty = subscribe.empty.as_ref().map_or(status == 204, |set: &StatusSet| set.contains(status));
+            if !(status == 200 || empty) {
+                let body = beginning(&mut response, Duration::from_millis(500)).await;
+                if !begun {
+                    self.answered(&response, false, body);
+                }
+                return Over::Done;
+            }
+            if !begun {
+                self.answered(&response, true, String::new());
+                begun = true;
+            }
+            let headers = response.headers().clone();
+            let text = match response.text().await {
+                Ok(text) => text,
+                Err(error) => return Over::Broken(words(&error)),
+            };
+            let document: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+            let binding = &self.profile.binding;
+            let seen = match (&document, &binding.event.records) {
+                (Some(document), Some(records)) => see_document(binding, document, records),
+                (Some(_), None) => see(binding, Raw::Json(&text)),
+                (None, _) => Vec::new(),
+            };
+            let none = seen.is_empty();
+            for one in seen {
+                self.deliver(one, frame);
+            }
+            frame += 1;
+            let header = |name: &str| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+            let next = subscribe.next.as_deref().and_then(|source| taken(source, document.as_ref(), header));
+            if let Some(cursor) = &next {
+                let commit = Seen { kind: Kind::Commit, cursor: Some(cursor.clone()), ..Seen::default() };
+                self.deliver(commit, frame);
+                frame += 1;
+            }
+            if self.progress.state().terminals > 0 {
+                return Over::Done;
+            }
+            let newest = next.or_else(|| self.progress.state().cursor.clone().map(|(cursor, _)| cursor));
+            if let Some(value) = newest {
+                let from = From::Cursor { value, class: crate::history::CursorClass::Own, beside: None };
+                request = for_stream(binding, &self.vars, &from);
+            }
+            if none {
+                tokio::time::sleep(EMPTY_POLL).await;
+            }
+        }
+    }
+
+    /// Records one delivery and moves the progress on.
+    fn deliver(&self, seen: Seen, frame: u32) {
+        {
+            let mut state = self.progress.state();
+            match seen.kind {
+                Kind::Event | Kind::Terminal => {
+                    state.events += 1;
+                    state.heartbeats = 0;
+                    state.terminals += u32::from(seen.kind == Kind::Terminal);
+                    state.markers.extend(seen.marker);
+                }
+                Kind::Boundary => state.boundaries += 1,
+                Kind::Gap => state.gaps += 1,
+                Kind::Heartbeat => state.heartbeats += 1,
+                Kind::Commit | Kind::Other => {}
+            }
+            if let Some(cursor) = &seen.cursor {
+                state.cursor = Some((cursor.clone(), class_of(seen.kind, &self.profile)));
+                let seen = SeenCursor { value: cursor.clone(), marker: seen.marker, kind: seen.kind };
+                state.cursors.push(seen);
+            }
+        }
+        self.record(What::Delivery(seen.delivery(self.conn, frame)));
+    }
+}
+
+/// The decoding of one body.
+struct Decoding<'f> {
+    follow: &'f Follow,
+    decoder: Decoder,
+    gunzip: Option<flate2::write::GzDecoder<Vec<u8>>>,
+    frame: u32,
+    lint: u32,
+    comments: u32,
+    /// The body's first bytes, whole frames only, and what they mean to us, for the ordinary client's opinion.
+    raw: Vec<u8>,
+    ours: Vec<(String, String, String)>,
+    last_id: String,
+    sampled: bool,
+}
+
+enum Decoder {
+    Sse(Box<sse::Decoder>),
+    Ndjson(ndjson::Decoder),
+}
+
+impl<'f> Decoding<'f> {
+    fn new(follow: &'f Follow, gzip: bool) -> Decoding<'f> {
+        let decoder = match follow.profile.binding.subscribe.format {
+            Format::Sse => Decoder::Sse(Box::new(sse::Decoder::new(Limits::default()))),
+            Format::Ndjson | Format::LongPoll => Decoder::Ndjson(ndjson::Decoder::new(Limits::default())),
+        };
+        Decoding {
+            follow,
+            decoder,
+            gunzip: gzip.then(|| flate2::write::GzDecoder::new(Vec::new())),
+            frame: 0,
+            lint: 0,
+            comments: 0,
+            raw: Vec::new(),
+            ours: Vec::new(),
+            last_id: String::new(),
+            sampled: true,
+        }
+    }
+
+    fn feed(&mut self, chunk: &[u8]) -> Result<(), String> {
+        use std::io::Write;
+        let Some(mut gunzip) = self.gunzip.take() else { return self.decode(chunk) };
+        gunzip.write_all(chunk).and_then(|()| gunzip.flush()).map_err(|e| format!("the body is no gzip: {e}"))?;
+        let plain = std::mem::take(gunzip.get_mut());
+        self.gunzip = Some(gunzip);
+        self.decode(&plain)
+    }
+
+    fn decode(&mut self, chunk: &[u8]) -> Result<(), String> {
+        // The decoder borrows itself while it calls back, so it stands aside.
+        let mut decoder = std::mem::replace(&mut self.decoder, Decoder::Ndjson(ndjson::Decoder::new(Limits::default())));
+        let fed = match &mut decoder {
+            Decoder::Sse(decoder) => {
+                if self.sampled {
+                    self.raw.extend_from_slice(&chunk[..chunk.len().min(OPINION)]);
+                    self.sampled = self.raw.len() < OPINION;
+                }
+                decoder.feed(chunk, &mut |item| self.item(item))
+            }
+            Decoder::Ndjson(decoder) => decoder.feed(chunk, &mut |line| self.line(line)),
+        };
+        self.decoder = decoder;
+        fed.map_err(|e| e.to_string())
+    }
+
+    fn item(&mut self, item: sse::Item<'_>) {
+        match item {
+            sse::Item::Comment(comment) => self.comment(comment.text),
+            sse::Item::Frame(frame) => {
+                for finding in frame.findings {
+                    self.lint(finding.rule.id(), finding.rule.severity() == sse::Severity::Error, finding.offset, finding.rule.says(), &finding.text);
+                }
+                if self.sampled && let Some(data) = &frame.data {
+                    self.ours.push((frame.event_type().to_owned(), data.to_string(), frame.last_event_id.to_owned()));
+                }
+                if self.sampled {
+                    frame.last_event_id.clone_into(&mut self.last_id);
+                }
+                if frame.data.is_none() && frame.id.is_none() {
+                    // A reconnection time alone is no delivery.
+                    return;
+                }
+                let raw = Raw::Sse { event: frame.event_type(), data: frame.data.as_deref(), id: frame.id.as_deref() };
+                for seen in see(&self.follow.profile.binding, raw) {
+                    self.follow.deliver(seen, self.frame);
+                }
+                self.frame += 1;
+            }
+        }
+    }
+
+    fn line(&mut self, line: ndjson::Line<'_>) {
+        if line.bytes.is_empty() {
+            self.comment(b"");
+            return;
+        }
+        let text = String::from_utf8_lossy(line.bytes);
+        if matches!(text, std::borrow::Cow::Owned(_)) {
+            self.lint("SSE-5", true, line.offset, "bytes that are not UTF-8", &text.chars().take(60).collect::<String>());
+        }
+        for seen in see(&self.follow.profile.binding, Raw::Json(&text)) {
+            self.follow.deliver(seen, self.frame);
+        }
+        self.frame += 1;
+    }
+
+    fn comment(&mut self, text: &[u8]) {
+        self.follow.progress.state().heartbeats += 1;
+        self.comments += 1;
+        if self.comments > MOST_COMMENTS {
+            self.follow.recorder.wake();
+            return;
+        }
+        let text = String::from_utf8_lossy(&text[..text.len().min(100)]).trim().to_owned();
+        self.follow.record(What::Comment(Comment { conn: self.follow.conn, text }));
+    }
+
+    fn lint(&mut self, rule: &str, error: bool, offset: u64, says: &str, text: &str) {
+        self.lint += 1;
+        if self.lint <= MOST_LINT {
+            let text = format!("{says}: {text:?}");
+            self.follow.record(What::Lint(Lint { conn: self.follow.conn, rule: rule.to_owned(), error, offset, text }));
+        }
+    }
+
+    /// The body has ended: what is unfinished, after asking the ordinary client.
+    fn finish(mut self) -> u64 {
+        match self.decoder {
+            Decoder::Ndjson(decoder) => decoder.finish().len() as u64,
+            Decoder::Sse(decoder) => {
+                let unfinished = decoder.finish().unfinished.len();
+                if self.sampled && self.gunzip.is_none() {
+                    self.raw.truncate(self.raw.len() - unfinished.min(self.raw.len()));
+                    let differs = opinion::difference(&opinion::of(&self.raw), &self.ours, &self.last_id);
+                    let events = self.ours.len() as u32;
+                    self.follow.record(What::Opinion(Opinion { conn: self.follow.conn, events, differs }));
+                }
+                unfinished as u64
+            }
+        }
+    }
+}
