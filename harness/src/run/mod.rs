@@ -1,1 +1,3 @@
 //! The runner: walks the steps of a scenario over a world.
+
+pub mod binding;

@@ -99,6 +99,8 @@ pub enum Need {
     TwoCarriers,
     /// Hostile text in payloads.
     Text,
+    /// Publishes name the event's type (`{type}` in `binding.publish`).
+    EventType,
     /// Sessions refuse what is unknown.
     UnknownSession,
     /// Resources of the server's processes can be read.

@@ -1,0 +1,1 @@
+//! Profiles and targets to start from.
