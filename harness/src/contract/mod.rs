@@ -1,7 +1,14 @@
 //! What a protocol promises: the requirement catalogue, and (in the files beside it) the contract and profile files.
 
 mod catalogue;
+pub(crate) mod file;
 mod profile;
+mod schema;
+
+mod validate;
 
 pub use catalogue::{CATALOGUE, FAMILIES, Level, Requirement, requirement};
+pub use file::FileError;
 pub use profile::*;
+pub use schema::{SCHEMAS, schema};
+pub(crate) use validate::{known_requirement, placeholder_used};

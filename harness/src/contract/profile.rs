@@ -49,6 +49,9 @@ pub struct Contract {
     /// How a session ends. Absent: sessions have no terminal event.
     pub terminal: Option<TerminalContract>,
     /// What a cursor of each class must be answered with. A class left out is not judged.
+    #[schemars(extend("propertyNames" = {
+        "enum": ["own", "snapshot", "synthetic", "ahead", "other-session", "other-epoch", "malformed", "empty"]
+    }))]
     pub answers: BTreeMap<CursorClass, CursorAnswer>,
     /// Which of two cursors wins when header and query both carry one. Absent: not promised.
     pub cursor_precedence: Option<CursorCarrier>,
@@ -248,7 +251,7 @@ pub struct TerminalContract {
 
 /// What a cursor is answered with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum CursorAnswer {
     /// One of these statuses, before the stream.
     Refused {
@@ -450,7 +453,7 @@ pub enum Format {
 
 /// Reading finite pages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct HistoryRead {
     /// The request; `{cursor}` and `{limit}` are filled in or left out.
     #[serde(flatten)]
@@ -471,7 +474,7 @@ pub struct HistoryRead {
 
 /// Reading a snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct SnapshotRead {
     /// The request.
     #[serde(flatten)]

@@ -1,5 +1,11 @@
-//! Scenarios: steps, files, sweeps.
+//! Scenarios: steps, files, what they need, sweeps.
 
+mod file;
+mod needs;
 mod step;
+mod sweep;
+mod validate;
 
+pub use needs::{Capabilities, applicable};
 pub use step::*;
+pub use sweep::{Sweep, at, places};

@@ -99,7 +99,7 @@ pub enum Need {
     TwoCarriers,
     /// Hostile text in payloads.
     Text,
-    /// A type that the publisher chooses.
+    /// Publishes name the event's type (`{type}` in `binding.publish`).
     EventType,
     /// Sessions refuse what is unknown.
     UnknownSession,

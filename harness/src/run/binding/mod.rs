@@ -7,4 +7,4 @@ mod template;
 
 pub use request::{Finite, Request, for_operation, for_page, for_stream};
 pub use shape::{Raw, Seen, see, see_document, taken};
-pub use template::{Vars, encode};
+pub use template::{PLACEHOLDERS, Vars, encode, placeholders};

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+/// The placeholders that the harness itself fills in. To these come `env.NAME` and what the binding's `open` takes.
+pub const PLACEHOLDERS: &[&str] =
+    &["session", "payload", "type", "key", "cursor", "retain_records", "retain_bytes", "retain_age_ms", "limit", "uuid"];
+
 /// Values for placeholders.
 #[derive(Clone, Debug, Default)]
 pub struct Vars(BTreeMap<String, Filling>);
@@ -84,6 +88,15 @@ impl Vars {
             Value::Null | Value::Bool(_) | Value::Number(_) => template.clone(),
         })
     }
+}
+
+/// The names of the placeholders in a text, in order.
+pub fn placeholders(template: &str) -> Vec<&str> {
+    let name = |piece| match piece {
+        Piece::Placeholder(name) => Some(name),
+        Piece::Text(_) => None,
+    };
+    pieces(template).into_iter().filter_map(name).collect()
 }
 
 /// Splits a template. Braces that hold no name (`{}`, `{"a":1}`) are text.

@@ -1,0 +1,64 @@
+//! Reading the files that people write: profiles, targets and scenarios.
+//!
+//! A text goes through four passes, each of which stops the way when it finds something: TOML itself; the shape, held
+//! against the file's JSON Schema; serde; and what only the meaning of the whole file can tell (`validate.rs` and the
+//! scenario's own checks).
+
+mod error;
+mod load;
+mod shape;
+mod spot;
+mod words;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use toml::de::DeTable;
+
+use error::Problem;
+
+pub use error::FileError;
+pub(crate) use load::text_of;
+pub(crate) use spot::{Problems, Seg, spot};
+pub(crate) use words::{short, suggest};
+
+/// Reads `text`, which is shown as the file `name`; `check` looks for what is wrong in the meaning.
+pub(crate) fn read<T: DeserializeOwned + JsonSchema>(
+    name: &str,
+    text: &str,
+    check: impl FnOnce(&T, &mut Problems<'_>),
+) -> Result<T, FileError> {
+    let fail = |problems: Vec<Problem>| FileError::of(name, text, problems);
+    let from_toml = |error: &toml::de::Error, help: &str| Problem {
+        span: error.span().unwrap_or(0..0),
+        what: error.message().trim_end().replace('\n', ", "),
+        label: "here".to_owned(),
+        help: help.to_owned(),
+    };
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let syntax = |error: &toml::de::Error| {
+        let problem = from_toml(error, "this is no TOML; texts stand in quotes, tables in `[name]` or `{ key = value }`");
+        Problem { what: format!("the file is no TOML: {}", problem.what), ..problem }
+    };
+    // What a parser says behind the first error is mostly about the first error.
+    if let Some(error) = fail(errors.iter().take(1).map(syntax).collect()) {
+        return Err(error);
+    }
+    let schema = schemars::schema_for!(T).to_value();
+    if let Some(error) = fail(shape::misfits(&root, &schema)) {
+        return Err(error);
+    }
+    let value = T::deserialize(toml::de::Deserializer::from(root.clone()));
+    let value = match value {
+        Ok(value) => value,
+        Err(error) => {
+            let problem = from_toml(&error, "compare with `streamspec schema` and the built-in files");
+            return Err(fail(vec![problem]).expect("one problem makes an error"));
+        }
+    };
+    let mut problems = Problems::new(&root);
+    check(&value, &mut problems);
+    match fail(problems.list) {
+        Some(error) => Err(error),
+        None => Ok(value),
+    }
+}

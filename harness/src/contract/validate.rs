@@ -1,0 +1,485 @@
+//! What is wrong in the meaning of a profile or target, although its shape is right: promises that the binding cannot
+//! show, requests that are none, sources and placeholders that nobody knows.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::file::{Problems, Seg, short, spot, suggest};
+use super::{
+    Binding, CATALOGUE, CursorCarrier, CursorOrder, EventShape, Format, FrameMatch, GapSignal, Operation, Profile, RetainKind, StatusSet,
+    Subscribe, Target, requirement,
+};
+use crate::run::binding::{PLACEHOLDERS, placeholders};
+
+const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+
+/// Looks for what is wrong in a profile.
+pub(super) fn profile(profile: &Profile, problems: &mut Problems<'_>) {
+    name(&profile.name, problems);
+    for id in profile.not_observable.keys() {
+        known_requirement(id, &spot!["not_observable", id.as_str()], problems);
+    }
+    binding(&profile.binding, problems);
+    cursors(profile, problems);
+    promises(profile, problems);
+    for (class, answer) in &profile.contract.answers {
+        let class = serde_json::to_value(class).expect("a class is a word");
+        if let super::CursorAnswer::Refused { status } = answer {
+            statplaceholder_used(Some(status), &spot!["contract", "answers", class.as_str().unwrap_or_default(), "status"], problems);
+        }
+    }
+    statplaceholder_used(profile.contract.unknown_session.as_ref(), &spot!["contract", "unknown_session"], problems);
+}
+
+/// Looks for what is wrong in a target.
+pub(super) fn target(target: &Target, problems: &mut Problems<'_>) {
+    match (&target.url, &target.start) {
+        (Some(_), Some(_)) => problems.at_key(
+            &spot!["start"],
+            "`url` and `start` exclude each other",
+            "there is a `url` as well",
+            "keep `start` to let streamspec start and break the server, or `url` for one that runs already",
+        ),
+        (None, None) => problems.at(
+            &spot![],
+            "the target has neither `url` nor `start`",
+            "in here",
+            "add `start = \"my-server --port {port} --data {dir}\"`, or `url = \"http://127.0.0.1:8080\"`",
+        ),
+        (Some(url), None) => {
+            let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+            if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace)) {
+                let what = format!("`{}` is no URL", short(url));
+                problems.at(&spot!["url"], what, "no http:// URL", "write it as `http://127.0.0.1:8080`");
+            }
+            if target.allow.is_some() {
+                let help = "give `start` instead of `url`, or leave `allow` out";
+                problems.at_key(&spot!["allow"], "`allow` has no meaning for a `url`", "no process to control", help);
+            }
+        }
+        (None, Some(start)) => {
+            if start.trim().is_empty() {
+                problems.at(&spot!["start"], "`start` is empty", "no command", "give the command that starts the server");
+            } else if !start.contains("{port}")
+                && target.ready.output.is_none()
+                && !target.env.values().any(|value| value.contains("{port}"))
+            {
+                problems.at(
+                    &spot!["start"],
+                    "nothing says on which port the server listens",
+                    "no `{port}`",
+                    "put `{port}` into the command (or into `env`), or set `ready.output` to the line in which the server names its port",
+                );
+            }
+        }
+    }
+    if let Some(path) = target.ready.path.as_ref().filter(|path| !path.starts_with('/')) {
+        let help = format!("write it as `/{}`", short(path));
+        problems.at(&spot!["ready", "path"], format!("`{}` is no path", short(path)), "must begin with `/`", help);
+    }
+    for id in target.known.keys() {
+        known_requirement(id, &spot!["known", id.as_str()], problems);
+    }
+}
+
+/// Complains about an id that is not in the catalogue.
+pub(crate) fn known_requirement(id: &str, at: &[Seg], problems: &mut Problems<'_>) {
+    if requirement(id).is_none() {
+        let family = id.split_once('-').map_or(id, |(family, _)| family).to_uppercase();
+        let of_family: Vec<&str> = CATALOGUE.iter().filter(|r| r.family() == family).map(|r| r.id).collect();
+        let help =
+            if of_family.is_empty() { "`streamspec list` shows all of them".to_owned() } else { suggest(id, &of_family, "in that family") };
+        problems.at_key(at, format!("there is no requirement `{}`", short(id)), "unknown requirement", help);
+    }
+}
+
+fn name(name: &str, problems: &mut Problems<'_>) {
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        let what = format!("`{}` is no name", short(name));
+        problems.at(&spot!["name"], what, "not of a-z, 0-9 and -", "use small letters, digits and dashes, as in `my-protocol`");
+    }
+}
+
+fn binding(binding: &Binding, problems: &mut Problems<'_>) {
+    let mut known: BTreeSet<&str> = PLACEHOLDERS.iter().copied().collect();
+    known.extend(binding.open.iter().flat_map(|open| open.take.keys()).map(String::as_str));
+    let known: Vec<&str> = known.into_iter().collect();
+    for (header, value) in &binding.headers {
+        text(value, &spot!["binding", "headers", header.as_str()], &known, problems);
+    }
+    let operations = [
+        ("open", binding.open.as_ref()),
+        ("publish", binding.publish.as_ref()),
+        ("publish_ephemeral", binding.publish_ephemeral.as_ref()),
+        ("close", binding.close.as_ref()),
+        ("delete", binding.delete.as_ref()),
+        ("health", binding.health.as_ref()),
+        ("history", binding.history.as_ref().map(|history| &history.operation)),
+        ("snapshot", binding.snapshot.as_ref().map(|snapshot| &snapshot.operation)),
+    ];
+    for (key, of) in operations {
+        if let Some(of) = of {
+            operation(of, &spot!["binding", key], &known, problems);
+        }
+    }
+    for (key, of) in [("publish", &binding.publish), ("publish_ephemeral", &binding.publish_ephemeral)] {
+        if of.as_ref().is_some_and(|of| !placeholder_used(of, "payload")) {
+            let help = "put `{payload}` where the event's text goes: without it no event is recognised when it comes back";
+            problems.at_key(&spot!["binding", key], format!("`{key}` sends no `{{payload}}`"), "no payload", help);
+        }
+    }
+    subscribe(&binding.subscribe, &known, problems);
+    if let Some(history) = &binding.history {
+        let at = |key: &str| spot!["binding", "history", key];
+        pointer(&history.events, &at("events"), problems);
+        history.more.iter().for_each(|more| pointer(more, &at("more"), problems));
+        history.next.iter().for_each(|next| answer_source(next, &at("next"), problems));
+    }
+    if let Some(snapshot) = &binding.snapshot {
+        answer_source(&snapshot.cursor, &spot!["binding", "snapshot", "cursor"], problems);
+        snapshot.items.iter().for_each(|items| pointer(items, &spot!["binding", "snapshot", "items"], problems));
+    }
+    event(&binding.event, &spot!["binding", "event"], binding.subscribe.format, false, problems);
+    let frames = &binding.frames;
+    let kinds = [
+        ("boundary", &frames.boundary),
+        ("gap", &frames.gap),
+        ("terminal", &frames.terminal),
+        ("heartbeat", &frames.heartbeat),
+        ("commit", &frames.commit),
+        ("ephemeral", &frames.ephemeral),
+        ("ignore", &frames.ignore),
+    ];
+    for (key, of) in kinds {
+        if let Some(of) = of {
+            frame(of, key, binding, problems);
+        }
+    }
+}
+
+fn operation(of: &Operation, at: &[Seg], known: &[&str], problems: &mut Problems<'_>) {
+    let under = |key: &str| [at, &spot![key]].concat();
+    request(&of.request, &under("request"), known, problems);
+    for (header, value) in &of.headers {
+        text(value, &[at, &spot!["headers", header.as_str()]].concat(), known, problems);
+    }
+    for (parameter, value) in &of.query {
+        text(value, &[at, &spot!["query", parameter.as_str()]].concat(), known, problems);
+    }
+    if let Some(json) = &of.json {
+        json_texts(json, &under("json"), known, problems);
+    }
+    if let Some(body) = &of.body {
+        text(body, &under("body"), known, problems);
+        if of.json.is_some() {
+            let help = "keep `json` for a JSON body, or `body` for any other text";
+            problems.at_key(&under("body"), "`json` and `body` exclude each other", "there is a `json` as well", help);
+        } else if body.trim_start().starts_with('{') && body.contains("\"{payload}\"") {
+            let help = "use `json = { … }`, which escapes it";
+            problems.at(&under("body"), "a payload with quotes or line breaks would break this JSON", "inserted as it is", help);
+        }
+    }
+    statplaceholder_used(of.ok.as_ref(), &under("ok"), problems);
+    for (taken, source) in &of.take {
+        answer_source(source, &[at, &spot!["take", taken.as_str()]].concat(), problems);
+    }
+}
+
+fn subscribe(of: &Subscribe, known: &[&str], problems: &mut Problems<'_>) {
+    let at = |key: &str| spot!["binding", "subscribe", key];
+    request(&of.request, &at("request"), known, problems);
+    for (header, value) in &of.headers {
+        text(value, &spot!["binding", "subscribe", "headers", header.as_str()], known, problems);
+    }
+    for (parameter, value) in &of.query {
+        text(value, &spot!["binding", "subscribe", "query", parameter.as_str()], known, problems);
+    }
+    if let Some(json) = &of.json {
+        json_texts(json, &at("json"), known, problems);
+    }
+    for (index, carrier) in of.cursor.iter().enumerate() {
+        match carrier {
+            CursorCarrier::Header(name) | CursorCarrier::Query(name) if name.is_empty() => {
+                problems.at(&spot!["binding", "subscribe", "cursor", index], "the cursor's carrier has no name", "empty", "name it");
+            }
+            CursorCarrier::Header(_) | CursorCarrier::Query(_) => {}
+            CursorCarrier::Body(to) => {
+                pointer(to, &spot!["binding", "subscribe", "cursor", index, "body"], problems);
+                if of.request.trim_start().starts_with("GET") {
+                    let help = "subscribe by POST, or carry the cursor in a header or query parameter";
+                    problems.at(
+                        &spot!["binding", "subscribe", "cursor", index],
+                        "a GET has no body to carry a cursor",
+                        "in the body",
+                        help,
+                    );
+                }
+            }
+        }
+    }
+    statplaceholder_used(of.empty.as_ref(), &at("empty"), problems);
+    of.next.iter().for_each(|next| answer_source(next, &at("next"), problems));
+    match of.format {
+        Format::LongPoll if of.next.is_none() => problems.at_key(
+            &at("format"),
+            "a long-poll must say where the next cursor is",
+            "no `next`",
+            "add `next = \"/cursor\"` (a pointer into the answer) or `next = \"header:Name\"`",
+        ),
+        Format::LongPoll => {}
+        Format::Sse | Format::Ndjson => {
+            for (key, given) in [("empty", of.empty.is_some()), ("next", of.next.is_some())] {
+                if given {
+                    problems.at_key(&at(key), format!("`{key}` is for long-polls only"), "the format is a stream", "leave it out");
+                }
+            }
+        }
+    }
+}
+
+fn event(of: &EventShape, at: &[Seg], format: Format, page: bool, problems: &mut Problems<'_>) {
+    for (key, given) in [("cursor", of.cursor.as_deref()), ("type", of.event_type.as_deref()), ("payload", Some(of.payload.as_str()))] {
+        if let Some(given) = given {
+            source(given, &[at, &spot![key]].concat(), format, page, problems);
+        }
+    }
+    if let Some(records) = &of.records {
+        pointer(records, &[at, &spot!["records"]].concat(), problems);
+    }
+    if let Some(inner) = &of.page {
+        let at = [at, &spot!["page"]].concat();
+        if page {
+            problems.at_key(&at, "`page` stands inside a `page`", "one too many", "leave it out");
+        } else {
+            event(inner, &at, format, true, problems);
+        }
+    }
+}
+
+fn frame(of: &FrameMatch, key: &str, binding: &Binding, problems: &mut Problems<'_>) {
+    let at = spot!["binding", "frames", key];
+    if of.event_type.is_none() && of.json.is_empty() && of.has_cursor.is_none() {
+        let help = "say how it looks: `type = \"…\"`, `json = { \"/pointer\" = value }` or `has_cursor = true`";
+        problems.at_key(&at, format!("every frame would be a {key}"), "no condition", help);
+    }
+    let has_type = binding.event.event_type.is_some() || binding.subscribe.format == Format::Sse;
+    if of.event_type.is_some() && !has_type {
+        let help = "add `type = \"/pointer\"` to `[binding.event]`, or match by `json`";
+        problems.at(&[&at[..], &spot!["type"]].concat(), "nothing says where the type of a frame is", "compared with nothing", help);
+    }
+    for to in of.json.keys() {
+        pointer_key(to, &[&at[..], &spot!["json", to.as_str()]].concat(), problems);
+    }
+    if let Some(cursor) = &of.cursor {
+        source(cursor, &[&at[..], &spot!["cursor"]].concat(), binding.subscribe.format, false, problems);
+    }
+}
+
+fn cursors(profile: &Profile, problems: &mut Problems<'_>) {
+    let (contract, binding) = (&profile.contract, &profile.binding);
+    let subscribe = &binding.subscribe;
+    if let Some(cursor) = &contract.cursor {
+        let template = [&subscribe.request].into_iter().chain(subscribe.query.values()).chain(subscribe.headers.values());
+        let carried = !subscribe.cursor.is_empty()
+            || template.into_iter().any(|t| t.contains("{cursor}"))
+            || subscribe.json.as_ref().is_some_and(|json| json.to_string().contains("{cursor}"));
+        if !carried {
+            problems.at_key(
+                &spot!["contract", "cursor"],
+                "the contract has cursors, but the binding has no way to present one",
+                "promised here",
+                "add `cursor = [{ header = \"Last-Event-ID\" }]` (or `query`, `body`) to `[binding.subscribe]`",
+            );
+        }
+        if binding.event.cursor.is_none() && binding.frames.commit.is_none() && subscribe.next.is_none() {
+            problems.at_key(
+                &spot!["contract", "cursor"],
+                "the contract has cursors, but the binding does not say where a reader finds one",
+                "promised here",
+                "add `cursor = \"id\"` (or a `/pointer`) to `[binding.event]`, or describe `[binding.frames.commit]`",
+            );
+        }
+        if cursor.dense && cursor.order != CursorOrder::Number {
+            problems.at_key(
+                &spot!["contract", "cursor", "dense"],
+                "cursors can be dense only where they are numbers",
+                "no numbers to follow each other",
+                "set `order = \"number\"` beside it, or `dense = false`",
+            );
+        }
+    }
+    if let Some(wins) = &contract.cursor_precedence {
+        let at = spot!["contract", "cursor_precedence"];
+        if !subscribe.cursor.contains(wins) {
+            problems.at_key(&at, "the winning carrier is none of the binding's", "not in `binding.subscribe.cursor`", "name it there, too");
+        } else if subscribe.cursor.len() < 2 {
+            let help = "name the other carrier in `binding.subscribe.cursor`, or leave `cursor_precedence` out";
+            problems.at_key(&at, "a cursor wins only against another one", "the only carrier", help);
+        }
+    }
+}
+
+/// What is promised must be visible.
+fn promises(profile: &Profile, problems: &mut Problems<'_>) {
+    let (contract, frames) = (&profile.contract, &profile.binding.frames);
+    let mut unseen = |at: Vec<Seg>, promise: &str, frame: &str| {
+        problems.at_key(
+            &at,
+            format!("the contract promises {promise}, but nothing says how to recognise it"),
+            "promised here",
+            format!("add `[binding.frames.{frame}]`, for example with `type = \"{frame}\"`"),
+        );
+    };
+    if contract.boundary.is_some() && frames.boundary.is_none() {
+        unseen(spot!["contract", "boundary"], "a boundary", "boundary");
+    }
+    match contract.gap.as_ref().map(|gap| gap.signal) {
+        Some(GapSignal::Frame) if frames.gap.is_none() => unseen(spot!["contract", "gap"], "a gap frame", "gap"),
+        Some(GapSignal::Boundary) if frames.boundary.is_none() => unseen(spot!["contract", "gap"], "a boundary as gap signal", "boundary"),
+        Some(GapSignal::Frame | GapSignal::Boundary | GapSignal::Refusal) | None => {}
+    }
+    if contract.terminal.is_some() && frames.terminal.is_none() {
+        unseen(spot!["contract", "terminal"], "a terminal event", "terminal");
+    }
+    if contract.ephemeral.is_some() && frames.ephemeral.is_none() {
+        unseen(spot!["contract", "ephemeral"], "live-only events", "ephemeral");
+    }
+    let open = profile.binding.open.as_ref();
+    for (index, kind) in contract.retention.iter().flat_map(|retention| retention.settable.iter().enumerate()) {
+        let placeholder = match kind {
+            RetainKind::Records => "retain_records",
+            RetainKind::Bytes => "retain_bytes",
+            RetainKind::Age => "retain_age_ms",
+        };
+        if !open.is_some_and(|open| placeholder_used(open, placeholder)) {
+            problems.at(
+                &spot!["contract", "retention", "settable", index],
+                format!("this bound can be set, but `binding.open` does not send `{{{placeholder}}}`"),
+                "not in the request",
+                format!("put `{{{placeholder}}}` into `[binding.open]`, or take it out of `settable`"),
+            );
+        }
+    }
+    if contract.idempotency.is_some() && !profile.binding.publish.as_ref().is_some_and(|publish| placeholder_used(publish, "key")) {
+        let help = "add `headers = { Idempotency-Key = \"{key}\" }` to `[binding.publish]`";
+        problems.at_key(&spot!["contract", "idempotency"], "keys are promised, but `publish` does not send `{key}`", "promised here", help);
+    }
+}
+
+/// Whether `placeholder` stands anywhere in the request.
+pub(crate) fn placeholder_used(of: &Operation, placeholder: &str) -> bool {
+    let wanted = format!("{{{placeholder}}}");
+    let texts = [&of.request].into_iter().chain(of.headers.values()).chain(of.query.values()).chain(&of.body);
+    texts.into_iter().any(|text| text.contains(&wanted)) || of.json.as_ref().is_some_and(|json| json.to_string().contains(&wanted))
+}
+
+fn request(text_of: &str, at: &[Seg], known: &[&str], problems: &mut Problems<'_>) {
+    let words: Vec<&str> = text_of.split_ascii_whitespace().collect();
+    let example = "write method and path, as in `POST /sessions/{session}/events`";
+    match words.as_slice() {
+        [method, path] => {
+            if !METHODS.contains(method) {
+                problems.at(at, format!("`{}` is no HTTP method", short(method)), "unknown method", suggest(method, METHODS, "methods"));
+            }
+            if !path.starts_with('/') {
+                let help = "the path begins with `/`; the host comes from the target";
+                problems.at(at, format!("`{}` is no path", short(path)), "must begin with `/`", help);
+            }
+        }
+        [only] if only.starts_with('/') => problems.at(at, format!("`{}` has no method", short(text_of)), "no method", example),
+        [_] => problems.at(at, format!("`{}` has no path", short(text_of)), "no path", example),
+        _ => problems.at(at, format!("`{}` is no request", short(text_of)), "not two words", example),
+    }
+    text(text_of, at, known, problems);
+}
+
+fn json_texts(json: &Value, at: &[Seg], known: &[&str], problems: &mut Problems<'_>) {
+    match json {
+        Value::String(inner) => text(inner, at, known, problems),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, inner)| json_texts(inner, &[at, &spot![i]].concat(), known, problems));
+        }
+        Value::Object(map) => {
+            map.iter().for_each(|(key, inner)| json_texts(inner, &[at, &spot![key.as_str()]].concat(), known, problems));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn text(text: &str, at: &[Seg], known: &[&str], problems: &mut Problems<'_>) {
+    for name in placeholders(text) {
+        if !known.contains(&name) && !name.starts_with("env.") {
+            let help = suggest(name, known, "known are") + ", `env.NAME`, and what `binding.open.take` names";
+            problems.at(at, format!("`{{{}}}` is no placeholder", short(name)), "unknown placeholder", help);
+        }
+    }
+}
+
+fn statplaceholder_used(set: Option<&StatusSet>, at: &[Seg], problems: &mut Problems<'_>) {
+    let all: &[u16] = match set {
+        Some(StatusSet::One(one)) => std::slice::from_ref(one),
+        Some(StatusSet::Any(any)) => any,
+        None => return,
+    };
+    for status in all.iter().filter(|status| !(100..=599).contains(*status)) {
+        problems.at(at, format!("`{status}` is no HTTP status"), "not within 100 and 599", "give a status such as 410");
+    }
+    if all.is_empty() {
+        problems.at(at, "no status at all can be right here", "empty", "give one status or several");
+    }
+}
+
+fn pointer(text: &str, at: &[Seg], problems: &mut Problems<'_>) {
+    if !text.is_empty() && !text.starts_with('/') {
+        let (what, help) = bad_pointer(text);
+        problems.at(at, what, "must begin with `/`", help);
+    }
+}
+
+fn pointer_key(text: &str, at: &[Seg], problems: &mut Problems<'_>) {
+    if !text.is_empty() && !text.starts_with('/') {
+        let (what, help) = bad_pointer(text);
+        problems.at_key(at, what, "must begin with `/`", help);
+    }
+}
+
+fn bad_pointer(text: &str) -> (String, String) {
+    let meant = text.trim_start_matches("$.").trim_start_matches('.').replace('.', "/");
+    (
+        format!("`{}` is no JSON pointer", short(text)),
+        format!("write it as `/{}`; each step into the document begins with `/`", short(&meant)),
+    )
+}
+
+/// `/pointer` or `header:Name`.
+fn answer_source(text: &str, at: &[Seg], problems: &mut Problems<'_>) {
+    match text.strip_prefix("header:") {
+        Some("") => problems.at(at, "the header has no name", "empty", "write it as `header:Location`"),
+        Some(_) => {}
+        None if text.starts_with('/') || text.is_empty() => {}
+        None => {
+            let help = format!("write `/{}` for a place in the JSON answer, or `header:Name` for a header", short(text));
+            problems.at(at, format!("`{}` is neither a JSON pointer nor a header", short(text)), "must begin with `/` or `header:`", help);
+        }
+    }
+}
+
+/// `id`, `event`, `data` or `/pointer`.
+fn source(text: &str, at: &[Seg], format: Format, page: bool, problems: &mut Problems<'_>) {
+    let sse = format == Format::Sse && !page;
+    match text {
+        "data" => {}
+        "id" | "event" if sse => {}
+        "id" | "event" => {
+            let place = if page { "a page's events have" } else { "only SSE frames have" };
+            let what = if page { format!("{place} no SSE `{text}`") } else { format!("{place} an `{text}`") };
+            problems.at(at, what, "nothing to read here", "give a `/pointer` into the JSON");
+        }
+        pointer if pointer.starts_with('/') => {}
+        other => {
+            let help = format!("write `id`, `event`, `data`, or a pointer into the JSON such as `/{}`", short(other));
+            problems.at(at, format!("`{}` is no source", short(other)), "not known", help);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Whether a scenario can be run against a profile and a target, and if not, why.
+
+use crate::contract::{Allowed, CursorCarrier, Profile, RetainKind, Target, placeholder_used};
+use crate::history::Retain;
+
+use super::{Need, Open, Scenario, Step};
+
+/// A default bound within reach of a scenario that publishes beyond it.
+const REACHABLE_RECORDS: i64 = 2_000;
+/// The same in bytes.
+const REACHABLE_BYTES: i64 = 4 << 20;
+/// The same in milliseconds.
+const REACHABLE_AGE_MS: i64 = 5_000;
+
+/// What may be done to a target, beside talking to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It is under streamspec's control at all.
+    pub started: bool,
+    /// Kill and restart on the same data.
+    pub restart: bool,
+    /// Pause and continue.
+    pub pause: bool,
+    /// Remove its data before a restart.
+    pub wipe: bool,
+    /// Put a proxy that cuts bytes before it.
+    pub proxy: bool,
+    /// Read descriptors, threads and memory of its processes.
+    pub resources: bool,
+}
+
+impl Capabilities {
+    /// Those of a target: of one that streamspec starts, what its file allows (everything, if it does not say); of a URL,
+    /// only the proxy, and that for plain HTTP.
+    pub fn of(target: &Target) -> Capabilities {
+        let started = target.start.is_some();
+        let may = |what: Allowed| started && target.allow.as_ref().is_none_or(|allow| allow.contains(&what));
+        Capabilities {
+            started,
+            restart: may(Allowed::Restart),
+            pause: may(Allowed::Pause),
+            wipe: may(Allowed::Wipe) && may(Allowed::Restart),
+            proxy: target.url.as_ref().is_none_or(|url| url.starts_with("http://")),
+            resources: started && cfg!(target_os = "linux"),
+        }
+    }
+
+    /// Everything: a target that streamspec starts and may do anything to.
+    pub fn all() -> Capabilities {
+        Capabilities { started: true, restart: true, pause: true, wipe: true, proxy: true, resources: cfg!(target_os = "linux") }
+    }
+
+    fn process(self, may: bool, what: &str) -> Result<(), String> {
+        match (may, self.started) {
+            (true, _) => Ok(()),
+            (false, true) => Err(format!("the target file does not allow to {what} it")),
+            (false, false) => Err("the target was given by URL: no process control".to_owned()),
+        }
+    }
+}
+
+/// Whether `scenario` can be run; `Err` says in words why not.
+///
+/// # Errors
+/// When the profile or the target lacks something that the scenario needs.
+pub fn applicable(scenario: &Scenario, profile: &Profile, capabilities: &Capabilities) -> Result<(), String> {
+    scenario.needs.iter().try_for_each(|need| met(*need, scenario, profile, *capabilities))
+}
+
+fn met(need: Need, scenario: &Scenario, profile: &Profile, can: Capabilities) -> Result<(), String> {
+    let (contract, binding) = (&profile.contract, &profile.binding);
+    let has = |there: bool, what: &str| if there { Ok(()) } else { Err(format!("the profile has no {what}")) };
+    let promises = |there: bool, what: &str| if there { Ok(()) } else { Err(format!("the profile does not promise {what}")) };
+    match need {
+        Need::Publish => has(binding.publish.is_some(), "`publish`"),
+        Need::Resume => has(contract.cursor.is_some(), "cursors to resume from"),
+        Need::Proxy if can.proxy => Ok(()),
+        Need::Proxy => Err("the target is not plain HTTP: its bytes cannot be cut".to_owned()),
+        Need::Kill | Need::Restart => can.process(can.restart, "restart"),
+        Need::Wipe => can.process(can.wipe, "wipe"),
+        Need::Pause => can.process(can.pause, "pause"),
+        Need::SurvivesKill => promises(contract.durability.kill, "that events survive a kill"),
+        Need::SurvivesRestart => promises(contract.durability.restart, "that events survive a restart"),
+        Need::History => has(binding.history.is_some(), "history"),
+        Need::Snapshot => has(binding.snapshot.is_some(), "snapshot"),
+        Need::Close => {
+            has(binding.close.is_some(), "way to close a session")?;
+            has(contract.terminal.is_some(), "terminal event")
+        }
+        Need::Delete => has(binding.delete.is_some(), "way to delete a session"),
+        Need::Ephemeral => {
+            has(binding.publish_ephemeral.is_some(), "way to publish live-only events")?;
+            promises(contract.ephemeral.is_some(), "anything about live-only events")
+        }
+        Need::Idempotency => promises(contract.idempotency.is_some(), "idempotent publishes"),
+        Need::Boundary => has(contract.boundary.is_some(), "boundary"),
+        Need::Gap => has(contract.gap.is_some(), "gap signal"),
+        Need::RetainRecords => bound(RetainKind::Records, scenario, profile),
+        Need::RetainBytes => bound(RetainKind::Bytes, scenario, profile),
+        Need::RetainAge => bound(RetainKind::Age, scenario, profile),
+        Need::RetainValidated => {
+            promises(contract.retention.as_ref().is_some_and(|r| r.validated), "that senseless bounds are refused")?;
+            has(contract.retention.as_ref().is_some_and(|r| !r.settable.is_empty()), "bounds that a session can set")
+        }
+        Need::Heartbeat => promises(contract.liveness.heartbeat_ms.is_some(), "heartbeats"),
+        Need::Live => has(binding.subscribe.live.is_some(), "way to ask for new events only"),
+        Need::TwoCarriers => {
+            has(binding.subscribe.cursor.len() >= 2, "second way to carry a cursor")?;
+            promises(contract.cursor_precedence.is_some(), "which of two cursors wins")?;
+            let alike = |c: &CursorCarrier| matches!(c, CursorCarrier::Body(_)) && binding.subscribe.request.starts_with("GET");
+            has(!binding.subscribe.cursor.iter().any(alike), "request body to carry a cursor in")
+        }
+        Need::Text if contract.text_payload == Some(false) => Err("the profile restricts payloads: hostile text is not sent".to_owned()),
+        Need::Text => Ok(()),
+        Need::EventType => has(binding.publish.as_ref().is_some_and(|publish| placeholder_used(publish, "type")), "`{type}` in `publish`"),
+        Need::UnknownSession if contract.creates_on_use => Err("the profile creates sessions on first use: none is unknown".to_owned()),
+        Need::UnknownSession => Ok(()),
+        Need::Resources if can.resources => Ok(()),
+        Need::Resources if can.started => Err("the resources of processes can be read on Linux only".to_owned()),
+        Need::Resources => Err("the target was given by URL: its resources cannot be read".to_owned()),
+        Need::SlowReader => promises(contract.slow_reader.is_some(), "anything about slow readers"),
+    }
+}
+
+/// A bound that the scenario sets must be settable; else the default one must be small enough to be reached.
+fn bound(kind: RetainKind, scenario: &Scenario, profile: &Profile) -> Result<(), String> {
+    let (what, reach) = match kind {
+        RetainKind::Records => ("number of events", REACHABLE_RECORDS),
+        RetainKind::Bytes => ("bytes", REACHABLE_BYTES),
+        RetainKind::Age => ("age", REACHABLE_AGE_MS),
+    };
+    let of = |retain: &Retain| match kind {
+        RetainKind::Records => retain.records,
+        RetainKind::Bytes => retain.bytes,
+        RetainKind::Age => retain.age_ms,
+    };
+    let Some(retention) = &profile.contract.retention else { return Err("the profile has no retention".to_owned()) };
+    if retention.settable.contains(&kind) && profile.binding.open.is_some() {
+        return Ok(());
+    }
+    if opens(&scenario.steps).into_iter().any(|open| open.retain.as_ref().and_then(of).is_some()) {
+        return Err(format!("the profile's sessions cannot set a bound by {what}"));
+    }
+    match of(&retention.default) {
+        Some(default) if default <= reach => Ok(()),
+        Some(default) => Err(format!("the profile's bound by {what} ({default}) is out of reach")),
+        None => Err(format!("the profile has no bound by {what}")),
+    }
+}
+
+fn opens(steps: &[Step]) -> Vec<&Open> {
+    let mut found = Vec::new();
+    for step in steps {
+        if let Step::Open(open) = step {
+            found.push(open);
+        } else if let Step::Repeat(repeat) = step {
+            found.extend(opens(&repeat.steps));
+        }
+    }
+    found
+}
