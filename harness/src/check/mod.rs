@@ -1,5 +1,58 @@
 //! History and contract in, verdicts out.
+//!
+//! A checker is a pure function of a history and a profile: it never waits, logs or reads a clock. [`judge`] runs them all
+//! and gives one verdict for each requirement of the catalogue.
 
+mod answers;
+mod deliver;
+mod end;
+mod ephemeral;
+mod expect;
+mod gap;
+mod idem;
+mod judge;
+mod leak;
+mod live;
+mod open;
+mod order;
+mod seam;
+mod snapshot;
 mod verdict;
+mod wire;
 
 pub use verdict::{Finding, Verdict, Violation};
+
+use crate::contract::Profile;
+use crate::history::{History, View};
+use expect::Expect;
+use judge::Judge;
+
+/// What `history` shows of the promises of `profile`: one verdict for each requirement, in the order of the catalogue.
+pub fn judge(history: &History, profile: &Profile) -> Vec<Verdict> {
+    let (view, contract) = (View::of(history), &profile.contract);
+    let expects = Expect::all(&view, contract);
+    let mut judge = Judge::default();
+    wire::check(&view, profile, &expects, &mut judge);
+    open::check(&view, contract, &mut judge);
+    order::check(&view, contract, &expects, &mut judge);
+    deliver::check(&view, contract, &expects, &mut judge);
+    answers::check(&view, contract, &expects, &mut judge);
+    seam::check(contract, &expects, &mut judge);
+    gap::check(&view, contract, &expects, &mut judge);
+    ephemeral::check(profile, &expects, &mut judge);
+    end::check(&view, contract, &expects, &mut judge);
+    idem::check(&view, contract, &mut judge);
+    snapshot::check(&view, profile, &expects, &mut judge);
+    live::check(&view, contract, &expects, &mut judge);
+    leak::check(&view, &mut judge);
+    if contract.slow_reader.is_none() {
+        judge.not_applicable("FANOUT-4", "the profile promises nothing about slow readers");
+    }
+    if !contract.durability.kill {
+        judge.not_applicable("RESTART-1", "the profile does not promise that events survive a kill");
+    }
+    if !contract.durability.restart {
+        judge.not_applicable("RESTART-4", "the profile does not promise that events survive a restart");
+    }
+    judge.verdicts()
+}

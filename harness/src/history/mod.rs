@@ -2,8 +2,10 @@
 
 mod marker;
 mod record;
+mod view;
 
 pub use marker::{Body, Marker};
+pub use view::{ConnView, EventView, OpView, Seen, SessionView, Sight, View};
 pub use record::{
     Action, Answer, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Fault, From, Invoke, Kind, Lint, Micros, OpId,
     Opinion, Outcome, Probe, Process, Publish, Record, Resources, Retain, Role, Session, SessionIx, Step, Surface, Until, Wait, What,
@@ -16,6 +18,11 @@ pub struct History {
     pub header: Header,
     /// What was seen, in the order in which it was seen.
     pub records: Vec<Record>,
+}
+
+impl History {
+    /// The version of the format that this streamspec writes.
+    pub const VERSION: u32 = 1;
 }
 
 /// What a history is of. The first line of a history file.

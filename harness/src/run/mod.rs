@@ -4,6 +4,7 @@ pub mod binding;
 pub mod payload;
 pub mod progress;
 pub mod recorder;
+pub mod suite;
 mod walk;
 
 pub(crate) use walk::class_of;

@@ -48,6 +48,11 @@ impl<'s> LiveWorld<'s> {
         LiveWorld { profile, server, recorder: Recorder::default(), origin: Instant::now(), handles: RefCell::default() }
     }
 
+    /// What was observed; the world goes on with an empty list.
+    pub fn take_records(&self) -> Vec<crate::history::Record> {
+        self.recorder.take()
+    }
+
     fn vars(address: &Address) -> Vars {
         let mut vars = Vars::default();
         for (name, value) in &address.taken {

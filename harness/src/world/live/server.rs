@@ -197,6 +197,26 @@ impl Server {
         self.start_again(true).await.map(drop)
     }
 
+    /// A fresh process on fresh data, after a run that was broken off.
+    ///
+    /// # Errors
+    /// When it cannot be started again.
+    pub async fn renew(&self) -> Result<(), ServerError> {
+        if let Some(process) = &self.process {
+            *process.ending.borrow_mut() = None;
+        }
+        self.ensure().await
+    }
+
+    /// Ends the process, if it is ours; whatever that brings, nothing of it runs afterwards.
+    pub async fn shut_down(&self) {
+        if let Some(process) = &self.process {
+            *process.ending.borrow_mut() = None;
+            // What an error would tell was told by the runs; the guard ends what is left.
+            let _ = process.target.lock().await.stop(process::Stop::Kill).await;
+        }
+    }
+
     pub(super) async fn pause(&self, paused: bool) -> Result<(), ServerError> {
         let mut target = self.process()?.target.lock().await;
         if paused { target.pause().await.map(drop) } else { target.resume().await.map(drop) }?;

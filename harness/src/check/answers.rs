@@ -1,0 +1,248 @@
+//! RESUME-3 to RESUME-10 and ISOLATE-3: what a presented cursor is answered with.
+
+use super::expect::{Expect, Kept, Phase};
+use super::judge::Judge;
+use super::verdict::Violation;
+use crate::contract::{Contract, CursorAnswer, GapSignal, StreamAnswer};
+use crate::history::{ConnView, CursorClass, From, Kind, Marker, View};
+
+/// True for a connection whose cursor is none of its session's own: what it delivers is judged here alone.
+pub(super) fn foreign(conn: &ConnView<'_>) -> bool {
+    match conn.presented() {
+        Some((_, class)) => match class {
+            CursorClass::Own | CursorClass::Snapshot | CursorClass::Empty => false,
+            CursorClass::Synthetic | CursorClass::Ahead | CursorClass::OtherSession | CursorClass::OtherEpoch | CursorClass::Malformed => true,
+        },
+        None => false,
+    }
+}
+
+fn requirement(class: CursorClass) -> Option<&'static str> {
+    match class {
+        CursorClass::Ahead => Some("RESUME-4"),
+        CursorClass::OtherSession => Some("RESUME-5"),
+        CursorClass::OtherEpoch => Some("RESUME-6"),
+        CursorClass::Malformed => Some("RESUME-7"),
+        CursorClass::Empty => Some("RESUME-8"),
+        CursorClass::Own | CursorClass::Snapshot | CursorClass::Synthetic => None,
+    }
+}
+
+pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
+    if contract.cursor.is_none() {
+        let all = ["RESUME-1", "RESUME-2", "RESUME-3", "RESUME-4", "RESUME-5", "RESUME-6", "RESUME-7", "RESUME-8", "RESUME-9", "RESUME-10"];
+        all.into_iter().for_each(|id| judge.not_applicable(id, "the profile has no cursors to resume from"));
+        return;
+    }
+    let classes = [CursorClass::Ahead, CursorClass::OtherSession, CursorClass::OtherEpoch, CursorClass::Malformed];
+    for class in classes.into_iter().filter(|class| !contract.answers.contains_key(class)) {
+        if let Some(id) = requirement(class) {
+            judge.not_applicable(id, "the profile does not say what such a cursor is answered with");
+        }
+    }
+    if contract.cursor_precedence.is_none() {
+        judge.not_applicable("RESUME-10", "the profile does not say which of two cursors wins");
+    }
+    for expect in expects {
+        for conn in expect.conns().filter(|c| c.is_stream()) {
+            resume_point(expect, conn, judge);
+            precedence(expect, conn, contract, judge);
+            let Some((presented, class)) = conn.presented() else { continue };
+            let default = (class == CursorClass::Empty).then_some(CursorAnswer::Stream(StreamAnswer::Start));
+            let Some(answer) = contract.answers.get(&class).cloned().or(default) else { continue };
+            if let Some(id) = requirement(class) {
+                answered(expect, conn, contract, (id, presented, &answer), judge);
+            }
+            if class == CursorClass::OtherSession {
+                tells(view, conn, judge);
+            }
+        }
+        same_cursor(expect, contract, judge);
+    }
+}
+
+/// RESUME-3: a cursor that the server emitted is accepted, unless the end or retention says otherwise.
+fn resume_point(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
+    let Some((presented, class)) = conn.presented() else { return };
+    let (Some(answer), true) = (conn.answer, matches!(class, CursorClass::Own | CursorClass::Snapshot | CursorClass::Synthetic)) else { return };
+    let session = expect.session;
+    let of_the_end = session.terminal_cursor == Some(presented) || session.closing.is_some_and(|at| at < answer.at);
+    if of_the_end || session.deleted.is_some_and(|at| at < answer.at) {
+        return;
+    }
+    let named = expect.named(presented);
+    let evictable = match named {
+        Some(event) => (event + 1..session.events.len()).any(|e| expect.kept(e, conn.connect.at) != Kept::Yes),
+        None => expect.most_records().is_some() || expect.has_age(),
+    };
+    if evictable {
+        return;
+    }
+    let restarted = expect.view.stop_between(conn_first_seen(expect), conn.connect.at).is_some();
+    if !answer.what.accepted && restarted && answer.what.status == 404 {
+        return;
+    }
+    let replayed_all = class == CursorClass::Synthetic && replays_what_was_seen(expect, conn, presented);
+    judge.require("RESUME-3", answer.what.accepted && !replayed_all, || Violation {
+        says: format!("{} presented {presented:?}, which the server itself had sent", conn.name()),
+        expected: "the events behind it".to_owned(),
+        seen: if answer.what.accepted {
+            "events that the reader had before that id".to_owned()
+        } else {
+            format!("status {}: {}", answer.what.status, answer.what.body)
+        },
+        records: vec![answer.record, conn.connect.record],
+        shape: if class == CursorClass::Synthetic { "synthetic" } else { "refused" }.to_owned(),
+    });
+}
+
+fn conn_first_seen(expect: &Expect<'_, '_>) -> crate::history::Micros {
+    expect.conns().map(|c| c.connect.at).min().unwrap_or_default()
+}
+
+/// True when a connection opened with a synthetic id delivers events that came before that id.
+fn replays_what_was_seen(expect: &Expect<'_, '_>, conn: &ConnView<'_>, presented: &str) -> bool {
+    let first = expect.conns().flat_map(|c| &c.got).filter(|g| g.what.cursor.as_deref() == Some(presented)).map(|g| g.at).min();
+    let Some(first) = first else { return false };
+    conn.got.iter().any(|g| expect.event(g.what).is_some_and(|e| expect.session.events[e].acked_at().is_some_and(|acked| acked < first)))
+}
+
+/// RESUME-10: with two cursors, the replay starts behind the stronger one.
+fn precedence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
+    let From::Cursor { value, beside: Some(beside), .. } = &conn.connect.what.from else { return };
+    let (Some(winner), Some(loser), true) = (expect.named(value), expect.named(beside), contract.cursor_precedence.is_some()) else { return };
+    let Some(first) = conn.got.iter().find_map(|g| expect.event(g.what).map(|e| (g, e))) else { return };
+    let obeyed = winner == loser || expect.after_start(first.1, Some(winner));
+    judge.require("RESUME-10", obeyed, || Violation {
+        says: format!("{} sent {value} and, by the way that must lose, {beside}", conn.name()),
+        expected: format!("events behind {value}"),
+        seen: format!("{} first", expect.session.events[first.1].marker),
+        records: vec![first.0.record, conn.connect.record],
+        shape: "weaker-cursor-won".to_owned(),
+    });
+}
+
+/// RESUME-4 to RESUME-8: the contract's answer to a cursor of this class.
+fn answered(
+    expect: &Expect<'_, '_>,
+    conn: &ConnView<'_>,
+    contract: &Contract,
+    (id, presented, wanted): (&'static str, &str, &CursorAnswer),
+    judge: &mut Judge,
+) {
+    let Some(answer) = conn.answer else { return };
+    let (accepted, status) = (answer.what.accepted, answer.what.status);
+    let shown: String = presented.chars().take(60).collect();
+    let mut require = |holds: bool, expected: String, seen: String, shape: &str| {
+        judge.require(id, holds, || Violation {
+            says: format!("{} presented {shown:?}", conn.name()),
+            expected,
+            seen,
+            records: vec![answer.record, conn.connect.record],
+            shape: shape.to_owned(),
+        });
+    };
+    let as_status = || format!("status {status}{}", if accepted { ", and a stream" } else { "" });
+    match wanted {
+        CursorAnswer::Refused { status: set } => {
+            require(!accepted && set.contains(status), format!("a refusal with status {set:?}"), as_status(), "not-refused");
+        }
+        CursorAnswer::Stream(StreamAnswer::Refuse) => require(!accepted && status >= 400, "a refusal".to_owned(), as_status(), "not-refused"),
+        CursorAnswer::Stream(_) if !accepted => require(false, "a stream".to_owned(), as_status(), "refused"),
+        CursorAnswer::Stream(stream) => {
+            let old = conn.got.iter().find(|g| g.what.durable && expect.event(g.what).is_some_and(|e| expect.phase(e, conn, contract) == Phase::Replay));
+            let has = |kind: Kind| conn.got.iter().any(|g| g.what.kind == kind);
+            match stream {
+                StreamAnswer::Start => {
+                    let first_due = (0..expect.session.events.len()).find(|e| {
+                        let event = &expect.session.events[*e];
+                        event.durable && event.acked_at().is_some_and(|a| a < conn.connect.at) && expect.kept(*e, conn.connect.at) == Kept::Yes
+                    });
+                    let first = conn.got.iter().find_map(|g| expect.event(g.what));
+                    let holds = first_due.is_none() || first.is_none() && conn.ended_at() <= answer.at || first.is_some_and(|f| Some(f) <= first_due);
+                    require(holds, "everything that is kept, as without a cursor".to_owned(), "a later start".to_owned(), "not-from-start");
+                }
+                StreamAnswer::Live | StreamAnswer::Boundary => {
+                    let boundary = *stream == StreamAnswer::Live || has(Kind::Boundary);
+                    let seen = old.and_then(|g| g.what.marker).map_or("no boundary".to_owned(), |m| format!("{m}, which is old"));
+                    require(old.is_none() && boundary, "nothing old".to_owned(), seen, "old-events");
+                }
+                StreamAnswer::Gap => {
+                    let signal = contract.gap.as_ref().map_or(GapSignal::Frame, |g| g.signal);
+                    let said = has(if signal == GapSignal::Boundary { Kind::Boundary } else { Kind::Gap });
+                    require(said, "the gap signal".to_owned(), "a stream without it".to_owned(), "no-gap-signal");
+                }
+                StreamAnswer::Refuse | StreamAnswer::Resume => {}
+            }
+            swallowed(expect, conn, contract, id, judge);
+        }
+    }
+}
+
+/// What was published after such a connection was accepted arrives all the same.
+fn swallowed(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, id: &'static str, judge: &mut Judge) {
+    let live = expect.live_at(conn, contract);
+    for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| e.durable && e.invoked.at > live) {
+        let Some(acked) = event.acked.filter(|a| a.at.0 + contract.liveness.delivery_ms * 1000 < conn.ended_at().0) else { continue };
+        let came = conn.got.iter().any(|g| expect.event(g.what) == Some(nth));
+        judge.require(id, came, || Violation {
+            says: format!("{} was accepted and never received {}, published afterwards", conn.name(), event.marker),
+            expected: event.marker.to_string(),
+            seen: "nothing".to_owned(),
+            records: vec![acked.record, conn.connect.record],
+            shape: "swallowed".to_owned(),
+        });
+    }
+}
+
+/// ISOLATE-3: the answer to a foreign cursor shows nothing of the other session.
+fn tells(view: &View<'_>, conn: &ConnView<'_>, judge: &mut Judge) {
+    let Some(answer) = conn.answer.filter(|a| !a.what.accepted) else { return };
+    let told = Marker::find(&answer.what.body).or_else(|| Marker::find(&answer.what.body.replace("\\u00ab", "«").replace("\\u00bb", "»")));
+    let told = told.filter(|m| view.sessions.get(m.session as usize).is_some());
+    judge.require("ISOLATE-3", told.is_none(), || Violation {
+        says: format!("the answer to a foreign cursor quotes {}", told.map_or_else(String::new, |m| m.to_string())),
+        expected: "nothing of the other session".to_owned(),
+        seen: answer.what.body.clone(),
+        records: vec![answer.record, conn.connect.record],
+        shape: "quoted".to_owned(),
+    });
+}
+
+/// RESUME-9: two connections with the same cursor replay the same.
+fn same_cursor(expect: &Expect<'_, '_>, contract: &Contract, judge: &mut Judge) {
+    let mut by_cursor: std::collections::BTreeMap<&str, Vec<&ConnView<'_>>> = Default::default();
+    for conn in expect.conns().filter(|c| c.is_stream() && c.accepted() && !foreign(c)) {
+        if let (Some((cursor, CursorClass::Own)), From::Cursor { beside: None, .. }) = (conn.presented(), &conn.connect.what.from) {
+            by_cursor.entry(cursor).or_default().push(conn);
+        }
+    }
+    for (cursor, conns) in by_cursor {
+        for pair in conns.windows(2) {
+            let replayed = |c: &ConnView<'_>| -> Vec<usize> {
+                let old = |e: &usize| expect.session.events[*e].acked_at().is_some_and(|acked| acked < pair[0].connect.at);
+                c.got.iter().filter(|g| g.what.durable).filter_map(|g| expect.event(g.what)).filter(old).collect()
+            };
+            let (first, second) = (replayed(pair[0]), replayed(pair[1]));
+            let whole = |c: &ConnView<'_>| c.got.iter().any(|g| expect.event(g.what).is_some_and(|e| expect.session.events[e].acked_at().is_none_or(|a| a >= pair[0].connect.at)) || g.what.kind == Kind::Boundary);
+            // A connection that was cut in mid-replay shows only the beginning of it.
+            let shared = if whole(pair[0]) && whole(pair[1]) { first.len().max(second.len()) } else { first.len().min(second.len()) };
+            if shared == 0 || expect.has_age() || expect.most_records().is_some() {
+                continue;
+            }
+            let same = first.iter().take(shared).eq(second.iter().take(shared));
+            let _ = contract;
+            judge.require("RESUME-9", same, || {
+                let differs = first.iter().zip(&second).position(|(a, b)| a != b).unwrap_or(first.len().min(second.len()));
+                let name = |list: &[usize]| list.get(differs).map_or("nothing".to_owned(), |e| expect.session.events[*e].marker.to_string());
+                Violation {
+                    says: format!("{} and {} both resumed after {cursor}", pair[0].name(), pair[1].name()),
+                    expected: "the same events".to_owned(),
+                    seen: format!("{} at place {} on the first, {} on the second", name(&first), differs + 1, name(&second)),
+                    records: vec![pair[1].connect.record, pair[0].connect.record],
+                    shape: "replays-differ".to_owned(),
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! ORDER, RESTART-3: one order for everybody, and cursors that name it.
+
+use super::answers;
+use super::expect::{Expect, real_time};
+use super::judge::Judge;
+use super::verdict::Violation;
+use crate::contract::{Contract, CursorOrder};
+use crate::history::{ConnView, Kind, Micros, Surface, View};
+
+pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
+    let cursor = contract.cursor.as_ref();
+    if cursor.is_none() {
+        for id in ["ORDER-3", "ORDER-4", "ORDER-5", "ORDER-6"] {
+            judge.not_applicable(id, "the profile has no cursors");
+        }
+    }
+    if cursor.is_some_and(|c| c.order == CursorOrder::Opaque) {
+        judge.not_applicable("ORDER-3", "the profile's cursors are opaque");
+    }
+    if cursor.is_some_and(|c| !c.per_event) {
+        judge.not_applicable("ORDER-6", "the profile's cursors stand for batches, not for events");
+    }
+    if cursor.is_some_and(|c| !c.stable || !c.per_event) {
+        judge.not_applicable("ORDER-5", "the profile does not promise that an event keeps its cursor");
+    }
+    for expect in expects {
+        for conn in expect.conns().filter(|c| expect.judged(c) && !answers::foreign(c) && c.connect.what.surface != Surface::Snapshot) {
+            sequence(expect, conn, judge);
+            if let Some(cursor) = cursor {
+                ascending(expect, conn, cursor.order, cursor.dense, judge);
+                if cursor.per_event {
+                    carried(expect, conn, judge);
+                }
+            }
+        }
+        if let Some(cursor) = cursor.filter(|c| c.per_event) {
+            names(view, expect, cursor.stable, judge);
+        }
+    }
+    if cursor.is_some_and(|c| c.epoch) {
+        epochs(view, judge);
+    }
+}
+
+/// ORDER-1 by real time, ORDER-2 against the order that the strongest view shows.
+fn sequence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
+    let mut seen = rustc_hash::FxHashSet::default();
+    let firsts: Vec<_> = conn
+        .got
+        .iter()
+        .filter(|g| g.what.kind == Kind::Event && g.what.durable)
+        .filter_map(|g| expect.event(g.what).map(|e| (g, e)))
+        .filter(|(_, e)| seen.insert(*e))
+        .collect();
+    // The event sent latest among those already delivered: whatever was acknowledged before that came too late.
+    let mut latest: Option<(usize, Micros, usize)> = None;
+    let mut highest: Option<(u32, usize, usize)> = None;
+    for (got, event) in firsts {
+        let e = &expect.session.events[event];
+        let late = latest.filter(|(other, _, _)| real_time(e, &expect.session.events[*other]));
+        if let Some((other, _, record)) = late {
+            judge.violated(
+                "ORDER-1",
+                Violation {
+                    says: format!("{} delivered {} before {}", conn.name(), expect.session.events[other].marker, e.marker),
+                    expected: format!("{} first: it was acknowledged before the other was sent", e.marker),
+                    seen: format!("{} first", expect.session.events[other].marker),
+                    records: vec![got.record, record, e.invoked.record],
+                    shape: "real-time".to_owned(),
+                },
+            );
+        } else {
+            judge.held("ORDER-1");
+            if let Some(rank) = expect.rank(event) {
+                match highest.filter(|(top, _, _)| rank < *top) {
+                    Some((_, other, record)) => judge.violated(
+                        "ORDER-2",
+                        Violation {
+                            says: format!("{} delivered {} before {}; other views have them the other way round", conn.name(), expect.session.events[other].marker, e.marker),
+                            expected: "one order for all readers and the history".to_owned(),
+                            seen: format!("{} then {}", expect.session.events[other].marker, e.marker),
+                            records: vec![got.record, record],
+                            shape: "disagreement".to_owned(),
+                        },
+                    ),
+                    None => judge.held("ORDER-2"),
+                }
+            }
+        }
+        if let Some(rank) = expect.rank(event)
+            && highest.is_none_or(|(top, _, _)| rank > top)
+        {
+            highest = Some((rank, event, got.record));
+        }
+        if latest.is_none_or(|(_, at, _)| e.invoked.at > at) {
+            latest = Some((event, e.invoked.at, got.record));
+        }
+    }
+}
+
+/// ORDER-3: cursors ascend, and follow each other where the events do.
+fn ascending(expect: &Expect<'_, '_>, conn: &ConnView<'_>, order: CursorOrder, dense: bool, judge: &mut Judge) {
+    let mut last: Option<(&str, Option<usize>, usize)> = None;
+    for got in conn.got.iter() {
+        if got.what.kind == Kind::Gap {
+            last = None;
+            continue;
+        }
+        let (Some(cursor), true) = (got.what.cursor.as_deref(), matches!(got.what.kind, Kind::Event | Kind::Terminal) && got.what.durable) else { continue };
+        let event = expect.event(got.what);
+        if let Some((before, before_event, record)) = last {
+            let repeated = event.is_some() && event == before_event;
+            let ascends = match order {
+                CursorOrder::Opaque => None,
+                CursorOrder::Text => Some(cursor > before),
+                CursorOrder::Number => match (number(before), number(cursor)) {
+                    (Some(before), Some(now)) => {
+                        let follows = match (before_event.and_then(|e| expect.rank(e)), event.and_then(|e| expect.rank(e))) {
+                            (Some(a), Some(b)) => b == a + 1,
+                            _ => false,
+                        };
+                        Some(if dense && follows { now == before + 1 } else { now > before })
+                    }
+                    _ => Some(false),
+                },
+            };
+            if let Some(ascends) = ascends.filter(|_| !repeated && !same_place(expect, event, before_event)) {
+                judge.require("ORDER-3", ascends, || Violation {
+                    says: format!("on {} the cursor {cursor} follows {before}", conn.name()),
+                    expected: if dense { "the next number" } else { "a greater cursor" }.to_owned(),
+                    seen: cursor.to_owned(),
+                    records: vec![got.record, record],
+                    shape: "not-ascending".to_owned(),
+                });
+            }
+        }
+        last = Some((cursor, event, got.record));
+    }
+}
+
+/// True when both are events and the later one is an old one that was sent again: DELIVER and RESUME judge that.
+fn same_place(expect: &Expect<'_, '_>, event: Option<usize>, before: Option<usize>) -> bool {
+    matches!((event, before), (Some(event), Some(before)) if expect.before(event, before))
+}
+
+/// The decimal number at a cursor's end.
+fn number(cursor: &str) -> Option<u64> {
+    let digits = cursor.len() - cursor.bytes().rev().take_while(u8::is_ascii_digit).count();
+    cursor[digits..].parse().ok()
+}
+
+/// ORDER-6: every durable event carries its cursor.
+fn carried(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
+    for got in conn.got.iter().filter(|g| g.what.kind == Kind::Event) {
+        let Some(event) = expect.event(got.what).map(|e| &expect.session.events[e]).filter(|e| e.durable) else { continue };
+        judge.require("ORDER-6", got.what.cursor.is_some(), || Violation {
+            says: format!("{} was sent {} without a cursor", conn.name(), event.marker),
+            expected: "the cursor with which to resume behind it".to_owned(),
+            seen: "none".to_owned(),
+            records: vec![got.record],
+            shape: "no-cursor".to_owned(),
+        });
+    }
+}
+
+/// ORDER-4 and RESTART-3: a cursor names one event. ORDER-5: an event has one cursor.
+fn names(view: &View<'_>, expect: &Expect<'_, '_>, stable: bool, judge: &mut Judge) {
+    let session = expect.session;
+    let stopped = !view.process.is_empty();
+    let mut cursors: Vec<_> = session.cursors.iter().collect();
+    cursors.sort_by_key(|(_, sights)| sights[0].record);
+    for (cursor, sights) in cursors {
+        let Some(second) = sights.get(1) else {
+            judge.held("ORDER-4");
+            if stopped {
+                judge.held("RESTART-3");
+            }
+            continue;
+        };
+        let first = &sights[0];
+        let (a, b) = (&session.events[first.event], &session.events[second.event]);
+        let across = view.stop_between(first.at, second.at).is_some() && view.stop_between(a.invoked.at, b.invoked.at).is_some();
+        judge.violated(
+            if across { "RESTART-3" } else { "ORDER-4" },
+            Violation {
+                says: format!("the cursor {cursor} was given to {} and to {}", a.marker, b.marker),
+                expected: "one event for a cursor, for ever".to_owned(),
+                seen: format!("{} and {}", a.marker, b.marker),
+                records: vec![second.record, first.record],
+                shape: if across { "minted-again" } else { "shared" }.to_owned(),
+            },
+        );
+    }
+    if !stable {
+        return;
+    }
+    for event in session.events.iter().filter(|e| e.durable && !e.cursors.is_empty()) {
+        let twice = event.cursors.get(1);
+        // An event that stands in the log twice has two cursors by right; DELIVER, IDEM and RESTART judge that.
+        let stored_twice = |c: &ConnView<'_>| {
+            let mut shown = c.got.iter().filter(|g| g.what.marker == Some(event.marker)).filter_map(|g| g.what.cursor.as_deref());
+            shown.next().is_some_and(|first| shown.any(|other| other != first))
+        };
+        if twice.is_some() && expect.conns().any(stored_twice) {
+            continue;
+        }
+        // IDEM-3 judges what a repeated publish is answered with.
+        let of_repeat = twice.is_some_and(|t| matches!(&view.history.records[t.record].what, crate::history::What::Complete(_)));
+        if of_repeat {
+            continue;
+        }
+        judge.require("ORDER-5", twice.is_none(), || Violation {
+            says: format!("{} had the cursor {} first and {} later", event.marker, event.cursors[0].what, event.cursors[1].what),
+            expected: event.cursors[0].what.to_owned(),
+            seen: event.cursors[1].what.to_owned(),
+            records: vec![event.cursors[1].record, event.cursors[0].record],
+            shape: "renumbered".to_owned(),
+        });
+    }
+}
+
+/// RESTART-3 on wiped data: the new history's cursors are none of the old one's.
+fn epochs(view: &View<'_>, judge: &mut Judge) {
+    for session in &view.sessions {
+        let Some(former) = session.reborn_of.and_then(|ix| view.sessions.get(ix.0 as usize)) else { continue };
+        for (cursor, sights) in &session.cursors {
+            let shared = former.cursors.get(cursor);
+            judge.require("RESTART-3", shared.is_none(), || Violation {
+                says: format!("the cursor {cursor} names an event of the history that is gone and one of the new history"),
+                expected: "cursors that tell the two histories apart".to_owned(),
+                seen: cursor.to_string(),
+                records: vec![sights[0].record, shared.map_or(0, |s| s[0].record)],
+                shape: "no-epoch".to_owned(),
+            });
+        }
+    }
+}

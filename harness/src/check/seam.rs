@@ -1,0 +1,67 @@
+//! SEAM-3, SEAM-4: where the boundary stands, and how often.
+
+use super::answers;
+use super::expect::Expect;
+use super::judge::Judge;
+use super::verdict::Violation;
+use crate::contract::{BoundarySent, Contract};
+use crate::history::{CursorClass, From, Kind, Until};
+
+pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
+    let Some(boundary) = &contract.boundary else {
+        judge.not_applicable("SEAM-3", "the profile marks no seam");
+        judge.not_applicable("SEAM-4", "the profile marks no seam");
+        return;
+    };
+    for expect in expects {
+        for conn in expect.conns().filter(|c| c.is_stream() && c.accepted() && !answers::foreign(c)) {
+            let count = conn.boundaries().count();
+            let records = || conn.boundaries().map(|b| b.record).chain([conn.connect.record]).collect();
+            let resumed = matches!(&conn.connect.what.from, From::Cursor { class: CursorClass::Own | CursorClass::Snapshot, .. });
+            let gap = conn.got.iter().any(|g| g.what.kind == Kind::Gap);
+            let most = match boundary.sent {
+                BoundarySent::Always => Some(1),
+                BoundarySent::WithoutReplay => Some(usize::from(!resumed)),
+                BoundarySent::AtLeastOnce => None,
+            };
+            // The connection reached live when it was sent something that was published after its head had come, or when
+            // the run waited for the boundary in vain.
+            let answered = conn.answer.map_or(conn.connect.at, |a| a.at);
+            let live = conn.got.iter().find(|g| g.what.durable && g.what.kind == Kind::Event && expect.event(g.what).is_some_and(|e| expect.session.events[e].invoked.at > answered));
+            let waited = expect.view.waits.iter().any(|w| w.what.conn == Some(conn.id) && w.what.until == Until::Boundary && !w.what.reached);
+            let missing = count == 0 && (live.is_some() || waited) && !(boundary.sent == BoundarySent::WithoutReplay && resumed);
+            if most.is_some_and(|most| count > most) && !(gap && boundary.sent == BoundarySent::WithoutReplay) || missing {
+                judge.violated(
+                    "SEAM-3",
+                    Violation {
+                        says: format!("{} had {count} boundaries", conn.name()),
+                        expected: match most {
+                            Some(0) => "none on a valid resume".to_owned(),
+                            Some(_) => "exactly one".to_owned(),
+                            None => "at least one".to_owned(),
+                        },
+                        seen: live.filter(|_| missing).and_then(|g| g.what.marker).map_or(format!("{count}"), |m| format!("{count}, and the live event {m}")),
+                        records: live.filter(|_| missing).map(|g| g.record).into_iter().chain::<Vec<usize>>(records()).collect(),
+                        shape: if missing { "missing" } else { "too-many" }.to_owned(),
+                    },
+                );
+            } else if count > 0 || live.is_some() {
+                judge.held("SEAM-3");
+            }
+            let Some(mark) = conn.boundaries().next().filter(|_| !gap) else { continue };
+            for got in conn.got.iter().filter(|g| g.what.durable && g.what.kind == Kind::Event) {
+                let Some(event) = expect.event(got.what) else { continue };
+                let e = &expect.session.events[event];
+                let old = e.acked_at().is_some_and(|acked| acked < conn.connect.at);
+                let misplaced = old && got.record > mark.record;
+                judge.require("SEAM-4", !misplaced, || Violation {
+                    says: format!("{} was sent {} behind its boundary", conn.name(), e.marker),
+                    expected: format!("{} before the boundary: it was acknowledged before the reader connected", e.marker),
+                    seen: format!("boundary, then {}", e.marker),
+                    records: vec![got.record, mark.record, conn.connect.record],
+                    shape: "old-behind-boundary".to_owned(),
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A history as its checkers read it: sessions with their events, connections with their deliveries, operations with both
+//! their ends. Built in one pass over the records.
+
+mod build;
+
+use rustc_hash::FxHashMap;
+
+use crate::history::{
+    Action, Answer, Body, ConnId, Connect, CursorClass, Delivery, End, Fault, From, History, Kind, Lint, Marker, Micros, Opinion, Outcome, Process, Resources,
+    Retain, SessionIx, Surface, Wait,
+};
+
+/// A history, indexed.
+#[derive(Debug)]
+pub struct View<'h> {
+    /// What it is a view of.
+    pub history: &'h History,
+    /// Sessions by their number.
+    pub sessions: Vec<SessionView<'h>>,
+    /// Connections by their number.
+    pub conns: Vec<ConnView<'h>>,
+    /// Operations by their number.
+    pub ops: Vec<OpView<'h>>,
+    /// Changes of the process, in order.
+    pub process: Vec<Seen<&'h Process>>,
+    /// Waits, in order.
+    pub waits: Vec<Seen<&'h Wait>>,
+    /// Samples of resources, in order.
+    pub resources: Vec<Seen<&'h Resources>>,
+}
+
+/// Something and where it stands in the history.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<T> {
+    /// Index of its record.
+    pub record: usize,
+    /// Its time.
+    pub at: Micros,
+    /// It.
+    pub what: T,
+}
+
+/// An operation.
+#[derive(Debug)]
+pub struct OpView<'h> {
+    /// Its beginning.
+    pub invoked: Seen<&'h Action>,
+    /// Its end, if it has one.
+    pub completed: Option<Seen<&'h Outcome>>,
+}
+
+/// A session.
+#[derive(Debug, Default)]
+pub struct SessionView<'h> {
+    /// Its name in the scenario.
+    pub name: &'h str,
+    /// The retention it was opened with.
+    pub retain: Option<Retain>,
+    /// The session whose server-side name it took over.
+    pub reborn_of: Option<SessionIx>,
+    /// Its events in the order in which they were first sent.
+    pub events: Vec<EventView<'h>>,
+    /// From a marker's number to its place in `events`.
+    pub by_marker: FxHashMap<u32, usize>,
+    /// When its close was sent, and when that was acknowledged.
+    pub closing: Option<Micros>,
+    /// When its close was acknowledged.
+    pub closed: Option<Micros>,
+    /// When its removal was acknowledged.
+    pub deleted: Option<Micros>,
+    /// The cursor that the close was answered with.
+    pub terminal_cursor: Option<&'h str>,
+    /// Its connections.
+    pub conns: Vec<ConnId>,
+    /// From a cursor to the events that it was seen with, first sights only.
+    pub cursors: FxHashMap<&'h str, Vec<Sight>>,
+}
+
+/// A cursor seen together with an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight {
+    /// The event, by its place in the session.
+    pub event: usize,
+    /// Index of the record.
+    pub record: usize,
+    /// When.
+    pub at: Micros,
+}
+
+/// An event as it was published.
+#[derive(Debug)]
+pub struct EventView<'h> {
+    /// Its token.
+    pub marker: Marker,
+    /// Record and time of the first request.
+    pub invoked: Seen<()>,
+    /// Record and time of the first acknowledgement.
+    pub acked: Option<Seen<()>>,
+    /// True when every request ended and none was acknowledged or unknown.
+    pub refused: bool,
+    /// True when some request's answer was lost and none was acknowledged.
+    pub unknown: bool,
+    /// False for live-only events.
+    pub durable: bool,
+    /// Digest of its payload.
+    pub body: &'h Body,
+    /// Its idempotency key.
+    pub key: Option<&'h str>,
+    /// True when its key was used before with other content.
+    pub conflict: bool,
+    /// True when its payload is hostile.
+    pub hostile: bool,
+    /// True when its type is hostile.
+    pub hostile_type: bool,
+    /// Cursors it was acknowledged or delivered with, distinct, with the first sight of each.
+    pub cursors: Vec<Seen<&'h str>>,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct ConnView<'h> {
+    /// Its number.
+    pub id: ConnId,
+    /// Its request.
+    pub connect: Seen<&'h Connect>,
+    /// The head of the answer.
+    pub answer: Option<Seen<&'h Answer>>,
+    /// What arrived.
+    pub got: Vec<Seen<&'h Delivery>>,
+    /// Comments and keep-alives.
+    pub comments: Vec<Seen<()>>,
+    /// What the decoder found.
+    pub lint: Vec<Seen<&'h Lint>>,
+    /// The ordinary client's opinion.
+    pub opinion: Option<Seen<&'h Opinion>>,
+    /// Faults that hit it.
+    pub faults: Vec<Seen<&'h Fault>>,
+    /// Its end.
+    pub end: Option<Seen<&'h End>>,
+}
+
+impl EventView<'_> {
+    /// When it was acknowledged, if it was.
+    pub fn acked_at(&self) -> Option<Micros> {
+        self.acked.map(|a| a.at)
+    }
+}
+
+impl<'h> ConnView<'h> {
+    /// `a#2`: how people call it.
+    pub fn name(&self) -> String {
+        match self.connect.what.surface {
+            Surface::Stream => format!("{}#{}", self.connect.what.reader, self.connect.what.nth),
+            Surface::History | Surface::Snapshot => format!("{}, page {}", self.connect.what.reader, self.connect.what.nth),
+        }
+    }
+
+    /// True when the server accepted it.
+    pub fn accepted(&self) -> bool {
+        self.answer.is_some_and(|a| a.what.accepted)
+    }
+
+    /// True for a live stream.
+    pub fn is_stream(&self) -> bool {
+        self.connect.what.surface == Surface::Stream
+    }
+
+    /// The status of its answer.
+    pub fn status(&self) -> Option<u16> {
+        self.answer.map(|a| a.what.status)
+    }
+
+    /// The cursor that it presents, with its class.
+    pub fn presented(&self) -> Option<(&'h str, CursorClass)> {
+        match &self.connect.what.from {
+            From::Cursor { value, class, .. } => Some((value, *class)),
+            From::Start | From::Live => None,
+        }
+    }
+
+    /// True when a fault of the harness struck it or the harness closed it early.
+    pub fn disturbed(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
+    /// The boundaries on it.
+    pub fn boundaries(&self) -> impl Iterator<Item = &Seen<&'h Delivery>> {
+        self.got.iter().filter(|g| g.what.kind == Kind::Boundary)
+    }
+
+    /// The time of its end, or of the history's end.
+    pub fn ended_at(&self) -> Micros {
+        self.end.map_or(Micros(u64::MAX), |e| e.at)
+    }
+}
+
+impl<'h> View<'h> {
+    /// The connection of this number.
+    pub fn conn(&self, id: ConnId) -> &ConnView<'h> {
+        &self.conns[id.0 as usize]
+    }
+
+    /// The session of a connection.
+    pub fn session_of(&self, conn: &ConnView<'h>) -> &SessionView<'h> {
+        &self.sessions[conn.connect.what.session.0 as usize]
+    }
+
+    /// The signal that first stopped the process after `since`, before `until`.
+    pub fn stop_between(&self, since: Micros, until: Micros) -> Option<&'h str> {
+        self.process.iter().filter(|p| p.at > since && p.at < until).find_map(|p| match p.what {
+            Process::Signal { name } if name == "KILL" || name == "TERM" => Some(name.as_str()),
+            Process::Died { .. } => Some("KILL"),
+            Process::Signal { .. } | Process::Ready { .. } | Process::Gone | Process::Overdue => None,
+        })
+    }
+
+    /// True when the process was stopped, killed or paused in this time.
+    pub fn process_disturbed(&self, since: Micros, until: Micros) -> bool {
+        self.process.iter().any(|p| p.at >= since && p.at <= until)
+    }
+}

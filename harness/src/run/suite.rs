@@ -1,0 +1,223 @@
+//! A suite: many scenarios over one target, by several workers.
+//!
+//! Each worker is a thread with a server of its own and takes the next case when it has finished one. A case is one
+//! scenario at one place of its sweep; what it brought is judged where it ran and handed to the caller in the order of
+//! completion.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::walk::{Abort, Patience, walk};
+use crate::check::{Verdict, judge};
+use crate::contract::Profile;
+use crate::history::{Header, History};
+use crate::scenario::{Scenario, at, places};
+use crate::world::live::{LiveWorld, Server, ServerError, StartSpec};
+
+/// A case that takes longer than this is given up.
+const LONGEST_CASE: Duration = Duration::from_secs(180);
+
+/// What is tested.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// A server that runs already.
+    Url(String),
+    /// A server that each worker starts for itself.
+    Start(StartSpec),
+}
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// The protocol.
+    pub profile: Arc<Profile>,
+    /// The implementation.
+    pub subject: Subject,
+    /// The scenarios; all of them must be applicable.
+    pub scenarios: Vec<Scenario>,
+    /// From which names and choices come.
+    pub seed: u64,
+    /// How many workers.
+    pub jobs: usize,
+    /// How often each case is run.
+    pub repeat: u32,
+    /// How long a wait may take.
+    pub deadline: Duration,
+}
+
+/// One case that was run.
+#[derive(Debug)]
+pub struct Case {
+    /// The scenario as it was run: with its place in a sweep.
+    pub scenario: Scenario,
+    /// The scenario's own name.
+    pub base: String,
+    /// Which repetition, from 0.
+    pub repetition: u32,
+    /// What was seen.
+    pub history: History,
+    /// Why it did not reach its end, if it did not.
+    pub aborted: Option<Abort>,
+    /// What the checkers say.
+    pub verdicts: Vec<Verdict>,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The end of what the server printed, when the case was aborted.
+    pub output: String,
+}
+
+/// Why a suite could not go on.
+#[derive(Debug)]
+pub enum SuiteError {
+    /// There is no server to test.
+    Server(ServerError),
+    /// A worker broke an invariant of ours.
+    Bug(String),
+}
+
+/// Asks a running suite to stop; clones are the same order.
+#[derive(Clone, Debug)]
+pub struct StopSign(watch::Sender<bool>);
+
+impl Default for StopSign {
+    fn default() -> Self {
+        StopSign(watch::Sender::new(false))
+    }
+}
+
+impl StopSign {
+    /// Asks.
+    pub fn raise(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// True once somebody asked.
+    pub fn is_raised(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
+struct Planned {
+    scenario: Scenario,
+    base: String,
+    repetition: u32,
+    salt: u64,
+}
+
+/// How many cases a suite has.
+pub fn cases(suite: &Suite) -> usize {
+    plan(suite).len()
+}
+
+fn plan(suite: &Suite) -> VecDeque<Planned> {
+    let mut planned = VecDeque::new();
+    for repetition in 0..suite.repeat.max(1) {
+        for scenario in &suite.scenarios {
+            let places = places(scenario).map_or_else(|| vec![0], |sweep| sweep.places);
+            for place in places {
+                let salt = mix(suite.seed, planned.len() as u64);
+                planned.push_back(Planned { scenario: at(scenario, place), base: scenario.name.clone(), repetition, salt });
+            }
+        }
+    }
+    planned
+}
+
+/// One number out of two (splitmix64).
+fn mix(seed: u64, nth: u64) -> u64 {
+    let mut z = seed.wrapping_add(nth.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Runs a suite and hands each finished case to `each`. Returns when all are done, or soon after `stop` was raised.
+///
+/// # Errors
+/// When no server can be had, or a worker broke. Cases finished before are not lost.
+pub fn run(suite: &Suite, stop: &StopSign, mut each: impl FnMut(Case)) -> Result<(), SuiteError> {
+    let queue = Arc::new(Mutex::new(plan(suite)));
+    let (finished, results) = mpsc::channel();
+    let mut first_error = None;
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..suite.jobs.max(1))
+            .map(|_| {
+                let (queue, finished) = (Arc::clone(&queue), finished.clone());
+                scope.spawn(move || work(suite, stop, &queue, &finished))
+            })
+            .collect();
+        drop(finished);
+        for case in results {
+            each(case);
+        }
+        for worker in workers {
+            let ended = worker.join().unwrap_or_else(|panic| {
+                let said = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+                Err(SuiteError::Bug(said.unwrap_or_else(|| "a worker panicked".to_owned())))
+            });
+            if let Err(error) = ended {
+                first_error.get_or_insert(error);
+            }
+        }
+    });
+    first_error.map_or(Ok(()), Err)
+}
+
+fn work(suite: &Suite, stop: &StopSign, queue: &Mutex<VecDeque<Planned>>, finished: &mpsc::Sender<Case>) -> Result<(), SuiteError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| SuiteError::Server(ServerError::Own(format!("cannot start a worker: {e}"))))?;
+    runtime.block_on(async {
+        let mut stopped = stop.0.subscribe();
+        let start = async {
+            match &suite.subject {
+                Subject::Url(url) => Server::at(url).await,
+                Subject::Start(spec) => Server::start(spec.clone()).await,
+            }
+        };
+        let server = tokio::select! {
+            server = start => server.map_err(SuiteError::Server)?,
+            _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+        };
+        while !stop.is_raised() {
+            let Some(planned) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { break };
+            let case = run_case(suite, &server, planned, &mut stopped).await;
+            let lost = case.aborted.is_some();
+            // The receiver goes away only when the caller does.
+            let _ = finished.send(case);
+            let ready = if lost { server.renew().await } else { server.ensure().await };
+            if let Err(error) = ready {
+                queue.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                return Err(SuiteError::Server(error));
+            }
+        }
+        server.shut_down().await;
+        Ok(())
+    })
+}
+
+async fn run_case(suite: &Suite, server: &Server, planned: Planned, stopped: &mut watch::Receiver<bool>) -> Case {
+    let began = Instant::now();
+    let world = LiveWorld::new(Arc::clone(&suite.profile), server);
+    let patience = Patience { deadline: suite.deadline, salt: planned.salt };
+    let walked = tokio::select! {
+        walked = walk(&world, &suite.profile, &planned.scenario, patience) => walked,
+        _ = stopped.wait_for(|stop| *stop) => Err(Abort::Interrupted),
+        () = tokio::time::sleep(LONGEST_CASE) => Err(Abort::CouldNot(format!("the case took longer than {} s", LONGEST_CASE.as_secs()))),
+    };
+    let header = Header {
+        streamspec_history: History::VERSION,
+        profile: suite.profile.name.clone(),
+        scenario: planned.scenario.name.clone(),
+        seed: suite.seed,
+    };
+    let history = History { header, records: world.take_records() };
+    let aborted = walked.err();
+    let output = if aborted.is_some() { server.output().await } else { String::new() };
+    let verdicts = judge(&history, &suite.profile);
+    Case { scenario: planned.scenario, base: planned.base, repetition: planned.repetition, history, aborted, verdicts, elapsed: began.elapsed(), output }
+}
