@@ -131,7 +131,8 @@ fn carry(request: &mut Request, carrier: &CursorCarrier, cursor: &str) {
         CursorCarrier::Header(name) => request.headers.push((name.clone(), cursor.to_owned())),
         CursorCarrier::Query(name) => add_query(&mut request.target, name, cursor),
         CursorCarrier::Body(pointer) => {
-            let mut document = request.body.as_deref().and_then(|b| serde_json::from_str(b).ok()).unwrap_or_else(|| Value::Object(Default::default()));
+            let mut document =
+                request.body.as_deref().and_then(|b| serde_json::from_str(b).ok()).unwrap_or_else(|| Value::Object(Default::default()));
             set(&mut document, pointer, Value::String(cursor.to_owned()));
             request.body = Some(document.to_string());
         }
@@ -172,14 +173,20 @@ mod tests {
     fn a_cursor_travels_by_its_carrier() {
         let mut vars = Vars::default();
         vars.text("session", "a/b");
-        let two = profile("request = \"GET /s/{session}\"\nformat = \"sse\"\ncursor = [{ header = \"Last-Event-ID\" }, { query = \"after\" }]");
+        let two =
+            profile("request = \"GET /s/{session}\"\nformat = \"sse\"\ncursor = [{ header = \"Last-Event-ID\" }, { query = \"after\" }]");
         let request = for_stream(&two.binding, &vars, &cursor("e:2", None));
-        assert_eq!((request.target.as_str(), request.headers.as_slice()), ("/s/a%2Fb", &[("Last-Event-ID".to_owned(), "e:2".to_owned())][..]));
+        assert_eq!(
+            (request.target.as_str(), request.headers.as_slice()),
+            ("/s/a%2Fb", &[("Last-Event-ID".to_owned(), "e:2".to_owned())][..])
+        );
         let request = for_stream(&two.binding, &vars, &cursor("e:2", Some("e:1")));
         assert_eq!(request.target, "/s/a%2Fb?after=e%3A1");
         assert_eq!(for_stream(&two.binding, &vars, &From::Start).target, "/s/a%2Fb");
 
-        let body = profile("request = \"POST /s\"\nformat = \"ndjson\"\njson = { session = \"{session}\" }\ncursor = [{ body = \"/from/cursor\" }]");
+        let body = profile(
+            "request = \"POST /s\"\nformat = \"ndjson\"\njson = { session = \"{session}\" }\ncursor = [{ body = \"/from/cursor\" }]",
+        );
         let request = for_stream(&body.binding, &vars, &cursor("7", None));
         assert_eq!(request.body.as_deref(), Some(r#"{"from":{"cursor":"7"},"session":"a/b"}"#));
     }

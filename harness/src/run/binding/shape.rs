@@ -246,10 +246,16 @@ mod tests {
         );
         let seen = see(&b, Raw::Sse { event: "message", data: Some(r#"{"data":"«s0.1» a\u2028"}"#), id: Some("e:1") });
         assert_eq!(seen.len(), 1);
-        assert_eq!((seen[0].kind, seen[0].cursor.as_deref(), seen[0].marker), (Kind::Event, Some("e:1"), Some(Marker { session: 0, n: 1 })));
+        assert_eq!(
+            (seen[0].kind, seen[0].cursor.as_deref(), seen[0].marker),
+            (Kind::Event, Some("e:1"), Some(Marker { session: 0, n: 1 }))
+        );
         assert!(seen[0].body.as_ref().unwrap().same(&Body::of("«s0.1» a\u{2028}")));
         let boundary = see(&b, Raw::Sse { event: "ready", data: Some(r#"{"cursor":"e:9"}"#), id: None });
-        assert_eq!((boundary[0].kind, boundary[0].points_to.as_deref(), boundary[0].cursor.as_deref()), (Kind::Boundary, Some("e:9"), None));
+        assert_eq!(
+            (boundary[0].kind, boundary[0].points_to.as_deref(), boundary[0].cursor.as_deref()),
+            (Kind::Boundary, Some("e:9"), None)
+        );
         let ephemeral = see(&b, Raw::Sse { event: "message", data: Some(r#"{"data":"«s0.2»"}"#), id: None });
         assert!(!ephemeral[0].durable);
     }

@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn json_keeps_numbers_and_escapes_text() {
-        let template = json!({ "data": "{payload}", "limit": "{limit}", "after": "{cursor}", "retain": { "records": "{retain_records}" }, "n": 1 });
+        let template =
+            json!({ "data": "{payload}", "limit": "{limit}", "after": "{cursor}", "retain": { "records": "{retain_records}" }, "n": 1 });
         assert_eq!(vars().fill_json(&template), Some(json!({ "data": "x\n\"", "limit": 5, "n": 1 })));
     }
 }
