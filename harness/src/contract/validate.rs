@@ -313,6 +313,9 @@ fn cursors(profile: &Profile, problems: &mut Problems<'_>) {
         let at = spot!["contract", "cursor_precedence"];
         if !subscribe.cursor.contains(wins) {
             problems.at_key(&at, "the winning carrier is none of the binding's", "not in `binding.subscribe.cursor`", "name it there, too");
+        } else if subscribe.cursor.first() != Some(wins) {
+            let help = "put it first: the list in `binding.subscribe.cursor` begins with the strongest";
+            problems.at_key(&at, "the winning carrier stands behind another one", "not the first of the carriers", help);
         } else if subscribe.cursor.len() < 2 {
             let help = "name the other carrier in `binding.subscribe.cursor`, or leave `cursor_precedence` out";
             problems.at_key(&at, "a cursor wins only against another one", "the only carrier", help);
