@@ -137,7 +137,7 @@ pub(super) fn secrets(template: &str) -> Vec<(String, String)> {
 
 /// The environment variables that a binding names and that are not set, each once.
 pub fn unset(binding: &Binding) -> Vec<String> {
-    // Placeholders stand in texts only, and every text of a binding may be a template or holds none.
+    // A text of a binding is a template, or holds no placeholder.
     fn texts(value: &Value, missing: &mut std::collections::BTreeSet<String>) {
         match value {
             Value::String(text) => {
@@ -186,6 +186,13 @@ mod tests {
         assert_eq!(vars().fill("after {cursor}", str::to_owned).as_deref(), Some("after "));
         assert_eq!(vars().fill("/s/{session}/e", encode).as_deref(), Some("/s/a%20b/e"));
         assert_eq!(vars().fill(r#"{"a":{}}"#, str::to_owned).as_deref(), Some(r#"{"a":{}}"#));
+    }
+
+    #[test]
+    fn environment_variables_that_are_missing_are_named_once() {
+        let text = "name = \"x\"\n[binding]\nheaders = { A = \"{env.STREAMSPEC_UNSET_1} {env.CARGO_MANIFEST_DIR}\" }\n[binding.publish]\nrequest = \"POST /\"\njson = { a = [\"{env.STREAMSPEC_UNSET_2}\", \"{env.STREAMSPEC_UNSET_1} {payload}\"] }\n[binding.subscribe]\nrequest = \"GET /\"\nformat = \"sse\"\n[binding.event]\n";
+        let profile = crate::contract::Profile::parse("x.toml", text).unwrap();
+        assert_eq!(unset(&profile.binding), ["STREAMSPEC_UNSET_1", "STREAMSPEC_UNSET_2"]);
     }
 
     #[test]
