@@ -172,7 +172,9 @@ mod tests {
         for entry in BUGS {
             let only = BugSet::default().with(entry.bug);
             assert_eq!(BUGS.iter().filter(|other| only.has(other.bug)).count(), 1, "{}", entry.name);
-            assert!(entry.killed_by.split_once('-').is_some_and(|(f, n)| f.chars().all(|c| c.is_ascii_uppercase()) && n.parse::<u32>().is_ok()));
+            assert!(
+                entry.killed_by.split_once('-').is_some_and(|(f, n)| f.chars().all(|c| c.is_ascii_uppercase()) && n.parse::<u32>().is_ok())
+            );
         }
     }
 }

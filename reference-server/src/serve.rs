@@ -176,7 +176,8 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
 pub fn run(options: &ServeOptions) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| ServeError(format!("cannot start: {e}")))?;
     runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|e| ServeError(e.to_string()))?;
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|e| ServeError(e.to_string()))?;
         let running = start(options).await?;
         {
             use std::io::Write;

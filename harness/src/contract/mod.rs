@@ -4,11 +4,12 @@ mod catalogue;
 pub(crate) mod file;
 mod profile;
 mod schema;
-
+mod starter;
 mod validate;
 
 pub use catalogue::{CATALOGUE, FAMILIES, Level, Requirement, requirement};
 pub use file::FileError;
 pub use profile::*;
 pub use schema::{SCHEMAS, schema};
+pub use starter::{Found, starter_profile, starter_target};
 pub(crate) use validate::{known_requirement, placeholder_used};

@@ -159,3 +159,75 @@ fn opens(steps: &[Step]) -> Vec<&Open> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(needs: &str, change: impl FnOnce(&mut Profile), target: &str) -> Result<(), String> {
+        let mut profile = Profile::load("sse").unwrap();
+        change(&mut profile);
+        let target = Target::parse("t.toml", &format!("profile = \"sse\"\n{target}")).unwrap();
+        let text = format!("name = \"x\"\nsays = \"y\"\nneeds = [{needs}]\nsteps = [{{ open = {{ session = \"s\" }} }}]");
+        applicable(&Scenario::parse("x.toml", &text).unwrap(), &profile, &Capabilities::of(&target))
+    }
+
+    const START: &str = "start = \"server --port {port}\"";
+
+    #[test]
+    fn every_built_in_scenario_can_be_run_on_the_reference_server() {
+        let profile = Profile::load("sse").unwrap();
+        let all = Scenario::built_in("sse").unwrap();
+        let not: Vec<_> =
+            all.iter().filter_map(|s| applicable(s, &profile, &Capabilities::all()).err().map(|why| (&s.name, why))).collect();
+        assert_eq!(not, []);
+    }
+
+    #[test]
+    fn what_the_profile_lacks_is_named() {
+        let no = |why: &str| Err(why.to_owned());
+        assert_eq!(why("\"snapshot\"", |_| {}, START), Ok(()));
+        assert_eq!(why("\"snapshot\"", |p| p.binding.snapshot = None, START), no("the profile has no snapshot"));
+        assert_eq!(why("\"resume\"", |p| p.contract.cursor = None, START), no("the profile has no cursors to resume from"));
+        assert_eq!(why("\"close\"", |p| p.contract.terminal = None, START), no("the profile has no terminal event"));
+        assert_eq!(
+            why("\"survives-kill\"", |p| p.contract.durability.kill = false, START),
+            no("the profile does not promise that events survive a kill")
+        );
+        assert_eq!(
+            why("\"two-carriers\"", |p| p.contract.cursor_precedence = None, START),
+            no("the profile does not promise which of two cursors wins")
+        );
+        assert_eq!(why("\"publish\", \"gap\"", |p| p.contract.gap = None, START), no("the profile has no gap signal"));
+    }
+
+    #[test]
+    fn what_may_not_be_done_to_the_target_is_named() {
+        let url = "url = \"https://example.org\"";
+        let no = |why: &str| Err(why.to_owned());
+        assert_eq!(why("\"kill\"", |_| {}, url), no("the target was given by URL: no process control"));
+        assert_eq!(why("\"proxy\"", |_| {}, url), no("the target is not plain HTTP: its bytes cannot be cut"));
+        assert_eq!(why("\"proxy\"", |_| {}, "url = \"http://127.0.0.1:80\""), Ok(()));
+        assert_eq!(why("\"resources\"", |_| {}, url), no("the target was given by URL: its resources cannot be read"));
+        let some = format!("{START}\nallow = [\"restart\"]");
+        assert_eq!(why("\"kill\"", |_| {}, &some), Ok(()));
+        assert_eq!(why("\"wipe\"", |_| {}, &some), no("the target file does not allow to wipe it"));
+    }
+
+    #[test]
+    fn a_bound_must_be_within_reach() {
+        let fixed = |records: i64| {
+            move |p: &mut Profile| {
+                let retention = p.contract.retention.as_mut().unwrap();
+                retention.settable.clear();
+                retention.default.records = Some(records);
+            }
+        };
+        assert_eq!(why("\"retain-records\"", fixed(50), START), Ok(()));
+        assert_eq!(
+            why("\"retain-records\"", fixed(1 << 40), START),
+            Err("the profile's bound by number of events (1099511627776) is out of reach".to_owned())
+        );
+        assert_eq!(why("\"retain-age\"", fixed(50), START), Err("the profile has no bound by age".to_owned()));
+    }
+}

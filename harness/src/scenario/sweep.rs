@@ -218,3 +218,63 @@ fn swept(step: &Step, counted: &Counted) -> Option<(u32, u32)> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(head: &str, steps: &str) -> Scenario {
+        let text = format!("name = \"base\"\nsays = \"it works\"\n{head}\nsteps = [\n{{ open = {{ session = \"s\" }} }},\n{steps}\n]\n");
+        Scenario::parse("base.toml", &text).unwrap_or_else(|error| panic!("{}: {error}", error.place()))
+    }
+
+    #[test]
+    fn a_cut_sweeps_over_what_was_published_before_it() {
+        let swept = scenario(
+            "needs = [\"publish\", \"proxy\", \"ephemeral\"]",
+            "{ repeat = { times = 3, steps = [{ publish = { session = \"s\", count = 2 } }] } },
+             { publish = { session = \"s\", durable = false } },
+             { subscribe = { reader = \"a\", session = \"s\" } },
+             { cut = { reader = \"a\", after_events = \"each\" } },
+             { publish = { session = \"s\", count = 50 } },",
+        );
+        let sweep = places(&swept).unwrap();
+        assert_eq!((sweep.field, sweep.says().as_str()), ("cut.after_events", "7 places"));
+        assert_eq!(sweep.places, [0, 1, 2, 3, 4, 5, 6]);
+        let one = at(&swept, 4);
+        assert_eq!(one.name, "base[4]");
+        assert!(one.steps.iter().any(|step| matches!(step, Step::Cut(cut) if cut.after_events == Some(Count::N(4)))));
+        assert_eq!(places(&one), None, "an expanded scenario is no sweep");
+        assert_eq!(at(&one, 9), one);
+    }
+
+    #[test]
+    fn a_limited_sweep_keeps_both_ends_and_says_so() {
+        let text = "{ writer = { name = \"w\", session = \"s\", count = 100 } }, { restart = { after_acks = \"each\" } },";
+        let sweep = places(&scenario("needs = [\"publish\", \"kill\"]\nsweep_limit = 5", text)).unwrap();
+        assert_eq!((sweep.places.as_slice(), sweep.says().as_str()), (&[1, 25, 50, 75, 100][..], "5 of 100 places"));
+        let sweep = places(&scenario("needs = [\"publish\", \"kill\"]\nsweep_limit = 1", text)).unwrap();
+        assert_eq!(sweep.places, [1]);
+        let sweep = places(&scenario("needs = [\"publish\", \"kill\"]", text)).unwrap();
+        assert_eq!(sweep.places.len(), 64);
+        assert!(sweep.places.is_sorted_by(|a, b| a < b), "no place twice");
+    }
+
+    #[test]
+    fn a_start_sweeps_over_its_own_session() {
+        let steps =
+            "{ open = { session = \"t\" } }, { publish = { session = \"t\", count = 9 } }, { publish = { session = \"s\", count = 3 } },
+             { subscribe = { reader = \"a\", session = \"s\", from = { after = \"each\" } } },";
+        let sweep = places(&scenario("needs = [\"publish\", \"resume\"]", steps)).unwrap();
+        assert_eq!((sweep.field, sweep.places.as_slice()), ("subscribe.from.after", &[0, 1, 2, 3][..]));
+        assert_eq!(places(&scenario("needs = [\"publish\"]", "{ publish = { session = \"s\" } },")), None);
+    }
+
+    #[test]
+    fn absurd_numbers_end_soon() {
+        let steps = "{ repeat = { times = 4000000000, steps = [{ publish = { session = \"s\", count = 4000000000 } }] } },
+             { subscribe = { reader = \"a\", session = \"s\" } }, { cut = { reader = \"a\", after_bytes = \"each\" } },";
+        let sweep = places(&scenario("needs = [\"publish\", \"proxy\"]", steps)).unwrap();
+        assert_eq!(sweep.places.len(), 64);
+    }
+}

@@ -76,7 +76,15 @@ impl Session {
             data.push('"');
         }
         let seq = self.minted;
-        Ok(Prepared::New(Event { seq, label: seq - self.label_lag, at: now, event_type: append.event_type.clone(), data, terminal: append.terminal, batch }))
+        Ok(Prepared::New(Event {
+            seq,
+            label: seq - self.label_lag,
+            at: now,
+            event_type: append.event_type.clone(),
+            data,
+            terminal: append.terminal,
+            batch,
+        }))
     }
 
     /// The use that a prepared event makes of its key, for the store.

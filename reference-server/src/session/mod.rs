@@ -17,8 +17,8 @@ pub use append::{Append, Prepared, Refusal};
 pub use cursor::{Cursor, Epoch};
 pub use read::{Page, Refused, Start};
 pub use retention::{Millis, Retention};
-pub use subscription::{Frame, SubscriptionId};
 pub(crate) use subscription::OVERTAKEN_MS;
+pub use subscription::{Frame, SubscriptionId};
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 

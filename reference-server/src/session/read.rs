@@ -68,7 +68,11 @@ impl Session {
             }
             cursor.epoch = self.epoch;
         }
-        if cursor.seq > self.head && !self.bugs.has(Bug::AheadSwallows) && !self.bugs.has(Bug::NoEpoch) && !self.bugs.has(Bug::ForeignCursor) {
+        if cursor.seq > self.head
+            && !self.bugs.has(Bug::AheadSwallows)
+            && !self.bugs.has(Bug::NoEpoch)
+            && !self.bugs.has(Bug::ForeignCursor)
+        {
             return Err(Refused::Ahead);
         }
         if self.closed == Some(cursor.seq) && !self.bugs.has(Bug::EmptyAfterEnd) {

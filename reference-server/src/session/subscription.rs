@@ -101,13 +101,24 @@ impl Session {
         self.next_subscription += 1;
         let mut muted = false;
         if self.bugs.has(Bug::ReplacedReader) && matches!(start, Start::After(_)) {
-            self.subscriptions.values_mut().filter(|s| s.phase != Phase::Ended).for_each(|s| s.muted |= s.position >= s.fence && s.start != Start::Oldest || s.start == start);
+            self.subscriptions
+                .values_mut()
+                .filter(|s| s.phase != Phase::Ended)
+                .for_each(|s| s.muted |= s.position >= s.fence && s.start != Start::Oldest || s.start == start);
         }
         if self.bugs.has(Bug::TenListeners) {
             muted = self.subscriptions.len() >= 10;
         }
-        let subscription =
-            Subscription { phase: Phase::Registered, start, position: 0, fence: 0, ephemeral: VecDeque::new(), overflowed: false, written: 0, muted };
+        let subscription = Subscription {
+            phase: Phase::Registered,
+            start,
+            position: 0,
+            fence: 0,
+            ephemeral: VecDeque::new(),
+            overflowed: false,
+            written: 0,
+            muted,
+        };
         self.subscriptions.insert(id, subscription);
         id
     }
@@ -115,7 +126,8 @@ impl Session {
     /// Fixes where replay ends and live begins: at the newest event now.
     pub fn fix_fence(&mut self, id: SubscriptionId, now: Millis) {
         self.prune_on_read(now);
-        let shared = self.subscriptions.iter().filter(|(other, s)| **other != id && s.phase != Phase::Registered).map(|(_, s)| s.fence).min();
+        let shared =
+            self.subscriptions.iter().filter(|(other, s)| **other != id && s.phase != Phase::Registered).map(|(_, s)| s.fence).min();
         let fence = match shared {
             Some(fence) if self.bugs.has(Bug::SharedBaseline) => fence,
             Some(_) | None => self.head,
@@ -265,7 +277,8 @@ impl Session {
     fn announce_gap(&self, subscription: &mut Subscription, frames: &mut Vec<Frame>) {
         let oldest = self.oldest();
         let next = subscription.position + 1;
-        let false_gap = self.bugs.has(Bug::FalseGap) && next == oldest && oldest > 1 && subscription.written == 0 && subscription.position > 0;
+        let false_gap =
+            self.bugs.has(Bug::FalseGap) && next == oldest && oldest > 1 && subscription.written == 0 && subscription.position > 0;
         if next >= oldest && !false_gap {
             return;
         }
@@ -358,7 +371,12 @@ impl Session {
 
     /// How far the slowest live reader is behind the head.
     pub fn slowest(&self) -> u64 {
-        self.subscriptions.values().filter(|s| s.phase == Phase::Live && !s.muted).map(|s| self.head.saturating_sub(s.position)).max().unwrap_or(0)
+        self.subscriptions
+            .values()
+            .filter(|s| s.phase == Phase::Live && !s.muted)
+            .map(|s| self.head.saturating_sub(s.position))
+            .max()
+            .unwrap_or(0)
     }
 }
 

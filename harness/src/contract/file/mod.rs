@@ -10,6 +10,9 @@ mod shape;
 mod spot;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use toml::de::DeTable;

@@ -130,9 +130,10 @@ impl<'s> Pass<'s> {
             } else {
                 match schema.get("additionalProperties") {
                     Some(Value::Bool(false)) => {
-                        let missing: Vec<&str> = known.iter().copied().filter(|k| !table.contains_key(*k)).collect();
-                        let all = if nearest(word, missing.iter().copied()).is_some() { &missing } else { &known };
-                        let help = suggest(word, all, "allowed here");
+                        // A key that is there already cannot have been meant.
+                        let near = nearest(word, known.iter().copied().filter(|k| !table.contains_key(*k)));
+                        let meant = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+                        let help = format!("{meant}allowed here: {}", list(&known));
                         self.problem(key.span(), format!("`{}` is not known in `{name}`", short(word)), "unknown key", help);
                     }
                     Some(of @ Value::Object(_)) => {

@@ -30,7 +30,7 @@ impl From<usize> for Seg {
 
 /// A way through a document: `spot!["binding", "subscribe", "cursor", 0]`.
 macro_rules! spot {
-    ($($seg:expr),* $(,)?) => { vec![$($crate::contract::file::Seg::from($seg)),*] };
+    ($($seg:expr),* $(,)?) => { [$($crate::contract::file::Seg::from($seg)),*] };
 }
 pub(crate) use spot;
 

@@ -29,7 +29,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// `did you mean `x`?` and what is known, in one sentence.
-pub(crate) fn suggest<'a>(wrong: &str, known: &[&'a str], there: &str) -> String {
+pub(crate) fn suggest(wrong: &str, known: &[&str], there: &str) -> String {
     let list = known.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     match nearest(wrong, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? {there}: {list}"),

@@ -5,6 +5,9 @@ mod request;
 mod shape;
 mod template;
 
+#[cfg(test)]
+mod examples;
+
 pub use request::{Finite, Request, for_operation, for_page, for_stream};
 pub use shape::{Raw, Seen, see, see_document, taken};
-pub use template::{PLACEHOLDERS, Vars, encode, placeholders};
+pub use template::{PLACEHOLDERS, Vars, encode, placeholders, unset};

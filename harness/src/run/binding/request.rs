@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::template::{Vars, encode};
+use super::template::{Vars, encode, secrets};
 use crate::contract::{Binding, CursorCarrier, HistoryRead, Operation, SnapshotRead};
 use crate::history::From;
 
@@ -19,18 +19,27 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: Option<String>,
+    /// Values in it that came from the environment, as name and value: they are not shown.
+    pub secrets: Vec<(String, String)>,
 }
 
 impl Request {
-    /// The `curl` command that sends it to `base` (`http://127.0.0.1:8080`).
+    /// The `curl` command that sends it to `base` (`http://127.0.0.1:8080`). Values from the environment stand as `$NAME`,
+    /// because reports are passed around.
     pub fn curl(&self, base: &str) -> String {
-        let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+        let quote = |text: &str| {
+            let escape = |text: &str| text.replace('\'', r"'\''");
+            let hide = |word: String, (name, value): &(String, String)| word.replace(&escape(value), &format!("'\"${name}\"'"));
+            self.secrets.iter().fold(format!("'{}'", escape(text)), hide)
+        };
         let mut line = "curl -sN".to_owned();
         if self.method != "GET" {
             line += &format!(" -X {}", self.method);
         }
         for (name, value) in &self.headers {
-            line += &format!(" -H {}", quote(&format!("{name}: {value}")));
+            // curl removes a header that is written `Name:` and sends an empty one for `Name;`.
+            let header = if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") };
+            line += &format!(" -H {}", quote(&header));
         }
         if let Some(body) = &self.body {
             let end = body.floor_char_boundary(300);
@@ -46,18 +55,20 @@ pub fn for_operation(binding: &Binding, operation: &Operation, vars: &Vars) -> R
     build(binding, &operation.request, [&operation.headers], &operation.query, body, vars)
 }
 
-/// The request that opens a stream from `from`.
+/// The request that opens a stream from `from`. A cursor goes by the strongest carrier, one beside it by the next. The words
+/// for "from the oldest" and "new events only" go by a query parameter where there is one, because they are no cursors.
 pub fn for_stream(binding: &Binding, vars: &Vars, from: &From) -> Request {
     let subscribe = &binding.subscribe;
     let body = Body { json: subscribe.json.as_ref(), text: None };
     let mut request = build(binding, &subscribe.request, [&subscribe.headers], &subscribe.query, body, vars);
-    let (cursor, beside) = match from {
-        From::Start => (subscribe.start.as_ref(), None),
-        From::Live => (subscribe.live.as_ref(), None),
-        From::Cursor { value, beside, .. } => (Some(value), beside.as_ref()),
+    let for_words = subscribe.cursor.iter().find(|carrier| matches!(carrier, CursorCarrier::Query(_))).or(subscribe.cursor.first());
+    let carried: Vec<(Option<&String>, Option<&CursorCarrier>)> = match from {
+        From::Start => vec![(subscribe.start.as_ref(), for_words)],
+        From::Live => vec![(subscribe.live.as_ref(), for_words)],
+        From::Cursor { value, beside, .. } => vec![(Some(value), subscribe.cursor.first()), (beside.as_ref(), subscribe.cursor.get(1))],
     };
-    for (value, carrier) in [cursor, beside].into_iter().zip(&subscribe.cursor) {
-        if let Some(value) = value {
+    for (value, carrier) in carried {
+        if let (Some(value), Some(carrier)) = (value, carrier) {
             carry(&mut request, carrier, value);
         }
     }
@@ -105,9 +116,12 @@ fn build(
     let mut all = Vec::new();
     for (name, value) in binding.headers.iter().chain(headers.into_iter().flatten()) {
         if let Some(value) = vars.fill(value, str::to_owned) {
-            all.push((name.clone(), value));
+            set_header(&mut all, name, value);
         }
     }
+    let texts = binding.headers.values().chain(headers.into_iter().flat_map(BTreeMap::values)).chain(query.values()).map(String::as_str);
+    let json = body.json.map(Value::to_string).unwrap_or_default();
+    let secrets = texts.chain([line, json.as_str()]).chain(body.text).flat_map(secrets).collect();
     let body = match (body.json, body.text) {
         (Some(json), _) => {
             if !all.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
@@ -118,7 +132,15 @@ fn build(
         (None, Some(text)) => vars.fill(text, str::to_owned),
         (None, None) => None,
     };
-    Request { method: method.to_owned(), target, headers: all, body }
+    Request { method: method.to_owned(), target, headers: all, body, secrets }
+}
+
+/// Sets a header; the later of two with one name wins.
+fn set_header(all: &mut Vec<(String, String)>, name: &str, value: String) {
+    match all.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        Some(known) => known.1 = value,
+        None => all.push((name.to_owned(), value)),
+    }
 }
 
 fn add_query(target: &mut String, name: &str, value: &str) {
@@ -128,10 +150,11 @@ fn add_query(target: &mut String, name: &str, value: &str) {
 
 fn carry(request: &mut Request, carrier: &CursorCarrier, cursor: &str) {
     match carrier {
-        CursorCarrier::Header(name) => request.headers.push((name.clone(), cursor.to_owned())),
+        CursorCarrier::Header(name) => set_header(&mut request.headers, name, cursor.to_owned()),
         CursorCarrier::Query(name) => add_query(&mut request.target, name, cursor),
         CursorCarrier::Body(pointer) => {
-            let mut document = request.body.as_deref().and_then(|b| serde_json::from_str(b).ok()).unwrap_or_else(|| Value::Object(Default::default()));
+            let mut document =
+                request.body.as_deref().and_then(|b| serde_json::from_str(b).ok()).unwrap_or_else(|| Value::Object(Default::default()));
             set(&mut document, pointer, Value::String(cursor.to_owned()));
             request.body = Some(document.to_string());
         }
@@ -172,16 +195,53 @@ mod tests {
     fn a_cursor_travels_by_its_carrier() {
         let mut vars = Vars::default();
         vars.text("session", "a/b");
-        let two = profile("request = \"GET /s/{session}\"\nformat = \"sse\"\ncursor = [{ header = \"Last-Event-ID\" }, { query = \"after\" }]");
+        let two =
+            profile("request = \"GET /s/{session}\"\nformat = \"sse\"\ncursor = [{ header = \"Last-Event-ID\" }, { query = \"after\" }]");
         let request = for_stream(&two.binding, &vars, &cursor("e:2", None));
-        assert_eq!((request.target.as_str(), request.headers.as_slice()), ("/s/a%2Fb", &[("Last-Event-ID".to_owned(), "e:2".to_owned())][..]));
+        assert_eq!(
+            (request.target.as_str(), request.headers.as_slice()),
+            ("/s/a%2Fb", &[("Last-Event-ID".to_owned(), "e:2".to_owned())][..])
+        );
         let request = for_stream(&two.binding, &vars, &cursor("e:2", Some("e:1")));
         assert_eq!(request.target, "/s/a%2Fb?after=e%3A1");
         assert_eq!(for_stream(&two.binding, &vars, &From::Start).target, "/s/a%2Fb");
 
-        let body = profile("request = \"POST /s\"\nformat = \"ndjson\"\njson = { session = \"{session}\" }\ncursor = [{ body = \"/from/cursor\" }]");
+        let body = profile(
+            "request = \"POST /s\"\nformat = \"ndjson\"\njson = { session = \"{session}\" }\ncursor = [{ body = \"/from/cursor\" }]",
+        );
         let request = for_stream(&body.binding, &vars, &cursor("7", None));
         assert_eq!(request.body.as_deref(), Some(r#"{"from":{"cursor":"7"},"session":"a/b"}"#));
+    }
+
+    #[test]
+    fn a_word_that_is_no_cursor_travels_by_the_query() {
+        let both =
+            "request = \"GET /s\"\nformat = \"sse\"\ncursor = [{ header = \"Last-Event-ID\" }, { query = \"after\" }]\nlive = \"latest\"";
+        let request = for_stream(&profile(both).binding, &Vars::default(), &From::Live);
+        assert_eq!((request.target.as_str(), request.headers.len()), ("/s?after=latest", 0));
+        let header = "request = \"GET /s\"\nformat = \"sse\"\ncursor = [{ header = \"Last-Event-ID\" }]\nstart = \"0\"";
+        let request = for_stream(&profile(header).binding, &Vars::default(), &From::Start);
+        assert_eq!(request.headers, [("Last-Event-ID".to_owned(), "0".to_owned())]);
+    }
+
+    #[test]
+    fn a_header_stands_once_and_the_nearer_one_wins() {
+        let mut profile =
+            profile("request = \"GET /s\"\nformat = \"sse\"\nheaders = { accept = \"b\" }\ncursor = [{ header = \"X-From\" }]");
+        profile.binding.headers = [("Accept".to_owned(), "a".to_owned()), ("x-from".to_owned(), "none".to_owned())].into();
+        let request = for_stream(&profile.binding, &Vars::default(), &cursor("7", None));
+        assert_eq!(request.headers, [("Accept".to_owned(), "b".to_owned()), ("x-from".to_owned(), "7".to_owned())]);
+    }
+
+    #[test]
+    fn a_value_from_the_environment_is_sent_and_not_shown() {
+        // A variable that every process of a test run has.
+        let value = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+        let mut profile = profile("request = \"GET /s\"\nformat = \"sse\"");
+        profile.binding.headers = [("Authorization".to_owned(), "Bearer {env.CARGO_MANIFEST_DIR}".to_owned())].into();
+        let request = for_stream(&profile.binding, &Vars::default(), &From::Start);
+        assert_eq!(request.headers[0].1, format!("Bearer {value}"));
+        assert_eq!(request.curl("http://h"), r#"curl -sN -H 'Authorization: Bearer '"$CARGO_MANIFEST_DIR"'' 'http://h/s'"#);
     }
 
     #[test]

@@ -83,6 +83,8 @@ pub fn see(binding: &Binding, raw: Raw<'_>) -> Vec<Seen> {
         Raw::Sse { event, data, id } => (event, data, id),
         Raw::Json(text) => ("", Some(text), None),
     };
+    // An empty id takes back what was there; it is no cursor.
+    let id = id.filter(|id| !id.is_empty());
     let Some(data) = data else {
         // An id-only block: no event, yet every client takes its id.
         return vec![Seen { kind: Kind::Other, cursor: id.map(bounded), ..Seen::default() }];
@@ -95,7 +97,12 @@ pub fn see(binding: &Binding, raw: Raw<'_>) -> Vec<Seen> {
     }
     let records = shape.records.as_ref().and_then(|pointer| json.as_ref()?.pointer(pointer)?.as_array());
     match records {
-        Some(records) => records.iter().map(|record| record_of(binding, shape, event, id, record)).collect(),
+        // The frame's id belongs to its last record: only after that one may a reader resume from it.
+        Some(records) => {
+            let last = records.len().saturating_sub(1);
+            let record = |(at, record)| record_of(binding, shape, event, id.filter(|_| at == last), record);
+            records.iter().enumerate().filter_map(record).collect()
+        }
         None => vec![ordinary(&look, shape)],
     }
 }
@@ -104,14 +111,15 @@ pub fn see(binding: &Binding, raw: Raw<'_>) -> Vec<Seen> {
 pub fn see_document(binding: &Binding, document: &Value, pointer: &str) -> Vec<Seen> {
     let shape = binding.event.page.as_deref().unwrap_or(&binding.event);
     let Some(items) = document.pointer(pointer).and_then(Value::as_array) else { return Vec::new() };
-    items.iter().map(|item| record_of(binding, shape, "", None, item)).collect()
+    items.iter().filter_map(|item| record_of(binding, shape, "", None, item)).collect()
 }
 
-fn record_of(binding: &Binding, shape: &EventShape, event: &str, id: Option<&str>, record: &Value) -> Seen {
+/// What one record means; `None` for one that the binding says to ignore.
+fn record_of(binding: &Binding, shape: &EventShape, event: &str, id: Option<&str>, record: &Value) -> Option<Seen> {
     let look = Look { event, data: None, id, json: Some(record) };
     match special(&binding.frames, shape, &look) {
-        Some(Some(kind)) => one(&look, shape, &binding.frames, kind),
-        Some(None) | None => ordinary(&look, shape),
+        Some(kind) => kind.map(|kind| one(&look, shape, &binding.frames, kind)),
+        None => Some(ordinary(&look, shape)),
     }
 }
 
@@ -160,9 +168,14 @@ fn one(look: &Look<'_>, shape: &EventShape, frames: &Frames, special: Special) -
         Special::Ephemeral => return Seen { durable: false, ..ordinary(look, shape) },
     };
     let points_to = frame.as_ref().and_then(|m| m.cursor.as_deref()).and_then(|source| look.source(source)).map(|c| bounded(&c));
-    let carried = shape.cursor.as_deref().and_then(|source| look.source(source)).or_else(|| look.id.map(str::to_owned));
+    let carried = cursor_of(look, shape);
+    // A position in the JSON of a control frame is what it says, not a cursor of its own: no client keeps it unasked, as
+    // every client of SSE keeps an id.
+    let says =
+        frame.as_ref().and_then(|m| m.cursor.as_deref()).is_some_and(|source| source != "id" && shape.cursor.as_deref() == Some(source));
     let cursor = match special {
         Special::Commit => points_to.clone().or(carried),
+        Special::Boundary | Special::Gap | Special::Heartbeat if says => look.id.map(str::to_owned),
         Special::Boundary | Special::Gap | Special::Terminal | Special::Heartbeat | Special::Ephemeral => carried,
     };
     Seen { kind, cursor: cursor.map(|c| bounded(&c)), points_to, event_type: type_of(look, shape), ..Seen::default() }
@@ -171,20 +184,20 @@ fn one(look: &Look<'_>, shape: &EventShape, frames: &Frames, special: Special) -
 fn ordinary(look: &Look<'_>, shape: &EventShape) -> Seen {
     let payload = look.source(&shape.payload);
     let marker = payload.as_deref().and_then(Marker::find);
-    let elsewhere = || look.json.and_then(in_strings).or_else(|| look.data.and_then(Marker::find));
-    let (marker, body) = match (marker, payload) {
-        (Some(marker), Some(payload)) => (Some(marker), Some(Body::of(&payload))),
-        // A payload that has lost its marker is no payload of ours; a marker anywhere else still names the event.
-        (None, payload) => match elsewhere() {
-            Some(marker) => (Some(marker), payload.as_deref().map(Body::of)),
-            None => (None, None),
-        },
-        (Some(marker), None) => (Some(marker), None),
-    };
-    let cursor = shape.cursor.as_deref().and_then(|source| look.source(source)).or_else(|| look.id.map(str::to_owned));
+    let marker = marker.or_else(|| look.json.and_then(in_strings)).or_else(|| look.data.and_then(in_text));
+    // A payload that has lost its marker is no payload of ours; a marker anywhere else still names the event. Where the
+    // payload is not in its place (torn JSON, say), the whole frame stands for it, and differs from what was published.
+    let whole = || look.data.map(str::to_owned).or_else(|| look.json.map(text)).unwrap_or_default();
+    let body = marker.map(|_| Body::of(&payload.unwrap_or_else(whole)));
+    let cursor = cursor_of(look, shape);
     let event_type = type_of(look, shape);
-    let kind = if marker.is_some() || shape.event_type.is_none() { Kind::Event } else { Kind::Other };
+    let kind = if marker.is_some() || shape.event_type.is_none() && cursor.is_some() { Kind::Event } else { Kind::Other };
     Seen { kind, event_type, cursor: cursor.map(|c| bounded(&c)), marker, body, durable: true, points_to: None }
+}
+
+fn cursor_of(look: &Look<'_>, shape: &EventShape) -> Option<String> {
+    let own = shape.cursor.as_deref().and_then(|source| look.source(source)).filter(|cursor| !cursor.is_empty());
+    own.or_else(|| look.id.map(str::to_owned))
 }
 
 fn type_of(look: &Look<'_>, shape: &EventShape) -> String {
@@ -199,11 +212,20 @@ fn bounded(cursor: &str) -> String {
 
 fn in_strings(value: &Value) -> Option<Marker> {
     match value {
-        Value::String(text) => Marker::find(text),
+        Value::String(text) => in_text(text),
         Value::Array(items) => items.iter().find_map(in_strings),
         Value::Object(fields) => fields.values().find_map(in_strings),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
+}
+
+/// The first marker in a text, also where JSON inside JSON has its quotation marks escaped, as ASCII-only encoders write it.
+fn in_text(text: &str) -> Option<Marker> {
+    Marker::find(text).or_else(|| {
+        let escaped = ["u00ab", "u00AB"].iter().any(|e| memchr::memmem::find(text.as_bytes(), e.as_bytes()).is_some());
+        let plain = || text.replace("\\u00ab", "«").replace("\\u00AB", "«").replace("\\u00bb", "»").replace("\\u00BB", "»");
+        escaped.then(plain).as_deref().and_then(Marker::find)
+    })
 }
 
 fn needs_json(shape: &EventShape, frames: &Frames) -> bool {
@@ -246,10 +268,16 @@ mod tests {
         );
         let seen = see(&b, Raw::Sse { event: "message", data: Some(r#"{"data":"«s0.1» a\u2028"}"#), id: Some("e:1") });
         assert_eq!(seen.len(), 1);
-        assert_eq!((seen[0].kind, seen[0].cursor.as_deref(), seen[0].marker), (Kind::Event, Some("e:1"), Some(Marker { session: 0, n: 1 })));
+        assert_eq!(
+            (seen[0].kind, seen[0].cursor.as_deref(), seen[0].marker),
+            (Kind::Event, Some("e:1"), Some(Marker { session: 0, n: 1 }))
+        );
         assert!(seen[0].body.as_ref().unwrap().same(&Body::of("«s0.1» a\u{2028}")));
         let boundary = see(&b, Raw::Sse { event: "ready", data: Some(r#"{"cursor":"e:9"}"#), id: None });
-        assert_eq!((boundary[0].kind, boundary[0].points_to.as_deref(), boundary[0].cursor.as_deref()), (Kind::Boundary, Some("e:9"), None));
+        assert_eq!(
+            (boundary[0].kind, boundary[0].points_to.as_deref(), boundary[0].cursor.as_deref()),
+            (Kind::Boundary, Some("e:9"), None)
+        );
         let ephemeral = see(&b, Raw::Sse { event: "message", data: Some(r#"{"data":"«s0.2»"}"#), id: None });
         assert!(!ephemeral[0].durable);
     }
@@ -266,12 +294,44 @@ mod tests {
     }
 
     #[test]
+    fn a_position_in_a_control_frame_is_no_cursor_of_its_own() {
+        let b = binding(
+            "[binding.event]\ncursor = \"/at\"\ntype = \"/type\"\npayload = \"/text\"\n[binding.frames.boundary]\ntype = \"ready\"\ncursor = \"/at\"\n[binding.frames.heartbeat]\ntype = \"ping\"\n",
+        );
+        let ready = &see(&b, Raw::Json(r#"{"type":"ready","at":"9"}"#))[0];
+        assert_eq!((ready.kind, ready.points_to.as_deref(), ready.cursor.as_deref()), (Kind::Boundary, Some("9"), None));
+        let ping = &see(&b, Raw::Json(r#"{"type":"ping","at":"9"}"#))[0];
+        assert_eq!((ping.kind, ping.cursor.as_deref()), (Kind::Heartbeat, Some("9")), "nobody said that this is a position");
+        let ready = &see(&b, Raw::Sse { event: "message", data: Some(r#"{"type":"ready","at":"9"}"#), id: Some("9") })[0];
+        assert_eq!(ready.cursor.as_deref(), Some("9"), "every client of SSE keeps an id");
+    }
+
+    #[test]
+    fn the_id_of_a_batch_is_that_of_its_last_record() {
+        let b = binding(
+            "[binding.event]\ncursor = \"id\"\nrecords = \"/all\"\npayload = \"/t\"\n[binding.frames.ignore]\njson = { \"/skip\" = true }\n",
+        );
+        let data = r#"{"all":[{"t":"«s0.1»"},{"skip":true},{"t":"«s0.2»"}]}"#;
+        let seen = see(&b, Raw::Sse { event: "message", data: Some(data), id: Some("7") });
+        assert_eq!(seen.iter().map(|s| s.cursor.as_deref()).collect::<Vec<_>>(), [None, Some("7")]);
+        assert_eq!(see(&b, Raw::Sse { event: "message", data: Some(r#"{"t":"«s0.1»"}"#), id: Some("") })[0].cursor, None);
+    }
+
+    #[test]
+    fn a_marker_is_found_in_json_inside_json() {
+        let b = binding("[binding.event]\npayload = \"/body\"\n");
+        let data = r#"{"body":"{\"text\":\"\\u00abs0.4\\u00BB\"}"}"#;
+        assert_eq!(see(&b, Raw::Json(data))[0].marker, Some(Marker { session: 0, n: 4 }));
+    }
+
+    #[test]
     fn hostile_data_is_text() {
         let b = binding("[binding.event]\ncursor = \"/id\"\npayload = \"/data\"\n");
         let deep = "[".repeat(100_000);
         let seen = see(&b, Raw::Sse { event: "message", data: Some(&deep), id: None });
-        assert_eq!((seen[0].marker, seen[0].kind), (None, Kind::Event));
+        assert_eq!((seen[0].marker, seen[0].kind), (None, Kind::Other));
         let split = see(&b, Raw::Sse { event: "message", data: Some("{\"data\":\"«s1.2» a"), id: None });
         assert_eq!(split[0].marker, Some(Marker { session: 1, n: 2 }), "a torn payload still names its event");
+        assert!(split[0].body.is_some(), "and can be compared with what was published");
     }
 }

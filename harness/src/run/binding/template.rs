@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::contract::Binding;
+
 /// The placeholders that the harness itself fills in. To these come `env.NAME` and what the binding's `open` takes.
 pub const PLACEHOLDERS: &[&str] =
     &["session", "payload", "type", "key", "cursor", "retain_records", "retain_bytes", "retain_age_ms", "limit", "uuid"];
@@ -126,6 +128,32 @@ fn pieces(template: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
+/// The environment variables that `template` names and that are set to something, with their values.
+pub(super) fn secrets(template: &str) -> Vec<(String, String)> {
+    let variables = placeholders(template).into_iter().filter_map(|name| name.strip_prefix("env."));
+    let set = variables.filter_map(|variable| Some((variable.to_owned(), std::env::var(variable).ok()?)));
+    set.filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// The environment variables that a binding names and that are not set, each once.
+pub fn unset(binding: &Binding) -> Vec<String> {
+    // A text of a binding is a template, or holds no placeholder.
+    fn texts(value: &Value, missing: &mut std::collections::BTreeSet<String>) {
+        match value {
+            Value::String(text) => {
+                let variables = placeholders(text).into_iter().filter_map(|name| name.strip_prefix("env."));
+                missing.extend(variables.filter(|variable| std::env::var_os(variable).is_none()).map(str::to_owned));
+            }
+            Value::Array(items) => items.iter().for_each(|inner| texts(inner, missing)),
+            Value::Object(fields) => fields.values().for_each(|inner| texts(inner, missing)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    let mut missing = std::collections::BTreeSet::new();
+    texts(&serde_json::to_value(binding).expect("a binding is data"), &mut missing);
+    missing.into_iter().collect()
+}
+
 /// Percent-encodes everything but unreserved characters (RFC 3986 2.3).
 pub fn encode(text: &str) -> String {
     use std::fmt::Write;
@@ -161,8 +189,16 @@ mod tests {
     }
 
     #[test]
+    fn environment_variables_that_are_missing_are_named_once() {
+        let text = "name = \"x\"\n[binding]\nheaders = { A = \"{env.STREAMSPEC_UNSET_1} {env.CARGO_MANIFEST_DIR}\" }\n[binding.publish]\nrequest = \"POST /\"\njson = { a = [\"{env.STREAMSPEC_UNSET_2}\", \"{env.STREAMSPEC_UNSET_1} {payload}\"] }\n[binding.subscribe]\nrequest = \"GET /\"\nformat = \"sse\"\n[binding.event]\n";
+        let profile = crate::contract::Profile::parse("x.toml", text).unwrap();
+        assert_eq!(unset(&profile.binding), ["STREAMSPEC_UNSET_1", "STREAMSPEC_UNSET_2"]);
+    }
+
+    #[test]
     fn json_keeps_numbers_and_escapes_text() {
-        let template = json!({ "data": "{payload}", "limit": "{limit}", "after": "{cursor}", "retain": { "records": "{retain_records}" }, "n": 1 });
+        let template =
+            json!({ "data": "{payload}", "limit": "{limit}", "after": "{cursor}", "retain": { "records": "{retain_records}" }, "n": 1 });
         assert_eq!(vars().fill_json(&template), Some(json!({ "data": "x\n\"", "limit": 5, "n": 1 })));
     }
 }

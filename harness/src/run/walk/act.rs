@@ -165,7 +165,8 @@ impl<W: World> Walk<'_, W> {
         let (ix, address) = self.with(&close.session, |s| (s.ix, s.address.clone()))?;
         let ending = self.operation(Action::Close { session: ix }, &address, Call::Close);
         let reply = if close.racing > 0 {
-            let racing = futures_util::future::join_all((0..close.racing).map(|_| self.publish_one(&close.session, Text::Plain, true, None)));
+            let racing =
+                futures_util::future::join_all((0..close.racing).map(|_| self.publish_one(&close.session, Text::Plain, true, None)));
             futures_util::future::join(racing, ending).await.1
         } else {
             ending.await

@@ -63,15 +63,7 @@ pub(crate) struct Walk<'w, W: World> {
 /// Walks `scenario` over `world`. Observations are in the world's recorder, also when the walk was aborted.
 pub async fn walk<W: World>(world: &W, profile: &Profile, scenario: &Scenario, patience: Patience) -> Result<(), Abort> {
     let (background, mut writers) = mpsc::unbounded_channel();
-    let walk = Walk {
-        world,
-        profile,
-        patience,
-        cast: RefCell::default(),
-        background,
-        missed: Cell::new(0),
-        step: Cell::new(0),
-    };
+    let walk = Walk { world, profile, patience, cast: RefCell::default(), background, missed: Cell::new(0), step: Cell::new(0) };
     let main = async {
         let ended = walk.steps(&scenario.steps, true).await;
         let audited = match ended {

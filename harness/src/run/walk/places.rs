@@ -40,7 +40,9 @@ impl<W: World> Walk<'_, W> {
             },
             Start::Head => one(cast.newest_cursor(session), CursorClass::Own, "the newest event"),
             Start::Snapshot => one(state.snapshot_cursor.clone(), CursorClass::Snapshot, "the last snapshot"),
-            Start::Of(other) => one(cast.newest_cursor(other), CursorClass::OtherSession, &format!("session `{other}`, to be presented to that")),
+            Start::Of(other) => {
+                one(cast.newest_cursor(other), CursorClass::OtherSession, &format!("session `{other}`, to be presented to that"))
+            }
             Start::Text(text) => Ok(own(text.clone())),
             Start::Synthetic | Start::EveryId => {
                 let all = cast.every_cursor(session, self.profile);

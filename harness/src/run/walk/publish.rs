@@ -46,7 +46,9 @@ impl<W: World> Walk<'_, W> {
         }
         let sends = (0..count).map(|_| async {
             let sending = Sending { key: keyed.then(|| self.fresh_key()), fault: publish.fault, ..Sending::default() };
-            let Some((op, marker)) = self.publish_one(&publish.session, publish.text, publish.durable, Some(sending.clone())).await else { return };
+            let Some((op, marker)) = self.publish_one(&publish.session, publish.text, publish.durable, Some(sending.clone())).await else {
+                return;
+            };
             let Some(again) = publish.again else { return };
             let repeat = Sending { repeats: Some((op, marker)), conflict: again == Again::Conflict, fault: None, ..sending };
             self.publish_one(&publish.session, publish.text, publish.durable, Some(repeat)).await;
@@ -112,8 +114,13 @@ impl<W: World> Walk<'_, W> {
             })
             .ok()?;
         }
-        let call =
-            Call::Publish { payload, event_type: payload::event_type(text).to_owned(), key: sending.key.clone(), durable, fault: sending.fault };
+        let call = Call::Publish {
+            payload,
+            event_type: payload::event_type(text).to_owned(),
+            key: sending.key.clone(),
+            durable,
+            fault: sending.fault,
+        };
         let reply = self.operation_as(op, action, &address, call).await;
         if let Outcome::Ok { cursor, .. } = reply.outcome {
             self.with(session, |s| {
@@ -145,9 +152,8 @@ impl<W: World> Walk<'_, W> {
         let mut sending = Sending { key, ..Sending::default() };
         for _ in 0..TRIES {
             let Some((op, marker)) = self.publish_one(&writer.session, writer.text, true, Some(sending.clone())).await else { return };
-            let acknowledged = self
-                .with(&writer.session, |s| s.published.iter().any(|p| p.marker == marker && p.acknowledged))
-                .unwrap_or(false);
+            let acknowledged =
+                self.with(&writer.session, |s| s.published.iter().any(|p| p.marker == marker && p.acknowledged)).unwrap_or(false);
             if acknowledged {
                 self.cast.borrow_mut().background_acks += 1;
                 self.world.recorder().wake();

@@ -72,8 +72,8 @@ pub(super) fn prepare(client: &reqwest::Client, base: &str, request: &Request) -
     let method = reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|_| format!("`{}` is no method", request.method))?;
     let mut builder = client.request(method, format!("{base}{}", request.target));
     for (name, value) in &request.headers {
-        let value = reqwest::header::HeaderValue::from_bytes(value.as_bytes())
-            .map_err(|_| format!("no header can carry the value of `{name}`"))?;
+        let value =
+            reqwest::header::HeaderValue::from_bytes(value.as_bytes()).map_err(|_| format!("no header can carry the value of `{name}`"))?;
         builder = builder.header(name.as_str(), value);
     }
     if let Some(body) = &request.body {
@@ -126,7 +126,8 @@ enum NoAnswer {
 async fn send(client: &reqwest::Client, base: &str, request: &Request, within: Duration) -> Result<Whole, NoAnswer> {
     let builder = prepare(client, base, request).map_err(NoAnswer::NotSent)?;
     let exchange = async {
-        let response = builder.send().await.map_err(|e| if e.is_connect() { NoAnswer::NotSent(words(&e)) } else { NoAnswer::Lost(words(&e)) })?;
+        let response =
+            builder.send().await.map_err(|e| if e.is_connect() { NoAnswer::NotSent(words(&e)) } else { NoAnswer::Lost(words(&e)) })?;
         read(response).await.map_err(NoAnswer::Lost)
     };
     match tokio::time::timeout(within, exchange).await {
@@ -178,7 +179,11 @@ fn judge(operation: &Operation, whole: &Whole) -> Reply {
     }
     let json = whole.json();
     let take = |source: &String| taken(source, json.as_ref(), |name| whole.header(name));
-    let taken = operation.take.iter().filter_map(|(name, source)| Some((name.clone(), take(source)?))).collect::<std::collections::BTreeMap<_, _>>();
+    let taken = operation
+        .take
+        .iter()
+        .filter_map(|(name, source)| Some((name.clone(), take(source)?)))
+        .collect::<std::collections::BTreeMap<_, _>>();
     Reply { outcome: Outcome::Ok { status: whole.status, cursor: taken.get("cursor").cloned() }, taken }
 }
 
@@ -288,7 +293,13 @@ async fn probe(server: &Server, binding: &Binding, mut vars: Vars, probe: Probe,
 }
 
 /// Reads one page of history, or the snapshot.
-pub(super) async fn page(server: &Server, binding: &Binding, finite: Finite<'_>, vars: &Vars, within: Duration) -> Result<PageAnswer, String> {
+pub(super) async fn page(
+    server: &Server,
+    binding: &Binding,
+    finite: Finite<'_>,
+    vars: &Vars,
+    within: Duration,
+) -> Result<PageAnswer, String> {
     let request = for_page(binding, finite, vars);
     let whole = send(&server.clients().operations(), &server.base(), &request, within).await.map_err(|why| match why {
         NoAnswer::NotSent(why) | NoAnswer::Lost(why) => why,

@@ -84,7 +84,9 @@ impl Server {
             ("http" | "https", Some(host), Some(port)) => (host.trim_matches(['[', ']']).to_owned(), port),
             _ => return Err(ServerError::Url(format!("`{url}` is no address of a server; write http://HOST:PORT"))),
         };
-        let dead = |why: String| ServerError::Url(format!("nothing answers at {url}: {why}; start the server, or let streamspec do it with --start"));
+        let dead = |why: String| {
+            ServerError::Url(format!("nothing answers at {url}: {why}; start the server, or let streamspec do it with --start"))
+        };
         let mut addresses = tokio::net::lookup_host((host.as_str(), port)).await.map_err(|e| dead(e.to_string()))?;
         let address = addresses.next().ok_or_else(|| dead("the name has no address".to_owned()))?;
         let probe = tokio::time::timeout(Duration::from_secs(5), tokio::net::TcpStream::connect(address)).await;

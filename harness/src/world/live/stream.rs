@@ -152,7 +152,8 @@ impl Follow {
             Format::Ndjson => Framing::Lines,
             Format::LongPoll => Framing::Auto,
         };
-        let (recorder, progress, conn, proxied) = (self.recorder.clone(), self.progress.clone(), self.conn, Arc::clone(&self.handle.proxied));
+        let (recorder, progress, conn, proxied) =
+            (self.recorder.clone(), self.progress.clone(), self.conn, Arc::clone(&self.handle.proxied));
         let observer = move |observed: proxy::Observed| {
             let at = Micros(u64::try_from(observed.at.as_micros()).unwrap_or(u64::MAX));
             let record = |fault: &proxy::Fault, reached: bool| {
@@ -443,9 +444,17 @@ impl<'f> Decoding<'f> {
             sse::Item::Comment(comment) => self.comment(comment.text),
             sse::Item::Frame(frame) => {
                 for finding in frame.findings {
-                    self.lint(finding.rule.id(), finding.rule.severity() == sse::Severity::Error, finding.offset, finding.rule.says(), &finding.text);
+                    self.lint(
+                        finding.rule.id(),
+                        finding.rule.severity() == sse::Severity::Error,
+                        finding.offset,
+                        finding.rule.says(),
+                        &finding.text,
+                    );
                 }
-                if self.sampled && let Some(data) = &frame.data {
+                if self.sampled
+                    && let Some(data) = &frame.data
+                {
                     self.ours.push((frame.event_type().to_owned(), data.to_string(), frame.last_event_id.to_owned()));
                 }
                 if self.sampled {

@@ -94,7 +94,8 @@ async fn open(State(shared): State<Shared>, body: String) -> Result<Response, Re
         return Err(Refusal::bad("id", "a session id has 1 to 128 characters of A-Z a-z 0-9 - _ ."));
     }
     let cursor = shared.hub.open(id.clone(), retention).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "session": id, "epoch": cursor.epoch.to_string(), "cursor": cursor.to_string() }))).into_response())
+    Ok((StatusCode::CREATED, Json(json!({ "session": id, "epoch": cursor.epoch.to_string(), "cursor": cursor.to_string() })))
+        .into_response())
 }
 
 #[derive(Debug, Deserialize)]

@@ -25,7 +25,11 @@ pub(super) struct HistoryQuery {
     limit: Option<String>,
 }
 
-pub(super) async fn history(State(shared): State<Shared>, Path(id): Path<String>, Query(query): Query<HistoryQuery>) -> Result<Response, Refusal> {
+pub(super) async fn history(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Response, Refusal> {
     let clamped = shared.hub.bugs.has(Bug::LimitClamped);
     let limit = match query.limit.as_deref().map(str::parse::<i64>) {
         None => 100,

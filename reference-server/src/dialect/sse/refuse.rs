@@ -48,7 +48,9 @@ impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Refusal {
         match refused {
             Refused::Deleted => Refusal::unknown(),
-            Refused::Malformed => Refusal::new(StatusCode::BAD_REQUEST, "cursor_malformed", "a cursor is 8 hex digits, a colon and a number"),
+            Refused::Malformed => {
+                Refusal::new(StatusCode::BAD_REQUEST, "cursor_malformed", "a cursor is 8 hex digits, a colon and a number")
+            }
             Refused::Ahead => Refusal::new(StatusCode::CONFLICT, "cursor_ahead", "the cursor is above the newest event"),
             Refused::Epoch => Refusal::new(StatusCode::GONE, "cursor_epoch", "the cursor belongs to another history; start anew"),
             // SSE-2: the standard's word for "stop reconnecting".

@@ -56,7 +56,8 @@ pub(super) async fn subscribe(
         subscription,
         pending: frame::opening(bugs),
         ended: false,
-        gzip: bugs.has(Bug::GzipUnflushed) && headers.get(header::ACCEPT_ENCODING).is_some_and(|v| v.as_bytes().windows(4).any(|w| w == b"gzip")),
+        gzip: bugs.has(Bug::GzipUnflushed)
+            && headers.get(header::ACCEPT_ENCODING).is_some_and(|v| v.as_bytes().windows(4).any(|w| w == b"gzip")),
         session: id,
         shared,
     };

@@ -39,21 +39,12 @@ pub enum CommandLineError {
 impl fmt::Display for CommandLineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => write!(
-                f,
-                "the command is empty; give a program and its arguments, such as 'server --port {{port}}'"
-            ),
+            Self::Empty => write!(f, "the command is empty; give a program and its arguments, such as 'server --port {{port}}'"),
             Self::OpenQuote { typed, quote, at } => {
-                write!(
-                    f,
-                    "the {quote} at character {at} of the command `{typed}` is never closed"
-                )
+                write!(f, "the {quote} at character {at} of the command `{typed}` is never closed")
             }
             Self::TrailingBackslash { typed } => {
-                write!(
-                    f,
-                    "the command `{typed}` ends in a backslash, which escapes nothing"
-                )
+                write!(f, "the command `{typed}` ends in a backslash, which escapes nothing")
             }
             Self::Nul => write!(f, "the command contains a NUL character"),
         }
@@ -77,17 +68,11 @@ impl CommandLine {
                 '\\' => match chars.next() {
                     Some((_, escaped)) => word.get_or_insert_default().push(escaped),
                     None => {
-                        return Err(CommandLineError::TrailingBackslash {
-                            typed: typed.to_owned(),
-                        });
+                        return Err(CommandLineError::TrailingBackslash { typed: typed.to_owned() });
                     }
                 },
                 quote @ ('\'' | '"') => {
-                    let open = || CommandLineError::OpenQuote {
-                        typed: typed.to_owned(),
-                        quote,
-                        at: at + 1,
-                    };
+                    let open = || CommandLineError::OpenQuote { typed: typed.to_owned(), quote, at: at + 1 };
                     let word = word.get_or_insert_default();
                     loop {
                         match chars.next().ok_or_else(open)?.1 {
@@ -107,10 +92,7 @@ impl CommandLine {
         if words.is_empty() {
             return Err(CommandLineError::Empty);
         }
-        Ok(Self {
-            typed: typed.to_owned(),
-            words,
-        })
+        Ok(Self { typed: typed.to_owned(), words })
     }
 
     /// A command of ready words; nothing in them is split or unquoted.
@@ -119,10 +101,7 @@ impl CommandLine {
     /// If there is no word.
     pub fn from_words(words: Vec<String>) -> Self {
         assert!(!words.is_empty(), "a command has a first word");
-        Self {
-            typed: words.join(" "),
-            words,
-        }
+        Self { typed: words.join(" "), words }
     }
 
     /// The command as it was typed.
@@ -143,22 +122,13 @@ impl CommandLine {
     /// The words with the placeholders filled in.
     pub fn fill(&self, port: u16, dir: &Path) -> Vec<String> {
         let dir = dir.to_string_lossy();
-        self.words
-            .iter()
-            .map(|word| {
-                word.replace("{port}", &port.to_string())
-                    .replace("{dir}", &dir)
-            })
-            .collect()
+        self.words.iter().map(|word| word.replace("{port}", &port.to_string()).replace("{dir}", &dir)).collect()
     }
 
     /// The first word that only a shell would understand, for a hint when the command fails.
     pub(super) fn shell_word(&self) -> Option<&str> {
         const OPERATORS: [&str; 9] = ["&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"];
-        self.words
-            .iter()
-            .map(String::as_str)
-            .find(|word| OPERATORS.contains(word) || (word.starts_with('$') && word.len() > 1))
+        self.words.iter().map(String::as_str).find(|word| OPERATORS.contains(word) || (word.starts_with('$') && word.len() > 1))
     }
 }
 
@@ -172,19 +142,13 @@ mod tests {
 
     #[test]
     fn quotes_and_backslashes_join_words() {
-        assert_eq!(
-            words(r#"a 'b  c' "d \"e\" \n" f\ g '' h"i"'j'"#),
-            ["a", "b  c", r#"d "e" \n"#, "f g", "", "hij"]
-        );
+        assert_eq!(words(r#"a 'b  c' "d \"e\" \n" f\ g '' h"i"'j'"#), ["a", "b  c", r#"d "e" \n"#, "f g", "", "hij"]);
     }
 
     #[test]
     fn a_directory_with_spaces_stays_one_word() {
         let command = CommandLine::parse("srv --data={dir} {port}").expect("a command line");
-        assert_eq!(
-            command.fill(80, Path::new("/a b")),
-            ["srv", "--data=/a b", "80"]
-        );
+        assert_eq!(command.fill(80, Path::new("/a b")), ["srv", "--data=/a b", "80"]);
         assert!(command.names_port());
     }
 
@@ -192,30 +156,14 @@ mod tests {
     fn what_is_no_command_says_where() {
         assert_eq!(CommandLine::parse("  \t"), Err(CommandLineError::Empty));
         let open = CommandLine::parse("a 'b").expect_err("open quote");
-        assert_eq!(
-            open.to_string(),
-            "the ' at character 3 of the command `a 'b` is never closed"
-        );
-        assert!(matches!(
-            CommandLine::parse("a\\"),
-            Err(CommandLineError::TrailingBackslash { .. })
-        ));
+        assert_eq!(open.to_string(), "the ' at character 3 of the command `a 'b` is never closed");
+        assert!(matches!(CommandLine::parse("a\\"), Err(CommandLineError::TrailingBackslash { .. })));
         assert_eq!(CommandLine::parse("a\0b"), Err(CommandLineError::Nul));
     }
 
     #[test]
     fn shell_operators_are_recognised_as_hints_only() {
-        assert_eq!(
-            CommandLine::parse("cd x && run")
-                .expect("words")
-                .shell_word(),
-            Some("&&")
-        );
-        assert_eq!(
-            CommandLine::parse("sh -c 'a && b'")
-                .expect("words")
-                .shell_word(),
-            None
-        );
+        assert_eq!(CommandLine::parse("cd x && run").expect("words").shell_word(), Some("&&"));
+        assert_eq!(CommandLine::parse("sh -c 'a && b'").expect("words").shell_word(), None);
     }
 }

@@ -109,53 +109,31 @@ fn list(processes: &[ProcessId]) -> String {
     match processes {
         [] => "a process that cannot be seen from here".to_owned(),
         [one] => format!("process {one}"),
-        many => format!(
-            "processes {}",
-            many.iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
+        many => format!("processes {}", many.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
     }
 }
 
 impl fmt::Display for ProcessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hint = |hint: &Option<String>| {
-            hint.as_ref()
-                .map_or(String::new(), |hint| format!("; {hint}"))
-        };
+        let hint = |hint: &Option<String>| hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
         match self {
             Self::Command(error) => error.fmt(f),
-            Self::CannotRun {
-                word,
-                why,
-                hint: meant,
-            } => write!(f, "cannot run `{word}`: {why}{}", hint(meant)),
+            Self::CannotRun { word, why, hint: meant } => write!(f, "cannot run `{word}`: {why}{}", hint(meant)),
             Self::NoFolder(folder) => {
                 write!(f, "the working folder {} does not exist", folder.display())
             }
-            Self::DataFolder { folder, error } => write!(
-                f,
-                "cannot prepare the data folder {}: {error}",
-                folder.display()
-            ),
+            Self::DataFolder { folder, error } => write!(f, "cannot prepare the data folder {}: {error}", folder.display()),
             Self::NotOurs(folder) => write!(
                 f,
                 "will not wipe {}: it held files before this run; name a folder that is empty or does not exist yet",
                 folder.display()
             ),
-            Self::PortUnknown { command } => write!(
-                f,
-                "nothing says on which port `{command}` listens; put {{port}} where the port goes, or give the port it has"
-            ),
+            Self::PortUnknown { command } => {
+                write!(f, "nothing says on which port `{command}` listens; put {{port}} where the port goes, or give the port it has")
+            }
             Self::NoPort(error) => write!(f, "found no free port on 127.0.0.1: {error}"),
             Self::PortTaken { port, by } => {
-                write!(
-                    f,
-                    "port {port} is taken by {}; end it, or let streamspec choose a port with {{port}}",
-                    list(by)
-                )
+                write!(f, "port {port} is taken by {}; end it, or let streamspec choose a port with {{port}}", list(by))
             }
             Self::NoGuard => write!(
                 f,
@@ -163,42 +141,16 @@ impl fmt::Display for ProcessError {
                 super::GUARD_VARIABLE
             ),
             Self::Guard(error) => write!(f, "the guard process failed: {error}"),
-            Self::Exited {
-                command,
-                exit,
-                output,
-                hint: meant,
-            } => {
+            Self::Exited { command, exit, output, hint: meant } => {
                 let how = exit.map_or("unknown status".to_owned(), |exit| exit.to_string());
-                write!(
-                    f,
-                    "`{command}` ended before it was ready, with {how}{}; its last lines:{output}",
-                    hint(meant)
-                )
+                write!(f, "`{command}` ended before it was ready, with {how}{}; its last lines:{output}", hint(meant))
             }
-            Self::NeverReady {
-                command,
-                waited,
-                tried,
-                last,
-                output,
-            } => {
-                let last = last
-                    .as_ref()
-                    .map_or(String::new(), |last| format!(", the last time: {last}"));
-                write!(
-                    f,
-                    "`{command}` was not ready within {:.1} s; tried {tried}{last}; its last lines:{output}",
-                    waited.as_secs_f64()
-                )
+            Self::NeverReady { command, waited, tried, last, output } => {
+                let last = last.as_ref().map_or(String::new(), |last| format!(", the last time: {last}"));
+                write!(f, "`{command}` was not ready within {:.1} s; tried {tried}{last}; its last lines:{output}", waited.as_secs_f64())
             }
             Self::Survived { processes, waited } => {
-                write!(
-                    f,
-                    "the server survived the kill: {} still there after {:.1} s",
-                    list(processes),
-                    waited.as_secs_f64()
-                )
+                write!(f, "the server survived the kill: {} still there after {:.1} s", list(processes), waited.as_secs_f64())
             }
             Self::StillServed { port, by } => write!(
                 f,
@@ -206,10 +158,7 @@ impl fmt::Display for ProcessError {
                  start the server itself instead of a client that asks a daemon to",
                 list(by)
             ),
-            Self::Unproven { port, why } => write!(
-                f,
-                "cannot prove that port {port} is served by a new process: {why}"
-            ),
+            Self::Unproven { port, why } => write!(f, "cannot prove that port {port} is served by a new process: {why}"),
             Self::NotRunning => write!(f, "the target is not running"),
             Self::Running => write!(f, "the target is running already"),
         }
@@ -218,11 +167,7 @@ impl fmt::Display for ProcessError {
 
 impl std::error::Error for ProcessError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        if let Self::DataFolder { error, .. } | Self::NoPort(error) | Self::Guard(error) = self {
-            Some(error)
-        } else {
-            None
-        }
+        if let Self::DataFolder { error, .. } | Self::NoPort(error) | Self::Guard(error) = self { Some(error) } else { None }
     }
 }
 

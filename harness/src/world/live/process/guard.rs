@@ -32,13 +32,7 @@ use super::procfs::{self, ProcessId};
 pub(super) const GUARD_ARGUMENT: &str = "guard";
 
 /// Signals that end a process by default and that a terminal or an init system sends around.
-const IGNORED: [Signal; 5] = [
-    Signal::SIGINT,
-    Signal::SIGTERM,
-    Signal::SIGHUP,
-    Signal::SIGQUIT,
-    Signal::SIGPIPE,
-];
+const IGNORED: [Signal; 5] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE];
 
 /// After a SIGKILL, how long processes may take to vanish before the guard gives up on them.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -49,11 +43,7 @@ static CAN_GUARD: AtomicBool = AtomicBool::new(false);
 /// started as one; otherwise returns `None` and lets this program's executable be used as the guard of its targets.
 pub fn guard_if_asked() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments
-        .next()
-        .is_some_and(|first| first == GUARD_ARGUMENT)
-        && arguments.next().is_none()
-    {
+    if arguments.next().is_some_and(|first| first == GUARD_ARGUMENT) && arguments.next().is_none() {
         return Some(guard_main());
     }
     CAN_GUARD.store(true, Ordering::Relaxed);
@@ -71,9 +61,7 @@ pub fn guard_main() -> ExitCode {
     match guard() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!(
-                "streamspec guard: {error}; it is started by streamspec itself and is of no use alone"
-            );
+            eprintln!("streamspec guard: {error}; it is started by streamspec itself and is of no use alone");
             ExitCode::from(70)
         }
     }
@@ -94,30 +82,18 @@ fn guard() -> io::Result<()> {
         Ok(pid) => {
             give_up_output()?;
             say(&socket, &Notice::Started { pid });
-            let family = Arc::new(Family {
-                leader: pid,
-                empty: Mutex::new(false),
-                changed: Condvar::new(),
-            });
+            let family = Arc::new(Family { leader: pid, empty: Mutex::new(false), changed: Condvar::new() });
             let reaper = (Arc::clone(&family), socket.try_clone()?);
             thread::spawn(move || reap(&reaper.0, &reaper.1));
             while let Ok(Some(order)) = next_order(&mut orders) {
                 match order {
-                    Order::Signal(number) => {
-                        say(&socket, &Notice::Signalled(family.signal(number)))
-                    }
+                    Order::Signal(number) => say(&socket, &Notice::Signalled(family.signal(number))),
                     Order::Start(_) => break,
                 }
             }
             family.signal(libc::SIGKILL);
         }
-        Err(error) => say(
-            &socket,
-            &Notice::NotStarted {
-                errno: error.raw_os_error(),
-                why: error.to_string(),
-            },
-        ),
+        Err(error) => say(&socket, &Notice::NotStarted { errno: error.raw_os_error(), why: error.to_string() }),
     }
     Ok(())
 }
@@ -134,9 +110,7 @@ fn next_order(orders: &mut impl BufRead) -> io::Result<Option<Order>> {
     if orders.read_line(&mut line)? == 0 {
         return Ok(None);
     }
-    serde_json::from_str(&line)
-        .map(Some)
-        .map_err(io::Error::other)
+    serde_json::from_str(&line).map(Some).map_err(io::Error::other)
 }
 
 /// A streamspec that is gone cannot be told; its closed socket ends the guard soon enough.
@@ -149,9 +123,7 @@ fn say(mut socket: &UnixStream, notice: &Notice) {
 fn start(job: &Job) -> io::Result<u32> {
     let (program, arguments) = job.words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .envs(job.environment.iter().map(|(name, value)| (name, value)));
+    command.args(arguments).envs(job.environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).process_group(0);
     if let Some(folder) = &job.folder {
         command.current_dir(folder);
@@ -216,9 +188,7 @@ impl Family {
             let _ = nix::sys::signal::killpg(pid(self.leader), signal);
         }
         let tree = procfs::descendants(std::process::id());
-        tree.into_iter()
-            .filter(|process| kill(pid(process.pid), signal).is_ok())
-            .collect()
+        tree.into_iter().filter(|process| kill(pid(process.pid), signal).is_ok()).collect()
     }
 }
 

@@ -54,11 +54,7 @@ fn guard_command() -> Result<Command, ProcessError> {
     if cfg!(test) {
         // The test binary plays the guard in a test of its own, which does nothing when it is not asked.
         let mut command = Command::new(std::env::current_exe().map_err(ProcessError::Guard)?);
-        command.args([
-            "--exact",
-            "--nocapture",
-            "world::live::process::tests::plays_the_guard",
-        ]);
+        command.args(["--exact", "--nocapture", "world::live::process::tests::plays_the_guard"]);
         command.env("STREAMSPEC_TEST_ROLE", "guard");
         return Ok(command);
     }
@@ -66,11 +62,8 @@ fn guard_command() -> Result<Command, ProcessError> {
         return Err(ProcessError::NoGuard);
     }
     // The link still works when the file has been replaced by a newer build.
-    let itself = if cfg!(target_os = "linux") {
-        PathBuf::from("/proc/self/exe")
-    } else {
-        std::env::current_exe().map_err(ProcessError::Guard)?
-    };
+    let itself =
+        if cfg!(target_os = "linux") { PathBuf::from("/proc/self/exe") } else { std::env::current_exe().map_err(ProcessError::Guard)? };
     let mut command = Command::new(itself);
     command.arg0("streamspec").arg(GUARD_ARGUMENT);
     Ok(command)
@@ -83,10 +76,7 @@ impl Guarded {
         let (ours, theirs) = StdUnixStream::pair().map_err(ProcessError::Guard)?;
         ours.set_nonblocking(true).map_err(ProcessError::Guard)?;
         let mut command = guard_command()?;
-        command
-            .stdin(OwnedFd::from(theirs))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(OwnedFd::from(theirs)).stdout(Stdio::piped()).stderr(Stdio::piped());
         // SAFETY: setsid is async-signal-safe.
         unsafe {
             command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(io::Error::from));
@@ -94,45 +84,27 @@ impl Guarded {
         let mut guard = command.spawn().map_err(ProcessError::Guard)?;
         // Our copy of the guard's end must go, or the socket would never close.
         drop(command);
-        let guard_pid = guard
-            .id()
-            .expect("a child that was not waited for has a pid");
+        let guard_pid = guard.id().expect("a child that was not waited for has a pid");
         let stdout = Stream::drain(guard.stdout.take().expect("stdout is piped"));
         let stderr = Stream::drain(guard.stderr.take().expect("stderr is piped"));
 
-        let (reading, mut orders) = UnixStream::from_std(ours)
-            .map_err(ProcessError::Guard)?
-            .into_split();
+        let (reading, mut orders) = UnixStream::from_std(ours).map_err(ProcessError::Guard)?.into_split();
         let mut notices = BufReader::new(reading).lines();
         send(&mut orders, &Order::Start(job)).await?;
         let first = timeout(GUARD_PATIENCE, next_notice(&mut notices)).await;
-        match first
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(ProcessError::Guard)?
-        {
+        match first.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(ProcessError::Guard)? {
             Some(Notice::Started { .. }) => {}
             Some(Notice::NotStarted { errno, why }) => return Err(cannot_run(word, errno, why)),
             _ => {
                 stderr.ended().await;
                 let said = stderr.printed().text;
-                return Err(ProcessError::Guard(io::Error::other(format!(
-                    "it ended at once and said: {}",
-                    said.trim()
-                ))));
+                return Err(ProcessError::Guard(io::Error::other(format!("it ended at once and said: {}", said.trim()))));
             }
         }
         let (state_sender, state) = watch::channel(State::default());
         let (signalled_sender, signalled) = mpsc::channel(1);
         tokio::spawn(follow(notices, state_sender, signalled_sender));
-        Ok(Self {
-            guard,
-            guard_pid,
-            orders,
-            signalled,
-            state,
-            stdout,
-            stderr,
-        })
+        Ok(Self { guard, guard_pid, orders, signalled, state, stdout, stderr })
     }
 
     /// The target's living processes.
@@ -145,10 +117,7 @@ impl Guarded {
     }
 
     pub(super) fn output(&self) -> Output {
-        Output {
-            stdout: self.stdout.printed(),
-            stderr: self.stderr.printed(),
-        }
+        Output { stdout: self.stdout.printed(), stderr: self.stderr.printed() }
     }
 
     /// Signals every process of the target and returns which they were.
@@ -168,9 +137,7 @@ impl Guarded {
 
     /// Lets the guard kill what is left, and waits for it to be gone itself.
     pub(super) async fn close(self) -> Result<(), ProcessError> {
-        let Self {
-            mut guard, orders, ..
-        } = self;
+        let Self { mut guard, orders, .. } = self;
         drop(orders);
         match timeout(GUARD_PATIENCE, guard.wait()).await {
             Ok(ended) => ended.map(drop).map_err(ProcessError::Guard),
@@ -181,13 +148,7 @@ impl Guarded {
 
 pub(super) async fn wait_for_end(state: &mut watch::Receiver<State>) -> State {
     // The sender says `empty` last of all, so its absence without that word cannot be seen.
-    state.wait_for(|state| state.empty).await.map_or_else(
-        |_| State {
-            leader: None,
-            empty: true,
-        },
-        |state| *state,
-    )
+    state.wait_for(|state| state.empty).await.map_or_else(|_| State { leader: None, empty: true }, |state| *state)
 }
 
 async fn send(orders: &mut OwnedWriteHalf, order: &Order) -> Result<(), ProcessError> {
@@ -200,16 +161,10 @@ async fn next_notice(notices: &mut Lines<BufReader<OwnedReadHalf>>) -> io::Resul
     let Some(line) = notices.next_line().await? else {
         return Ok(None);
     };
-    serde_json::from_str(&line)
-        .map(Some)
-        .map_err(io::Error::other)
+    serde_json::from_str(&line).map(Some).map_err(io::Error::other)
 }
 
-async fn follow(
-    mut notices: Lines<BufReader<OwnedReadHalf>>,
-    state: watch::Sender<State>,
-    signalled: mpsc::Sender<Vec<ProcessId>>,
-) {
+async fn follow(mut notices: Lines<BufReader<OwnedReadHalf>>, state: watch::Sender<State>, signalled: mpsc::Sender<Vec<ProcessId>>) {
     while let Ok(Some(notice)) = next_notice(&mut notices).await {
         match notice {
             Notice::LeaderEnded(exit) => state.send_modify(|state| state.leader = Some(exit)),

@@ -30,11 +30,7 @@ pub struct Printed {
 
 impl Printed {
     fn last_lines(&self, count: usize) -> impl Iterator<Item = &str> {
-        let lines: Vec<&str> = self
-            .text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .collect();
+        let lines: Vec<&str> = self.text.lines().filter(|line| !line.trim().is_empty()).collect();
         let skip = lines.len().saturating_sub(count);
         lines.into_iter().skip(skip)
     }
@@ -49,11 +45,7 @@ impl fmt::Display for Output {
         for (name, printed) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             for line in printed.last_lines(LINES) {
                 nothing = false;
-                let shown: String = line
-                    .chars()
-                    .take(WIDTH)
-                    .map(|c| if c.is_control() { ' ' } else { c })
-                    .collect();
+                let shown: String = line.chars().take(WIDTH).map(|c| if c.is_control() { ' ' } else { c }).collect();
                 write!(f, "\n  {name}: {shown}")?;
             }
         }
@@ -88,10 +80,7 @@ impl Stream {
         tokio::spawn(async move {
             let mut buffer = [0; 8192];
             while let Ok(1..) = source.read(&mut buffer).await.inspect(|&count| {
-                store
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take(&buffer[..count]);
+                store.lock().unwrap_or_else(PoisonError::into_inner).take(&buffer[..count]);
             }) {
                 ended.send_replace(false);
             }
@@ -103,10 +92,7 @@ impl Stream {
     pub(super) fn printed(&self) -> Printed {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes: Vec<u8> = kept.bytes.iter().copied().collect();
-        Printed {
-            text: String::from_utf8_lossy(&bytes).into_owned(),
-            forgotten: kept.forgotten,
-        }
+        Printed { text: String::from_utf8_lossy(&bytes).into_owned(), forgotten: kept.forgotten }
     }
 
     /// Waits until no process holds the stream open any more.
@@ -121,12 +107,7 @@ impl Stream {
         let mut grown = self.grown.clone();
         loop {
             grown.mark_unchanged();
-            if let Some(line) = self
-                .kept
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .opening_line(part)
-            {
+            if let Some(line) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).opening_line(part) {
                 return line;
             }
             if grown.changed().await.is_err() {
@@ -138,9 +119,7 @@ impl Stream {
 
 impl Kept {
     fn take(&mut self, bytes: &[u8]) {
-        let room = OUTPUT_KEPT
-            .saturating_sub(self.opening.len())
-            .min(bytes.len());
+        let room = OUTPUT_KEPT.saturating_sub(self.opening.len()).min(bytes.len());
         self.opening.extend_from_slice(&bytes[..room]);
         self.bytes.extend(bytes);
         let excess = self.bytes.len().saturating_sub(OUTPUT_KEPT);
@@ -151,9 +130,7 @@ impl Kept {
     fn opening_line(&self, part: &str) -> Option<String> {
         let complete = &self.opening[..=memchr::memrchr(b'\n', &self.opening)?];
         let text = String::from_utf8_lossy(complete);
-        text.lines()
-            .find(|line| line.contains(part))
-            .map(str::to_owned)
+        text.lines().find(|line| line.contains(part)).map(str::to_owned)
     }
 }
 
@@ -174,10 +151,7 @@ mod tests {
         drop(target);
         stream.ended().await;
         let printed = stream.printed();
-        assert_eq!(
-            (printed.text.len(), printed.forgotten),
-            (OUTPUT_KEPT, OUTPUT_KEPT as u64 + 6)
-        );
+        assert_eq!((printed.text.len(), printed.forgotten), (OUTPUT_KEPT, OUTPUT_KEPT as u64 + 6));
         assert!(printed.text.ends_with("b\nlast\n"));
     }
 
@@ -185,10 +159,7 @@ mod tests {
     async fn a_line_counts_only_when_it_is_complete() {
         let (mut target, ours) = tokio::io::duplex(1024);
         let stream = Stream::drain(ours);
-        target
-            .write_all(b"starting\nlistening on :8")
-            .await
-            .expect("drained");
+        target.write_all(b"starting\nlistening on :8").await.expect("drained");
         let waiting = stream.line_with("listening");
         tokio::pin!(waiting);
         assert!(futures_util::poll!(&mut waiting).is_pending());

@@ -18,11 +18,7 @@ pub fn free_port() -> io::Result<u16> {
     let first: u16 = rand::random_range(RANGE);
     let candidates = (first..RANGE.end).chain(RANGE.start..first);
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    for port in candidates
-        .filter(|port| !given.contains(port))
-        .take(1000)
-        .collect::<Vec<_>>()
-    {
+    for port in candidates.filter(|port| !given.contains(port)).take(1000).collect::<Vec<_>>() {
         match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
             Ok(_) => {
                 given.insert(port);

@@ -62,10 +62,7 @@ mod linux {
     fn stat(pid: u32) -> Option<Stat> {
         let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
         let end = text.iter().rposition(|&byte| byte == b')')?;
-        let fields: Vec<&str> = std::str::from_utf8(&text[end + 1..])
-            .ok()?
-            .split_ascii_whitespace()
-            .collect();
+        let fields: Vec<&str> = std::str::from_utf8(&text[end + 1..]).ok()?.split_ascii_whitespace().collect();
         // proc(5) numbers fields from 1 and `state`, the first here, is field 3.
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
         Some(Stat {
@@ -81,9 +78,7 @@ mod linux {
         let Ok(entries) = fs::read_dir("/proc") else {
             return Vec::new();
         };
-        entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect()
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// Every living process below `root`, `root` itself and zombies left out.
@@ -100,10 +95,7 @@ mod linux {
             for (pid, stat) in children.remove(&parent).unwrap_or_default() {
                 parents.push(pid);
                 if !stat.zombie {
-                    found.push(ProcessId {
-                        pid,
-                        started: stat.started,
-                    });
+                    found.push(ProcessId { pid, started: stat.started });
                 }
             }
         }
@@ -113,9 +105,7 @@ mod linux {
 
     pub(in super::super) fn command_of(pid: u32) -> Option<String> {
         let raw = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let text = String::from_utf8_lossy(&raw)
-            .trim_end_matches('\0')
-            .replace('\0', " ");
+        let text = String::from_utf8_lossy(&raw).trim_end_matches('\0').replace('\0', " ");
         (!text.is_empty()).then(|| text.chars().take(120).collect())
     }
 
@@ -136,19 +126,12 @@ mod linux {
             let held: BTreeSet<String> = descriptors
                 .filter_map(|entry| {
                     let link = fs::read_link(entry.ok()?.path()).ok()?;
-                    let inode = link
-                        .to_str()?
-                        .strip_prefix("socket:[")?
-                        .strip_suffix(']')?
-                        .to_owned();
+                    let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned();
                     inodes.contains(&inode).then_some(inode)
                 })
                 .collect();
             if let (false, Some(stat)) = (held.is_empty(), stat(pid)) {
-                owners.push(ProcessId {
-                    pid,
-                    started: stat.started,
-                });
+                owners.push(ProcessId { pid, started: stat.started });
                 seen.extend(held);
             }
         }
@@ -168,14 +151,10 @@ mod linux {
             readable = true;
             for line in text.lines().skip(1) {
                 let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-                let (Some(local), Some(&state), Some(&inode)) =
-                    (fields.get(1), fields.get(3), fields.get(9))
-                else {
+                let (Some(local), Some(&state), Some(&inode)) = (fields.get(1), fields.get(3), fields.get(9)) else {
                     continue;
                 };
-                let here = local
-                    .rsplit_once(':')
-                    .and_then(|(_, hex)| u16::from_str_radix(hex, 16).ok());
+                let here = local.rsplit_once(':').and_then(|(_, hex)| u16::from_str_radix(hex, 16).ok());
                 if state == LISTEN && here == Some(port) {
                     inodes.insert(inode.to_owned());
                 }
@@ -190,12 +169,10 @@ mod linux {
         let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
         let mut sum = Resources::default();
         for process in processes {
-            let Some(stat) = stat(process.pid).filter(|stat| stat.started == process.started)
-            else {
+            let Some(stat) = stat(process.pid).filter(|stat| stat.started == process.started) else {
                 continue;
             };
-            let descriptors =
-                fs::read_dir(format!("/proc/{}/fd", process.pid)).map_or(0, Iterator::count);
+            let descriptors = fs::read_dir(format!("/proc/{}/fd", process.pid)).map_or(0, Iterator::count);
             sum.descriptors += descriptors as u64;
             sum.threads += stat.threads;
             sum.rss_bytes += stat.rss_pages * page;
@@ -235,10 +212,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let (owners, hidden) = listeners(port).expect("/proc is readable");
-        assert_eq!(
-            owners.iter().map(|owner| owner.pid).collect::<Vec<_>>(),
-            [std::process::id()]
-        );
+        assert_eq!(owners.iter().map(|owner| owner.pid).collect::<Vec<_>>(), [std::process::id()]);
         assert_eq!(hidden, 0);
         drop(listener);
         assert_eq!(listeners(port), Some((Vec::new(), 0)));
@@ -246,25 +220,13 @@ mod tests {
 
     #[test]
     fn an_open_file_counts_as_one_descriptor() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("60")
-            .spawn()
-            .expect("sleep starts");
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep starts");
         let tree = descendants(std::process::id());
-        let process = *tree
-            .iter()
-            .find(|process| process.pid == child.id())
-            .expect("the child is a descendant");
+        let process = *tree.iter().find(|process| process.pid == child.id()).expect("the child is a descendant");
         let held = resources(&[process]).expect("/proc is readable");
-        assert!(
-            held.descriptors >= 3 && held.threads == 1 && held.rss_bytes > 0 && held.processes == 1,
-            "{held:?}"
-        );
+        assert!(held.descriptors >= 3 && held.threads == 1 && held.rss_bytes > 0 && held.processes == 1, "{held:?}");
         child.kill().expect("kill");
         child.wait().expect("wait");
-        assert_eq!(
-            resources(&[process]).expect("/proc is readable"),
-            Resources::default()
-        );
+        assert_eq!(resources(&[process]).expect("/proc is readable"), Resources::default());
     }
 }

@@ -68,50 +68,29 @@ impl Readiness {
     }
 
     async fn attempt(&self, address: SocketAddr) -> Result<(), String> {
-        let mut stream = TcpStream::connect(address)
-            .await
-            .map_err(|error| error.to_string())?;
+        let mut stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
         let Self::Http { path, status } = self else {
             return Ok(());
         };
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-        );
-        stream
-            .write_all(request.as_bytes())
-            .await
-            .map_err(|error| error.to_string())?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
         let mut answer = Vec::new();
         let mut part = [0; 512];
         // The status line is all that counts; a server that sends none within a screenful is none of HTTP.
         while !answer.contains(&b'\n') && answer.len() < 4096 {
-            match stream
-                .read(&mut part)
-                .await
-                .map_err(|error| error.to_string())?
-            {
+            match stream.read(&mut part).await.map_err(|error| error.to_string())? {
                 0 => break,
                 count => answer.extend_from_slice(&part[..count]),
             }
         }
-        let line = answer
-            .split(|&byte| byte == b'\r' || byte == b'\n')
-            .next()
-            .unwrap_or_default();
-        let line = String::from_utf8_lossy(line)
-            .chars()
-            .take(100)
-            .collect::<String>();
-        let got = line
-            .strip_prefix("HTTP/1.")
-            .and_then(|rest| rest.get(2..5)?.parse::<u16>().ok());
+        let line = answer.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line).chars().take(100).collect::<String>();
+        let got = line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse::<u16>().ok());
         match (got, *status) {
             (Some(got), Some(wanted)) if got == wanted => Ok(()),
             (Some(200..=299), None) => Ok(()),
             (Some(_), _) => Err(format!("answered `{line}`")),
-            (None, _) if line.is_empty() => {
-                Err("closed the connection without an answer".to_owned())
-            }
+            (None, _) if line.is_empty() => Err("closed the connection without an answer".to_owned()),
             (None, _) => Err(format!("answered `{line}`, which is not HTTP")),
         }
     }
@@ -119,10 +98,7 @@ impl Readiness {
     /// What is tried, for the message when it never holds.
     pub(super) fn described(&self, address: SocketAddr) -> impl fmt::Display {
         match self {
-            Self::Http {
-                path,
-                status: Some(status),
-            } => format!("GET http://{address}{path} for status {status}"),
+            Self::Http { path, status: Some(status) } => format!("GET http://{address}{path} for status {status}"),
             Self::Http { path, status: None } => {
                 format!("GET http://{address}{path} for a 2xx status")
             }
@@ -135,9 +111,7 @@ impl Readiness {
 /// The digits after the last colon that is followed by any.
 fn port_in(line: &str) -> Option<u16> {
     line.rsplit(':').find_map(|rest| {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         rest[..digits].parse().ok().filter(|&port| port != 0)
     })
 }

@@ -120,9 +120,7 @@ impl Target {
             // To be learned from the ready line.
             None if matches!(spec.ready, Readiness::Line(_)) => 0,
             None => {
-                return Err(ProcessError::PortUnknown {
-                    command: spec.command.typed().to_owned(),
-                });
+                return Err(ProcessError::PortUnknown { command: spec.command.typed().to_owned() });
             }
         };
         if let Some((by, hidden)) = procfs::listeners(port).filter(|_| port != 0)
@@ -130,16 +128,8 @@ impl Target {
         {
             return Err(ProcessError::PortTaken { port, by });
         }
-        let may_wipe =
-            fs::read_dir(&spec.data).map_or(true, |mut entries| entries.next().is_none());
-        let mut target = Self {
-            spec,
-            port,
-            may_wipe,
-            running: None,
-            before: Vec::new(),
-            printed: Output::default(),
-        };
+        let may_wipe = fs::read_dir(&spec.data).map_or(true, |mut entries| entries.next().is_none());
+        let mut target = Self { spec, port, may_wipe, running: None, before: Vec::new(), printed: Output::default() };
         target.launch().await?;
         match target.prove(Instant::now() + Duration::from_secs(1)).await {
             // A first start has nothing to prove but that nobody else answers.
@@ -166,17 +156,12 @@ impl Target {
 
     /// Its living processes; empty when it does not run, and on systems without `/proc`.
     pub fn processes(&self) -> Vec<ProcessId> {
-        self.running
-            .as_ref()
-            .map(Guarded::processes)
-            .unwrap_or_default()
+        self.running.as_ref().map(Guarded::processes).unwrap_or_default()
     }
 
     /// The end of what this life of the target printed, or the last one's when it does not run.
     pub fn output(&self) -> Output {
-        self.running
-            .as_ref()
-            .map_or_else(|| self.printed.clone(), Guarded::output)
+        self.running.as_ref().map_or_else(|| self.printed.clone(), Guarded::output)
     }
 
     /// What its processes hold together now; `None` when it does not run, or on systems without `/proc`.
@@ -205,20 +190,12 @@ impl Target {
         }
         if state.is_none() {
             let killed = guarded.signal(libc::SIGKILL).await?;
-            processes = killed
-                .into_iter()
-                .chain(processes)
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect();
+            processes = killed.into_iter().chain(processes).collect::<BTreeSet<_>>().into_iter().collect();
             state = timeout(KILL_PATIENCE, guarded.ended()).await.ok();
         }
         let took = began.elapsed();
         let Some(state) = state else {
-            return Err(ProcessError::Survived {
-                processes: guarded.processes(),
-                waited: took,
-            });
+            return Err(ProcessError::Survived { processes: guarded.processes(), waited: took });
         };
         guarded.stdout.ended().await;
         guarded.stderr.ended().await;
@@ -226,30 +203,17 @@ impl Target {
         self.before.clone_from(&processes);
         guarded.close().await?;
         self.expect_silent_port()?;
-        Ok(Ended {
-            processes,
-            exit: state.leader,
-            took,
-            outlived_grace,
-        })
+        Ok(Ended { processes, exit: state.leader, took, outlived_grace })
     }
 
     /// SIGSTOP to all processes; returns which.
     pub async fn pause(&mut self) -> Result<Vec<ProcessId>, ProcessError> {
-        self.running
-            .as_mut()
-            .ok_or(ProcessError::NotRunning)?
-            .signal(libc::SIGSTOP)
-            .await
+        self.running.as_mut().ok_or(ProcessError::NotRunning)?.signal(libc::SIGSTOP).await
     }
 
     /// SIGCONT to all processes; returns which.
     pub async fn resume(&mut self) -> Result<Vec<ProcessId>, ProcessError> {
-        self.running
-            .as_mut()
-            .ok_or(ProcessError::NotRunning)?
-            .signal(libc::SIGCONT)
-            .await
+        self.running.as_mut().ok_or(ProcessError::NotRunning)?.signal(libc::SIGCONT).await
     }
 
     /// Starts the stopped target again, waits until it is ready, and proves that a new process serves its port.
@@ -264,10 +228,7 @@ impl Target {
         let deadline = Instant::now() + self.spec.ready_within;
         self.launch().await?;
         match self.prove(deadline).await {
-            Ok(new) => Ok(Replaced {
-                old: self.before.clone(),
-                new,
-            }),
+            Ok(new) => Ok(Replaced { old: self.before.clone(), new }),
             Err(error) => {
                 self.give_up().await?;
                 Err(error)
@@ -291,43 +252,21 @@ impl Target {
     }
 
     async fn launch(&mut self) -> Result<(), ProcessError> {
-        let folder_error = |error| ProcessError::DataFolder {
-            folder: self.spec.data.clone(),
-            error,
-        };
+        let folder_error = |error| ProcessError::DataFolder { folder: self.spec.data.clone(), error };
         fs::create_dir_all(&self.spec.data).map_err(folder_error)?;
         let data = fs::canonicalize(&self.spec.data).map_err(folder_error)?;
         if let Some(folder) = self.spec.folder.as_ref().filter(|folder| !folder.is_dir()) {
             return Err(ProcessError::NoFolder(folder.clone()));
         }
-        let fill = |value: &str| {
-            value
-                .replace("{port}", &self.port.to_string())
-                .replace("{dir}", &data.to_string_lossy())
-        };
-        let environment = self
-            .spec
-            .environment
-            .iter()
-            .map(|(name, value)| (name.clone(), fill(value)))
-            .collect();
+        let fill = |value: &str| value.replace("{port}", &self.port.to_string()).replace("{dir}", &data.to_string_lossy());
+        let environment = self.spec.environment.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
         let words = self.spec.command.fill(self.port, &data);
-        let guarded = Guarded::start(Job {
-            words,
-            folder: self.spec.folder.clone(),
-            environment,
-        })
-        .await?;
+        let guarded = Guarded::start(Job { words, folder: self.spec.folder.clone(), environment }).await?;
 
         let last = Arc::new(Mutex::new(None));
         let learns_port = self.spec.port.is_none() && !self.spec.names_port();
         let note = |why| *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
-        let ready = self.spec.ready.wait(
-            self.address(),
-            (&guarded.stdout, &guarded.stderr),
-            learns_port,
-            note,
-        );
+        let ready = self.spec.ready.wait(self.address(), (&guarded.stdout, &guarded.stderr), learns_port, note);
         let command = self.spec.command.typed().to_owned();
         tokio::select! {
             biased;
@@ -376,42 +315,27 @@ impl Target {
                 pause = (pause * 2).min(Duration::from_millis(50));
             }
         };
-        let unproven = |why: &str| ProcessError::Unproven {
-            port: self.port,
-            why: why.to_owned(),
-        };
-        let found = timeout_at(deadline.into(), listens).await.map_err(|_| {
-            unproven("it is ready, but no process that can be seen from here listens there")
-        })?;
+        let unproven = |why: &str| ProcessError::Unproven { port: self.port, why: why.to_owned() };
+        let found = timeout_at(deadline.into(), listens)
+            .await
+            .map_err(|_| unproven("it is ready, but no process that can be seen from here listens there"))?;
         let tree: BTreeSet<ProcessId> = guarded.processes().into_iter().collect();
         let Some((by, hidden)) = found else {
             return Ok(Vec::new());
         };
-        let strangers: Vec<ProcessId> = by
-            .iter()
-            .filter(|process| !tree.contains(process))
-            .copied()
-            .collect();
+        let strangers: Vec<ProcessId> = by.iter().filter(|process| !tree.contains(process)).copied().collect();
         if !strangers.is_empty() {
-            return Err(ProcessError::StillServed {
-                port: self.port,
-                by: strangers,
-            });
+            return Err(ProcessError::StillServed { port: self.port, by: strangers });
         }
         if hidden > 0 {
-            return Err(unproven(
-                "a process that cannot be seen from here listens there; run it as the same user, outside a container",
-            ));
+            return Err(unproven("a process that cannot be seen from here listens there; run it as the same user, outside a container"));
         }
         Ok(tree.into_iter().collect())
     }
 
     fn expect_silent_port(&self) -> Result<(), ProcessError> {
         match procfs::listeners(self.port) {
-            Some((by, hidden)) if !by.is_empty() || hidden > 0 => Err(ProcessError::StillServed {
-                port: self.port,
-                by,
-            }),
+            Some((by, hidden)) if !by.is_empty() || hidden > 0 => Err(ProcessError::StillServed { port: self.port, by }),
             Some(_) | None => Ok(()),
         }
     }
@@ -431,19 +355,12 @@ impl Target {
             }
             Ok(())
         });
-        wiped.map_err(|error| ProcessError::DataFolder {
-            folder: self.spec.data.clone(),
-            error,
-        })
+        wiped.map_err(|error| ProcessError::DataFolder { folder: self.spec.data.clone(), error })
     }
 }
 
 impl TargetSpec {
     fn names_port(&self) -> bool {
-        self.command.names_port()
-            || self
-                .environment
-                .iter()
-                .any(|(_, value)| value.contains("{port}"))
+        self.command.names_port() || self.environment.iter().any(|(_, value)| value.contains("{port}"))
     }
 }

@@ -28,11 +28,7 @@ impl Borders {
             Self::Lines { blank } => {
                 let end = memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
                 *blank &= bytes[..end].iter().all(u8::is_ascii_whitespace);
-                if bytes[..end].ends_with(b"\n") {
-                    (end, Some(!std::mem::replace(blank, true)))
-                } else {
-                    (end, None)
-                }
+                if bytes[..end].ends_with(b"\n") { (end, Some(!std::mem::replace(blank, true))) } else { (end, None) }
             }
             Self::None => (bytes.len(), None),
         }
@@ -41,14 +37,7 @@ impl Borders {
     /// At the end of the body: whether an event ends there that no later byte could have been part of.
     pub(super) fn finish(&mut self) -> bool {
         match self {
-            Self::Sse(borders) => {
-                borders.line
-                    == Line::AfterCr {
-                        blank: true,
-                        waits: true,
-                    }
-                    && borders.has_data
-            }
+            Self::Sse(borders) => borders.line == Line::AfterCr { blank: true, waits: true } && borders.has_data,
             Self::Lines { .. } | Self::None => false,
         }
     }
@@ -82,14 +71,7 @@ enum Line {
 
 impl Default for SseBorders {
     fn default() -> Self {
-        Self {
-            line: Line::Inside,
-            prefix: [0; 8],
-            filled: 0,
-            has_data: false,
-            crlf: false,
-            at_start: true,
-        }
+        Self { line: Line::Inside, prefix: [0; 8], filled: 0, has_data: false, crlf: false, at_start: true }
     }
 }
 
@@ -179,22 +161,9 @@ mod tests {
     #[test]
     fn every_line_end_and_every_piece_size_gives_the_same_borders() {
         for end in ["\n", "\r", "\r\n"] {
-            let body: String = [
-                "retry: 1",
-                "",
-                "id: 1",
-                "data: «x»",
-                "",
-                ": hi",
-                "",
-                "data",
-                "",
-                "",
-                "datax: 1",
-                "",
-            ]
-            .map(|line| format!("{line}{end}"))
-            .concat();
+            let body: String = ["retry: 1", "", "id: 1", "data: «x»", "", ": hi", "", "data", "", "", "datax: 1", ""]
+                .map(|line| format!("{line}{end}"))
+                .concat();
             let n = end.len();
             let expected = [
                 (8 + 2 * n, false),
@@ -205,30 +174,20 @@ mod tests {
                 (8 + 5 + 11 + 4 + 4 + 8 + 12 * n, false),
             ];
             for size in 1..=body.len() {
-                assert_eq!(
-                    borders(Borders::sse(), body.as_bytes(), size),
-                    expected,
-                    "{end:?} in pieces of {size}"
-                );
+                assert_eq!(borders(Borders::sse(), body.as_bytes(), size), expected, "{end:?} in pieces of {size}");
             }
         }
     }
 
     #[test]
     fn a_bom_does_not_hide_the_first_data_line() {
-        assert_eq!(
-            borders(Borders::sse(), "\u{feff}data: a\n\n".as_bytes(), 1),
-            [(12, true)]
-        );
+        assert_eq!(borders(Borders::sse(), "\u{feff}data: a\n\n".as_bytes(), 1), [(12, true)]);
     }
 
     #[test]
     fn blank_lines_are_no_events() {
         for size in 1..8 {
-            assert_eq!(
-                borders(Borders::lines(), b"{}\r\n\r\n \n{}\n{", size),
-                [(4, true), (6, false), (8, false), (11, true)]
-            );
+            assert_eq!(borders(Borders::lines(), b"{}\r\n\r\n \n{}\n{", size), [(4, true), (6, false), (8, false), (11, true)]);
         }
     }
 }

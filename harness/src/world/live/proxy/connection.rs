@@ -64,23 +64,11 @@ struct Exchange {
 }
 
 impl<'a> Connection<'a> {
-    pub(super) fn new(
-        plan: Plan,
-        framing: Framing,
-        orders: watch::Receiver<Orders>,
-        report: &'a (dyn Fn(Happened) + Send + Sync),
-    ) -> Self {
-        let copy = plan
-            .faults
-            .contains(&Fault::DuplicateRequest)
-            .then(Vec::new);
+    pub(super) fn new(plan: Plan, framing: Framing, orders: watch::Receiver<Orders>, report: &'a (dyn Fn(Happened) + Send + Sync)) -> Self {
+        let copy = plan.faults.contains(&Fault::DuplicateRequest).then(Vec::new);
         Self {
             applied: Mutex::new(vec![false; plan.faults.len()]),
-            exchange: Mutex::new(Exchange {
-                passage: Passage::new(plan.faults.clone(), framing),
-                requests: Requests::default(),
-                copy,
-            }),
+            exchange: Mutex::new(Exchange { passage: Passage::new(plan.faults.clone(), framing), requests: Requests::default(), copy }),
             plan,
             orders,
             report,
@@ -95,44 +83,21 @@ impl<'a> Connection<'a> {
                 self.finish(outcome, client, server, upstream).await
             }
             Err(error) => {
-                (self.report)(Happened::Unreachable {
-                    error: error.to_string(),
-                });
+                (self.report)(Happened::Unreachable { error: error.to_string() });
                 reset(client).await;
                 ClosedBy::ServerReset
             }
         };
-        let applied = self
-            .applied
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        for (fault, _) in self
-            .plan
-            .faults
-            .iter()
-            .zip(applied)
-            .filter(|(_, applied)| !applied)
-        {
-            (self.report)(Happened::NotReached {
-                fault: fault.clone(),
-            });
+        let applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (fault, _) in self.plan.faults.iter().zip(applied).filter(|(_, applied)| !applied) {
+            (self.report)(Happened::NotReached { fault: fault.clone() });
         }
         (self.report)(Happened::Closed { by });
     }
 
     async fn connect(&self, upstream: SocketAddr) -> io::Result<TcpStream> {
-        let socket = if upstream.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        }?;
-        if self
-            .plan
-            .faults
-            .iter()
-            .any(|fault| matches!(fault, Fault::StopReading { .. }))
-        {
+        let socket = if upstream.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        if self.plan.faults.iter().any(|fault| matches!(fault, Fault::StopReading { .. })) {
             // The window is agreed on when connecting, so this cannot wait until the fault's event.
             socket.set_recv_buffer_size(SMALL_BUFFER)?;
         }
@@ -159,11 +124,7 @@ impl<'a> Connection<'a> {
     async fn cut_ordered(&self, other_than: Option<How>) -> How {
         let mut orders = self.orders.clone();
         let wanted = |orders: &Orders| orders.cut.is_some() && orders.cut != other_than;
-        let cut = orders
-            .wait_for(wanted)
-            .await
-            .ok()
-            .and_then(|orders| orders.cut);
+        let cut = orders.wait_for(wanted).await.ok().and_then(|orders| orders.cut);
         match cut {
             Some(how) => how,
             None => pending().await,
@@ -200,16 +161,10 @@ impl<'a> Connection<'a> {
             match followed {
                 Ok(heads) => {
                     for head in heads {
-                        (self.report)(Happened::RequestHead {
-                            method: head.method,
-                            target: head.target,
-                        });
+                        (self.report)(Happened::RequestHead { method: head.method, target: head.target });
                     }
                 }
-                Err(error) => (self.report)(Happened::Unreadable {
-                    side: Side::Client,
-                    why: error.why(),
-                }),
+                Err(error) => (self.report)(Happened::Unreadable { side: Side::Client, why: error.why() }),
             }
             // A server may answer and close before it has read everything; its answer still counts.
             listens = listens && server.write_all(bytes).await.is_ok();
@@ -255,20 +210,13 @@ impl<'a> Connection<'a> {
                         self.apply(fault);
                         return Outcome::Cut(how);
                     }
-                    Step::Drop {
-                        fault,
-                        status,
-                        again,
-                    } => {
+                    Step::Drop { fault, status, again } => {
                         (self.report)(Happened::ResponseHead { status });
                         self.apply(fault);
                         return Outcome::Drop { again };
                     }
                     Step::Lost(error) => {
-                        (self.report)(Happened::Unreadable {
-                            side: Side::Server,
-                            why: error.why(),
-                        });
+                        (self.report)(Happened::Unreadable { side: Side::Server, why: error.why() });
                         return Outcome::Lost;
                     }
                 }
@@ -282,17 +230,8 @@ impl<'a> Connection<'a> {
     }
 
     /// Gives what was read to the passage; says how the server ended, if it did.
-    fn take(
-        &self,
-        read: io::Result<usize>,
-        buffer: &[u8],
-        steps: &mut VecDeque<Step>,
-    ) -> Option<How> {
-        let passage = &mut self
-            .exchange
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .passage;
+    fn take(&self, read: io::Result<usize>, buffer: &[u8], steps: &mut VecDeque<Step>) -> Option<How> {
+        let passage = &mut self.exchange.lock().unwrap_or_else(PoisonError::into_inner).passage;
         match read {
             Ok(count @ 1..) => {
                 passage.feed(&buffer[..count], steps);
@@ -311,33 +250,17 @@ impl<'a> Connection<'a> {
 
     fn apply(&self, fault: usize) {
         self.applied.lock().unwrap_or_else(PoisonError::into_inner)[fault] = true;
-        (self.report)(Happened::Applied {
-            fault: self.plan.faults[fault].clone(),
-        });
+        (self.report)(Happened::Applied { fault: self.plan.faults[fault].clone() });
     }
 
     fn applied_on_command(&self) {
-        let on_command = |fault: &Fault| {
-            matches!(
-                fault,
-                Fault::Cut {
-                    at: Place::OnCommand,
-                    ..
-                }
-            )
-        };
+        let on_command = |fault: &Fault| matches!(fault, Fault::Cut { at: Place::OnCommand, .. });
         if let Some(fault) = self.plan.faults.iter().position(on_command) {
             self.apply(fault);
         }
     }
 
-    async fn finish(
-        &self,
-        outcome: Outcome,
-        client: TcpStream,
-        server: TcpStream,
-        upstream: SocketAddr,
-    ) -> ClosedBy {
+    async fn finish(&self, outcome: Outcome, client: TcpStream, server: TcpStream, upstream: SocketAddr) -> ClosedBy {
         match outcome {
             Outcome::ClientLeft => ClosedBy::Client,
             Outcome::ServerEnded(How::Rst) => {
@@ -393,21 +316,14 @@ impl<'a> Connection<'a> {
 
     /// Sends the request's bytes once more and waits for the head of the answer.
     async fn resend(&self, upstream: SocketAddr) -> Result<u16, String> {
-        let copy = self
-            .exchange
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .copy
-            .take();
+        let copy = self.exchange.lock().unwrap_or_else(PoisonError::into_inner).copy.take();
         let request = copy.ok_or("the request is longer than 16 MiB")?;
         let exchange = async {
             let mut server = self.connect(upstream).await?;
             server.write_all(&request).await?;
             let mut answer = Vec::new();
             loop {
-                match answer_head(&answer, false)
-                    .map_err(|error: Unreadable| io::Error::other(error.why()))?
-                {
+                match answer_head(&answer, false).map_err(|error: Unreadable| io::Error::other(error.why()))? {
                     Some(head) if head.status >= 200 => return Ok(head.status),
                     Some(interim) => drop(answer.drain(..interim.length)),
                     None => {

@@ -21,9 +21,7 @@ impl Plan {
 
 impl From<Fault> for Plan {
     fn from(fault: Fault) -> Self {
-        Self {
-            faults: vec![fault],
-        }
+        Self { faults: vec![fault] }
     }
 }
 
@@ -229,21 +227,9 @@ mod tests {
 
     #[test]
     fn a_fault_reads_as_it_is_written() {
-        let fault = Fault::Cut {
-            at: Place::InEvent {
-                event: 3,
-                at: Within::Byte(7),
-            },
-            how: How::Rst,
-        };
+        let fault = Fault::Cut { at: Place::InEvent { event: 3, at: Within::Byte(7) }, how: How::Rst };
         let text = serde_json::to_string(&fault).expect("plain data");
-        assert_eq!(
-            text,
-            r#"{"cut":{"at":{"in_event":{"event":3,"at":{"byte":7}}},"how":"rst"}}"#
-        );
-        assert_eq!(
-            serde_json::from_str::<Fault>(&text).expect("the same"),
-            fault
-        );
+        assert_eq!(text, r#"{"cut":{"at":{"in_event":{"event":3,"at":{"byte":7}}},"how":"rst"}}"#);
+        assert_eq!(serde_json::from_str::<Fault>(&text).expect("the same"), fault);
     }
 }

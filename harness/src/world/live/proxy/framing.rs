@@ -71,9 +71,7 @@ pub(super) fn answer_head(bytes: &[u8], to_head: bool) -> Result<Option<AnswerHe
     let bodiless = to_head || matches!(status, 100..=199 | 204 | 304);
     Ok(Some(AnswerHead {
         status,
-        content_type: header(head.headers, "content-type")
-            .unwrap_or_default()
-            .to_ascii_lowercase(),
+        content_type: header(head.headers, "content-type").unwrap_or_default().to_ascii_lowercase(),
         length,
         body: match (chunked(head.headers), content_length(head.headers)) {
             _ if bodiless => Body::Length(0),
@@ -94,19 +92,13 @@ fn whole(parsed: httparse::Result<usize>, bytes: &[u8]) -> Result<Option<usize>,
 }
 
 fn header<'a>(lines: &[httparse::Header<'a>], name: &str) -> Option<&'a str> {
-    let line = lines
-        .iter()
-        .find(|line| line.name.eq_ignore_ascii_case(name))?;
+    let line = lines.iter().find(|line| line.name.eq_ignore_ascii_case(name))?;
     std::str::from_utf8(line.value).ok().map(str::trim)
 }
 
 fn chunked(lines: &[httparse::Header<'_>]) -> bool {
-    header(lines, "transfer-encoding").is_some_and(|coding| {
-        coding
-            .rsplit(',')
-            .next()
-            .is_some_and(|last| last.trim().eq_ignore_ascii_case("chunked"))
-    })
+    header(lines, "transfer-encoding")
+        .is_some_and(|coding| coding.rsplit(',').next().is_some_and(|last| last.trim().eq_ignore_ascii_case("chunked")))
 }
 
 fn content_length(lines: &[httparse::Header<'_>]) -> Option<u64> {
@@ -197,51 +189,29 @@ impl Body {
 }
 
 fn take(left: &mut u64, bytes: &[u8]) -> usize {
-    let taken = usize::try_from(*left)
-        .unwrap_or(usize::MAX)
-        .min(bytes.len());
+    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
     *left -= taken as u64;
     taken
 }
 
 impl Chunk {
     fn start() -> Self {
-        Self::Size {
-            size: 0,
-            digits: 0,
-            extension: false,
-            length: 0,
-        }
+        Self::Size { size: 0, digits: 0, extension: false, length: 0 }
     }
 
     fn step(&mut self, byte: u8) -> Result<(), Unreadable> {
         match self {
-            Self::Size {
-                size,
-                digits,
-                extension,
-                length,
-            } => {
+            Self::Size { size, digits, extension, length } => {
                 *length += 1;
                 match byte {
                     b'\n' if *digits > 0 => {
-                        *self = if *size == 0 {
-                            Self::Trailer {
-                                empty: true,
-                                length: 0,
-                            }
-                        } else {
-                            Self::Payload(*size)
-                        };
+                        *self = if *size == 0 { Self::Trailer { empty: true, length: 0 } } else { Self::Payload(*size) };
                     }
                     _ if *length > LINE_LIMIT => return Err(Unreadable::BadChunk),
                     _ if *extension => {}
                     b';' | b'\r' | b' ' | b'\t' if *digits > 0 => *extension = true,
                     byte => {
-                        let digit = (byte as char)
-                            .to_digit(16)
-                            .filter(|_| *digits < 15)
-                            .ok_or(Unreadable::BadChunk)?;
+                        let digit = (byte as char).to_digit(16).filter(|_| *digits < 15).ok_or(Unreadable::BadChunk)?;
                         *size = *size << 4 | u64::from(digit);
                         *digits += 1;
                     }
@@ -296,28 +266,17 @@ mod tests {
     fn chunked_payload_is_the_same_in_pieces_of_every_size() {
         let raw = b"3\r\nabc\r\nA;x=\"y\"\r\n0123456789\r\n0\r\nT: v\r\n\r\nHTTP/1.1 200";
         for size in 1..=raw.len() {
-            assert_eq!(
-                payload(Body::chunked(), raw, size),
-                Ok(("abc0123456789".into(), raw.len() - 12)),
-                "{size}"
-            );
+            assert_eq!(payload(Body::chunked(), raw, size), Ok(("abc0123456789".into(), raw.len() - 12)), "{size}");
         }
     }
 
     #[test]
     fn malformed_chunks_are_refused() {
         for raw in [&b"x\r\n"[..], b"\r\n", b"1\r\nab", b"10000000000000000\r\n"] {
-            assert_eq!(
-                payload(Body::chunked(), raw, 64),
-                Err(Unreadable::BadChunk),
-                "{raw:?}"
-            );
+            assert_eq!(payload(Body::chunked(), raw, 64), Err(Unreadable::BadChunk), "{raw:?}");
         }
         let endless = [b"1;".as_slice(), &[b'x'; LINE_LIMIT]].concat();
-        assert_eq!(
-            payload(Body::chunked(), &endless, 64),
-            Err(Unreadable::BadChunk)
-        );
+        assert_eq!(payload(Body::chunked(), &endless, 64), Err(Unreadable::BadChunk));
     }
 
     #[test]
@@ -327,28 +286,18 @@ mod tests {
         assert_eq!(answer_head(&head, false), Ok(None));
         head.push(b'x');
         assert_eq!(answer_head(&head, false), Err(Unreadable::HeadTooLong));
-        assert_eq!(
-            answer_head(b"<html>\r\n\r\n", false),
-            Err(Unreadable::NotHttp)
-        );
+        assert_eq!(answer_head(b"<html>\r\n\r\n", false), Err(Unreadable::NotHttp));
     }
 
     #[test]
     fn some_answers_have_no_body() {
         let head = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n");
-        let body = |status: &str, to_head| {
-            answer_head(head(status).as_bytes(), to_head)
-                .expect("HTTP")
-                .expect("whole")
-                .body
-        };
+        let body = |status: &str, to_head| answer_head(head(status).as_bytes(), to_head).expect("HTTP").expect("whole").body;
         assert_eq!(body("200 OK", false), Body::Length(5));
         assert_eq!(body("200 OK", true), Body::Length(0));
         assert_eq!(body("204 No Content", false), Body::Length(0));
         assert_eq!(body("100 Continue", false), Body::Length(0));
-        let open = answer_head(b"HTTP/1.1 200 OK\r\n\r\n", false)
-            .expect("HTTP")
-            .expect("whole");
+        let open = answer_head(b"HTTP/1.1 200 OK\r\n\r\n", false).expect("HTTP").expect("whole");
         assert_eq!(open.body, Body::UntilClose);
     }
 }

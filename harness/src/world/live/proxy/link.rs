@@ -35,10 +35,7 @@ pub struct LinkConfig {
 
 impl fmt::Debug for LinkConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LinkConfig")
-            .field("upstream", &self.upstream)
-            .field("framing", &self.framing)
-            .finish_non_exhaustive()
+        f.debug_struct("LinkConfig").field("upstream", &self.upstream).field("framing", &self.framing).finish_non_exhaustive()
     }
 }
 
@@ -70,22 +67,10 @@ impl Link {
     pub async fn open(config: LinkConfig) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let state = LinkState {
-            upstream: config.upstream,
-            plans: Plans::default(),
-            open: BTreeMap::new(),
-            last: ConnId(0),
-        };
-        let shared = Arc::new(Shared {
-            config,
-            state: Mutex::new(state),
-        });
+        let state = LinkState { upstream: config.upstream, plans: Plans::default(), open: BTreeMap::new(), last: ConnId(0) };
+        let shared = Arc::new(Shared { config, state: Mutex::new(state) });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self {
-            address,
-            shared,
-            accepting,
-        })
+        Ok(Self { address, shared, accepting })
     }
 
     /// Where clients connect.
@@ -130,12 +115,7 @@ impl Link {
     }
 
     fn order(&self, conn: ConnId, change: impl FnOnce(&mut Orders)) -> bool {
-        self.shared
-            .state()
-            .open
-            .get(&conn)
-            .map(|orders| orders.send_modify(change))
-            .is_some()
+        self.shared.state().open.get(&conn).map(|orders| orders.send_modify(change)).is_some()
     }
 }
 
@@ -151,11 +131,7 @@ impl Shared {
     }
 
     fn report(&self, conn: ConnId, what: Happened) {
-        (self.config.observer)(Observed {
-            conn,
-            at: self.config.origin.elapsed(),
-            what,
-        });
+        (self.config.observer)(Observed { conn, at: self.config.origin.elapsed(), what });
     }
 }
 
@@ -198,14 +174,10 @@ async fn serve(shared: Arc<Shared>, client: TcpStream, from: SocketAddr) {
         Next::Refuse(fault) => {
             report(Happened::Applied { fault });
             reset(client).await;
-            report(Happened::Closed {
-                by: ClosedBy::Fault,
-            });
+            report(Happened::Closed { by: ClosedBy::Fault });
         }
         Next::Serve(plan) => {
-            Connection::new(plan, shared.config.framing, ordered, &report)
-                .serve(client, upstream)
-                .await;
+            Connection::new(plan, shared.config.framing, ordered, &report).serve(client, upstream).await;
         }
     }
 }

@@ -56,19 +56,9 @@ mod tests {
                     PUT /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\nGET /d HTTP/1.1\r\n\r\n";
         for size in 1..=raw.len() {
             let mut requests = Requests::default();
-            let heads: Vec<_> = raw
-                .chunks(size)
-                .flat_map(|piece| requests.feed(piece).expect("well-formed"))
-                .collect();
-            let seen: Vec<_> = heads
-                .iter()
-                .map(|head| format!("{} {}", head.method, head.target))
-                .collect();
-            assert_eq!(
-                seen,
-                ["POST /a", "HEAD /b", "PUT /c", "GET /d"],
-                "in pieces of {size}"
-            );
+            let heads: Vec<_> = raw.chunks(size).flat_map(|piece| requests.feed(piece).expect("well-formed")).collect();
+            let seen: Vec<_> = heads.iter().map(|head| format!("{} {}", head.method, head.target)).collect();
+            assert_eq!(seen, ["POST /a", "HEAD /b", "PUT /c", "GET /d"], "in pieces of {size}");
         }
     }
 }

@@ -21,10 +21,9 @@ pub(super) fn offset(frame: &[u8], at: Within) -> Option<usize> {
 pub(super) fn matches(frame: &[u8], wanted: &FrameMatch) -> bool {
     match wanted {
         FrameMatch::Contains(text) => memmem::find(frame, text.as_bytes()).is_some(),
-        FrameMatch::EventType(name) => lines(frame)
-            .filter(|line| line.field() == b"event")
-            .last()
-            .is_some_and(|line| line.value() == name.as_bytes()),
+        FrameMatch::EventType(name) => {
+            lines(frame).filter(|line| line.field() == b"event").last().is_some_and(|line| line.value() == name.as_bytes())
+        }
     }
 }
 
@@ -42,11 +41,7 @@ impl<'a> Line<'a> {
 
     fn field(&self) -> &'a [u8] {
         let field = &self.text[..self.colon()];
-        if self.start == 0 {
-            field.strip_prefix("\u{feff}".as_bytes()).unwrap_or(field)
-        } else {
-            field
-        }
+        if self.start == 0 { field.strip_prefix("\u{feff}".as_bytes()).unwrap_or(field) } else { field }
     }
 
     fn value_start(&self) -> usize {
@@ -66,11 +61,7 @@ fn lines(frame: &[u8]) -> impl Iterator<Item = Line<'_>> {
         let length = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
         let crlf = rest[length..].starts_with(b"\r\n");
         let next = (start + length + 1 + usize::from(crlf)).min(frame.len());
-        let line = Line {
-            start,
-            text: &rest[..length],
-            next,
-        };
+        let line = Line { start, text: &rest[..length], next };
         start = next;
         Some(line)
     })
@@ -78,13 +69,10 @@ fn lines(frame: &[u8]) -> impl Iterator<Item = Line<'_>> {
 
 fn in_line(frame: &[u8]) -> Option<usize> {
     // A frame of NDJSON is one line, and JSON cannot begin with `data`.
-    let (start, text) =
-        match lines(frame).find(|line| line.field() == b"data" && line.value().len() > 1) {
-            Some(line) => (line.start + line.value_start(), line.value()),
-            None => lines(frame)
-                .find(|line| line.text.starts_with(b"{") || line.text.starts_with(b"["))
-                .map(|line| (line.start, line.text))?,
-        };
+    let (start, text) = match lines(frame).find(|line| line.field() == b"data" && line.value().len() > 1) {
+        Some(line) => (line.start + line.value_start(), line.value()),
+        None => lines(frame).find(|line| line.text.starts_with(b"{") || line.text.starts_with(b"[")).map(|line| (line.start, line.text))?,
+    };
     let within_char = |at: &usize| text[*at] & 0b1100_0000 == 0b1000_0000;
     let middle = (text.len() / 2..text.len()).find(|at| !within_char(at));
     let middle = middle.or_else(|| (1..text.len() / 2).rev().find(|at| !within_char(at)));
@@ -94,8 +82,7 @@ fn in_line(frame: &[u8]) -> Option<usize> {
 fn between_cr_lf(frame: &[u8]) -> Option<usize> {
     let ends_crlf = |line: &Line<'_>| frame[line.start..line.next].ends_with(b"\r\n");
     let data = lines(frame).find(|line| line.field() == b"data" && ends_crlf(line));
-    data.or_else(|| lines(frame).find(ends_crlf))
-        .map(|line| line.next - 1)
+    data.or_else(|| lines(frame).find(ends_crlf)).map(|line| line.next - 1)
 }
 
 #[cfg(test)]
@@ -110,43 +97,19 @@ mod tests {
 
     #[test]
     fn each_place_is_found() {
-        assert_eq!(
-            before(CRLF, Within::InLine).as_deref(),
-            Some("event: t\r\nid: 7\r\ndata: a")
-        );
-        assert_eq!(
-            before(CRLF, Within::BetweenCrLf).as_deref(),
-            Some("event: t\r\nid: 7\r\ndata: aé\r")
-        );
-        assert_eq!(
-            before(CRLF, Within::InUtf8Char).as_deref(),
-            Some("event: t\r\nid: 7\r\ndata: a\u{fffd}")
-        );
-        assert_eq!(
-            before(CRLF, Within::AfterIdLine).as_deref(),
-            Some("event: t\r\nid: 7\r\n")
-        );
-        assert_eq!(
-            before(CRLF, Within::BeforeEnd).as_deref(),
-            Some("event: t\r\nid: 7\r\ndata: aé\r\n")
-        );
+        assert_eq!(before(CRLF, Within::InLine).as_deref(), Some("event: t\r\nid: 7\r\ndata: a"));
+        assert_eq!(before(CRLF, Within::BetweenCrLf).as_deref(), Some("event: t\r\nid: 7\r\ndata: aé\r"));
+        assert_eq!(before(CRLF, Within::InUtf8Char).as_deref(), Some("event: t\r\nid: 7\r\ndata: a\u{fffd}"));
+        assert_eq!(before(CRLF, Within::AfterIdLine).as_deref(), Some("event: t\r\nid: 7\r\n"));
+        assert_eq!(before(CRLF, Within::BeforeEnd).as_deref(), Some("event: t\r\nid: 7\r\ndata: aé\r\n"));
         assert_eq!(before(CRLF, Within::Byte(3)).as_deref(), Some("eve"));
-        assert_eq!(
-            before(b"{\"a\":1}\n", Within::InLine).as_deref(),
-            Some("{\"a")
-        );
+        assert_eq!(before(b"{\"a\":1}\n", Within::InLine).as_deref(), Some("{\"a"));
     }
 
     #[test]
     fn a_place_the_frame_lacks_is_not_reached() {
         let plain = b"data: a\n\n";
-        for at in [
-            Within::InLine,
-            Within::BetweenCrLf,
-            Within::InUtf8Char,
-            Within::AfterIdLine,
-            Within::Byte(9),
-        ] {
+        for at in [Within::InLine, Within::BetweenCrLf, Within::InUtf8Char, Within::AfterIdLine, Within::Byte(9)] {
             assert_eq!(offset(plain, at), None, "{at:?}");
         }
         assert_eq!(offset("data: é\n\n".as_bytes(), Within::InLine), None);
@@ -157,9 +120,6 @@ mod tests {
         assert!(matches(CRLF, &FrameMatch::Contains("id: 7".into())));
         assert!(matches(CRLF, &FrameMatch::EventType("t".into())));
         assert!(!matches(CRLF, &FrameMatch::EventType("".into())));
-        assert!(!matches(
-            b"data: event: t\n\n",
-            &FrameMatch::EventType("t".into())
-        ));
+        assert!(!matches(b"data: event: t\n\n", &FrameMatch::EventType("t".into())));
     }
 }

@@ -39,18 +39,12 @@ pub(super) fn is_wanted(faults: &[Fault], number: u64) -> bool {
     faults.iter().filter_map(cut).any(|(at, _)| match at {
         Place::InEvent { event, .. } => *event == number,
         Place::BeforeFrame(_) | Place::AfterFrame(_) => true,
-        Place::BeforeHeaders | Place::AfterEvent(_) | Place::AfterBytes(_) | Place::OnCommand => {
-            false
-        }
+        Place::BeforeHeaders | Place::AfterEvent(_) | Place::AfterBytes(_) | Place::OnCommand => false,
     })
 }
 
 fn cut(fault: &Fault) -> Option<(&Place, How)> {
-    if let Fault::Cut { at, how } = fault {
-        Some((at, *how))
-    } else {
-        None
-    }
+    if let Fault::Cut { at, how } = fault { Some((at, *how)) } else { None }
 }
 
 impl Frame {
@@ -97,31 +91,17 @@ impl Frame {
         let frame = self.text();
         let mut first: Option<(usize, usize, How)> = None;
         let mut after = None;
-        for (fault, (at, how)) in faults
-            .iter()
-            .enumerate()
-            .filter_map(|(fault, what)| Some((fault, cut(what)?)))
-        {
+        for (fault, (at, how)) in faults.iter().enumerate().filter_map(|(fault, what)| Some((fault, cut(what)?))) {
             let until = match at {
                 Place::BeforeFrame(wanted) => matches(&frame, wanted).then_some(0),
                 Place::AfterFrame(wanted) => {
-                    after = after.or_else(|| {
-                        matches(&frame, wanted).then_some(Decision::CutAfter { fault, how })
-                    });
+                    after = after.or_else(|| matches(&frame, wanted).then_some(Decision::CutAfter { fault, how }));
                     None
                 }
-                Place::InEvent { event, at } => Some(*event)
-                    .filter(|event| is_event && *event == number)
-                    .and_then(|_| offset(&frame, *at)),
-                Place::BeforeHeaders
-                | Place::AfterEvent(_)
-                | Place::AfterBytes(_)
-                | Place::OnCommand => None,
+                Place::InEvent { event, at } => Some(*event).filter(|event| is_event && *event == number).and_then(|_| offset(&frame, *at)),
+                Place::BeforeHeaders | Place::AfterEvent(_) | Place::AfterBytes(_) | Place::OnCommand => None,
             };
-            first = first
-                .into_iter()
-                .chain(until.map(|until| (until, fault, how)))
-                .min_by_key(|&(until, ..)| until);
+            first = first.into_iter().chain(until.map(|until| (until, fault, how))).min_by_key(|&(until, ..)| until);
         }
         match (first, after) {
             (Some((until, fault, how)), _) => Decision::CutAt { until, fault, how },

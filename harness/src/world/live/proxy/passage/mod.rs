@@ -188,20 +188,9 @@ impl Passage {
         self.asked.pop_front();
         for (fault, what) in self.faults.iter().enumerate() {
             let last = match what {
-                Fault::Cut {
-                    at: Place::BeforeHeaders,
-                    how,
-                } => Step::Cut { fault, how: *how },
-                Fault::DropAnswer => Step::Drop {
-                    fault,
-                    status: head.status,
-                    again: false,
-                },
-                Fault::DuplicateRequest => Step::Drop {
-                    fault,
-                    status: head.status,
-                    again: true,
-                },
+                Fault::Cut { at: Place::BeforeHeaders, how } => Step::Cut { fault, how: *how },
+                Fault::DropAnswer => Step::Drop { fault, status: head.status, again: false },
+                Fault::DuplicateRequest => Step::Drop { fault, status: head.status, again: true },
                 Fault::Cut { .. }
                 | Fault::Delay { .. }
                 | Fault::Rechunk { .. }
@@ -212,9 +201,7 @@ impl Passage {
             return self.finish(steps, last);
         }
         self.write(raw, steps);
-        steps.push_back(Step::Head {
-            status: head.status,
-        });
+        steps.push_back(Step::Head { status: head.status });
         if head.status == 101 {
             self.state = State::Tunnel;
             return;
@@ -246,24 +233,14 @@ impl Passage {
         let passed = self.events;
         for fault in 0..self.faults.len() {
             match self.faults[fault] {
-                Fault::Cut {
-                    at: Place::AfterEvent(after),
-                    how,
-                } if after == passed => {
+                Fault::Cut { at: Place::AfterEvent(after), how } if after == passed => {
                     return self.finish(steps, Step::Cut { fault, how });
                 }
-                Fault::Cut {
-                    at: Place::AfterBytes(0),
-                    how,
-                } if self.payload == 0 => {
+                Fault::Cut { at: Place::AfterBytes(0), how } if self.payload == 0 => {
                     return self.finish(steps, Step::Cut { fault, how });
                 }
-                Fault::StopReading { after_event } if after_event == passed => {
-                    steps.push_back(Step::Stop { fault })
-                }
-                Fault::Hold { after_event } if after_event == passed => {
-                    steps.push_back(Step::Hold { fault })
-                }
+                Fault::StopReading { after_event } if after_event == passed => steps.push_back(Step::Stop { fault }),
+                Fault::Hold { after_event } if after_event == passed => steps.push_back(Step::Hold { fault }),
                 Fault::Delay { ms, from_event } if from_event.saturating_sub(1) == passed => {
                     let delay = Duration::from_millis(ms);
                     self.delay = Some(delay);
@@ -283,9 +260,7 @@ impl Passage {
 
     fn payload(&mut self, mut bytes: &[u8], chunk_ends: bool, steps: &mut VecDeque<Step>) {
         while !bytes.is_empty() && !self.over {
-            let State::Body(_, borders) = &mut self.state else {
-                unreachable!("payload belongs to a body")
-            };
+            let State::Body(_, borders) = &mut self.state else { unreachable!("payload belongs to a body") };
             let (taken, end) = borders.scan(bytes);
             let part = &bytes[..taken];
             bytes = &bytes[taken..];
@@ -358,8 +333,7 @@ impl Passage {
 
     /// The frame is longer than what is kept back of one: only a place in its first part can still be reached.
     fn give_up_frame(&mut self, steps: &mut VecDeque<Step>) {
-        if let Decision::CutAt { until, fault, how } =
-            self.frame.decide(&self.faults, self.events + 1, true)
+        if let Decision::CutAt { until, fault, how } = self.frame.decide(&self.faults, self.events + 1, true)
             && until > 0
         {
             self.release_frame(until, steps);
@@ -380,9 +354,7 @@ impl Passage {
     }
 
     fn body_ended(&mut self, steps: &mut VecDeque<Step>) {
-        let State::Body(body, borders) =
-            std::mem::replace(&mut self.state, State::Head(Vec::new()))
-        else {
+        let State::Body(body, borders) = std::mem::replace(&mut self.state, State::Head(Vec::new())) else {
             unreachable!("a body ended");
         };
         let mut borders = borders;
@@ -401,29 +373,20 @@ impl Passage {
         if self.over || bytes.is_empty() {
             return;
         }
-        let cut = self
-            .faults
-            .iter()
-            .enumerate()
-            .filter_map(|(fault, what)| match what {
-                Fault::Cut {
-                    at: Place::AfterBytes(after),
-                    how,
-                } => {
-                    let left = after
-                        .checked_sub(self.payload)
-                        .and_then(|left| usize::try_from(left).ok())?;
-                    (left <= bytes.len()).then_some((left, Step::Cut { fault, how: *how }))
-                }
-                Fault::Cut { .. }
-                | Fault::Delay { .. }
-                | Fault::Rechunk { .. }
-                | Fault::StopReading { .. }
-                | Fault::Hold { .. }
-                | Fault::RefuseFirst(_)
-                | Fault::DropAnswer
-                | Fault::DuplicateRequest => None,
-            });
+        let cut = self.faults.iter().enumerate().filter_map(|(fault, what)| match what {
+            Fault::Cut { at: Place::AfterBytes(after), how } => {
+                let left = after.checked_sub(self.payload).and_then(|left| usize::try_from(left).ok())?;
+                (left <= bytes.len()).then_some((left, Step::Cut { fault, how: *how }))
+            }
+            Fault::Cut { .. }
+            | Fault::Delay { .. }
+            | Fault::Rechunk { .. }
+            | Fault::StopReading { .. }
+            | Fault::Hold { .. }
+            | Fault::RefuseFirst(_)
+            | Fault::DropAnswer
+            | Fault::DuplicateRequest => None,
+        });
         let cut = cut.min_by_key(|(left, _)| *left);
         let until = cut.as_ref().map_or(bytes.len(), |(left, _)| *left);
         let bytes = &bytes[..until];
@@ -470,10 +433,7 @@ fn borders_by_type(content_type: &str) -> Borders {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if essence == "text/event-stream" {
         Borders::sse()
-    } else if ["ndjson", "jsonl", "json-seq", "jsonlines"]
-        .iter()
-        .any(|part| essence.contains(part))
-    {
+    } else if ["ndjson", "jsonl", "json-seq", "jsonlines"].iter().any(|part| essence.contains(part)) {
         Borders::lines()
     } else {
         Borders::None

@@ -3,19 +3,21 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use super::file::{Problems, Seg, short, spot, suggest};
-use super::{
-    Binding, CATALOGUE, CursorCarrier, CursorOrder, EventShape, Format, FrameMatch, GapSignal, Operation, Profile, RetainKind, StatusSet,
-    Subscribe, Target, requirement,
+use crate::contract::file::{Problems, Seg, short, spot, suggest};
+use crate::contract::{
+    Binding, CATALOGUE, CursorCarrier, CursorOrder, EventShape, Format, FrameMatch, GapSignal, Operation, Profile, RetainKind, Subscribe,
+    Target, requirement,
 };
-use crate::run::binding::{PLACEHOLDERS, placeholders};
+use crate::run::binding::PLACEHOLDERS;
+
+mod parts;
+
+use parts::{answer_source, json_texts, pointer, pointer_key, request, source, statuses, text};
 
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 /// Looks for what is wrong in a profile.
-pub(super) fn profile(profile: &Profile, problems: &mut Problems<'_>) {
+pub(in crate::contract) fn profile(profile: &Profile, problems: &mut Problems<'_>) {
     name(&profile.name, problems);
     for id in profile.not_observable.keys() {
         known_requirement(id, &spot!["not_observable", id.as_str()], problems);
@@ -25,15 +27,15 @@ pub(super) fn profile(profile: &Profile, problems: &mut Problems<'_>) {
     promises(profile, problems);
     for (class, answer) in &profile.contract.answers {
         let class = serde_json::to_value(class).expect("a class is a word");
-        if let super::CursorAnswer::Refused { status } = answer {
-            statplaceholder_used(Some(status), &spot!["contract", "answers", class.as_str().unwrap_or_default(), "status"], problems);
+        if let crate::contract::CursorAnswer::Refused { status } = answer {
+            statuses(Some(status), &spot!["contract", "answers", class.as_str().unwrap_or_default(), "status"], problems);
         }
     }
-    statplaceholder_used(profile.contract.unknown_session.as_ref(), &spot!["contract", "unknown_session"], problems);
+    statuses(profile.contract.unknown_session.as_ref(), &spot!["contract", "unknown_session"], problems);
 }
 
 /// Looks for what is wrong in a target.
-pub(super) fn target(target: &Target, problems: &mut Problems<'_>) {
+pub(in crate::contract) fn target(target: &Target, problems: &mut Problems<'_>) {
     match (&target.url, &target.start) {
         (Some(_), Some(_)) => problems.at_key(
             &spot!["start"],
@@ -180,7 +182,7 @@ fn operation(of: &Operation, at: &[Seg], known: &[&str], problems: &mut Problems
             problems.at(&under("body"), "a payload with quotes or line breaks would break this JSON", "inserted as it is", help);
         }
     }
-    statplaceholder_used(of.ok.as_ref(), &under("ok"), problems);
+    statuses(of.ok.as_ref(), &under("ok"), problems);
     for (taken, source) in &of.take {
         answer_source(source, &[at, &spot!["take", taken.as_str()]].concat(), problems);
     }
@@ -218,7 +220,7 @@ fn subscribe(of: &Subscribe, known: &[&str], problems: &mut Problems<'_>) {
             }
         }
     }
-    statplaceholder_used(of.empty.as_ref(), &at("empty"), problems);
+    statuses(of.empty.as_ref(), &at("empty"), problems);
     of.next.iter().for_each(|next| answer_source(next, &at("next"), problems));
     match of.format {
         Format::LongPoll if of.next.is_none() => problems.at_key(
@@ -313,6 +315,9 @@ fn cursors(profile: &Profile, problems: &mut Problems<'_>) {
         let at = spot!["contract", "cursor_precedence"];
         if !subscribe.cursor.contains(wins) {
             problems.at_key(&at, "the winning carrier is none of the binding's", "not in `binding.subscribe.cursor`", "name it there, too");
+        } else if subscribe.cursor.first() != Some(wins) {
+            let help = "put it first: the list in `binding.subscribe.cursor` begins with the strongest";
+            problems.at_key(&at, "the winning carrier stands behind another one", "not the first of the carriers", help);
         } else if subscribe.cursor.len() < 2 {
             let help = "name the other carrier in `binding.subscribe.cursor`, or leave `cursor_precedence` out";
             problems.at_key(&at, "a cursor wins only against another one", "the only carrier", help);
@@ -323,27 +328,27 @@ fn cursors(profile: &Profile, problems: &mut Problems<'_>) {
 /// What is promised must be visible.
 fn promises(profile: &Profile, problems: &mut Problems<'_>) {
     let (contract, frames) = (&profile.contract, &profile.binding.frames);
-    let mut unseen = |at: Vec<Seg>, promise: &str, frame: &str| {
+    let mut unseen = |at: &[Seg], promise: &str, frame: &str| {
         problems.at_key(
-            &at,
+            at,
             format!("the contract promises {promise}, but nothing says how to recognise it"),
             "promised here",
             format!("add `[binding.frames.{frame}]`, for example with `type = \"{frame}\"`"),
         );
     };
     if contract.boundary.is_some() && frames.boundary.is_none() {
-        unseen(spot!["contract", "boundary"], "a boundary", "boundary");
+        unseen(&spot!["contract", "boundary"], "a boundary", "boundary");
     }
     match contract.gap.as_ref().map(|gap| gap.signal) {
-        Some(GapSignal::Frame) if frames.gap.is_none() => unseen(spot!["contract", "gap"], "a gap frame", "gap"),
-        Some(GapSignal::Boundary) if frames.boundary.is_none() => unseen(spot!["contract", "gap"], "a boundary as gap signal", "boundary"),
+        Some(GapSignal::Frame) if frames.gap.is_none() => unseen(&spot!["contract", "gap"], "a gap frame", "gap"),
+        Some(GapSignal::Boundary) if frames.boundary.is_none() => unseen(&spot!["contract", "gap"], "a boundary as gap signal", "boundary"),
         Some(GapSignal::Frame | GapSignal::Boundary | GapSignal::Refusal) | None => {}
     }
     if contract.terminal.is_some() && frames.terminal.is_none() {
-        unseen(spot!["contract", "terminal"], "a terminal event", "terminal");
+        unseen(&spot!["contract", "terminal"], "a terminal event", "terminal");
     }
     if contract.ephemeral.is_some() && frames.ephemeral.is_none() {
-        unseen(spot!["contract", "ephemeral"], "live-only events", "ephemeral");
+        unseen(&spot!["contract", "ephemeral"], "live-only events", "ephemeral");
     }
     let open = profile.binding.open.as_ref();
     for (index, kind) in contract.retention.iter().flat_map(|retention| retention.settable.iter().enumerate()) {
@@ -372,114 +377,4 @@ pub(crate) fn placeholder_used(of: &Operation, placeholder: &str) -> bool {
     let wanted = format!("{{{placeholder}}}");
     let texts = [&of.request].into_iter().chain(of.headers.values()).chain(of.query.values()).chain(&of.body);
     texts.into_iter().any(|text| text.contains(&wanted)) || of.json.as_ref().is_some_and(|json| json.to_string().contains(&wanted))
-}
-
-fn request(text_of: &str, at: &[Seg], known: &[&str], problems: &mut Problems<'_>) {
-    let words: Vec<&str> = text_of.split_ascii_whitespace().collect();
-    let example = "write method and path, as in `POST /sessions/{session}/events`";
-    match words.as_slice() {
-        [method, path] => {
-            if !METHODS.contains(method) {
-                problems.at(at, format!("`{}` is no HTTP method", short(method)), "unknown method", suggest(method, METHODS, "methods"));
-            }
-            if !path.starts_with('/') {
-                let help = "the path begins with `/`; the host comes from the target";
-                problems.at(at, format!("`{}` is no path", short(path)), "must begin with `/`", help);
-            }
-        }
-        [only] if only.starts_with('/') => problems.at(at, format!("`{}` has no method", short(text_of)), "no method", example),
-        [_] => problems.at(at, format!("`{}` has no path", short(text_of)), "no path", example),
-        _ => problems.at(at, format!("`{}` is no request", short(text_of)), "not two words", example),
-    }
-    text(text_of, at, known, problems);
-}
-
-fn json_texts(json: &Value, at: &[Seg], known: &[&str], problems: &mut Problems<'_>) {
-    match json {
-        Value::String(inner) => text(inner, at, known, problems),
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(i, inner)| json_texts(inner, &[at, &spot![i]].concat(), known, problems));
-        }
-        Value::Object(map) => {
-            map.iter().for_each(|(key, inner)| json_texts(inner, &[at, &spot![key.as_str()]].concat(), known, problems));
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-fn text(text: &str, at: &[Seg], known: &[&str], problems: &mut Problems<'_>) {
-    for name in placeholders(text) {
-        if !known.contains(&name) && !name.starts_with("env.") {
-            let help = suggest(name, known, "known are") + ", `env.NAME`, and what `binding.open.take` names";
-            problems.at(at, format!("`{{{}}}` is no placeholder", short(name)), "unknown placeholder", help);
-        }
-    }
-}
-
-fn statplaceholder_used(set: Option<&StatusSet>, at: &[Seg], problems: &mut Problems<'_>) {
-    let all: &[u16] = match set {
-        Some(StatusSet::One(one)) => std::slice::from_ref(one),
-        Some(StatusSet::Any(any)) => any,
-        None => return,
-    };
-    for status in all.iter().filter(|status| !(100..=599).contains(*status)) {
-        problems.at(at, format!("`{status}` is no HTTP status"), "not within 100 and 599", "give a status such as 410");
-    }
-    if all.is_empty() {
-        problems.at(at, "no status at all can be right here", "empty", "give one status or several");
-    }
-}
-
-fn pointer(text: &str, at: &[Seg], problems: &mut Problems<'_>) {
-    if !text.is_empty() && !text.starts_with('/') {
-        let (what, help) = bad_pointer(text);
-        problems.at(at, what, "must begin with `/`", help);
-    }
-}
-
-fn pointer_key(text: &str, at: &[Seg], problems: &mut Problems<'_>) {
-    if !text.is_empty() && !text.starts_with('/') {
-        let (what, help) = bad_pointer(text);
-        problems.at_key(at, what, "must begin with `/`", help);
-    }
-}
-
-fn bad_pointer(text: &str) -> (String, String) {
-    let meant = text.trim_start_matches("$.").trim_start_matches('.').replace('.', "/");
-    (
-        format!("`{}` is no JSON pointer", short(text)),
-        format!("write it as `/{}`; each step into the document begins with `/`", short(&meant)),
-    )
-}
-
-/// `/pointer` or `header:Name`.
-fn answer_source(text: &str, at: &[Seg], problems: &mut Problems<'_>) {
-    match text.strip_prefix("header:") {
-        Some("") => problems.at(at, "the header has no name", "empty", "write it as `header:Location`"),
-        Some(_) => {}
-        None if text.starts_with('/') || text.is_empty() => {}
-        None => {
-            let help = format!("write `/{}` for a place in the JSON answer, or `header:Name` for a header", short(text));
-            problems.at(at, format!("`{}` is neither a JSON pointer nor a header", short(text)), "must begin with `/` or `header:`", help);
-        }
-    }
-}
-
-/// `id`, `event`, `data` or `/pointer`.
-fn source(text: &str, at: &[Seg], format: Format, page: bool, problems: &mut Problems<'_>) {
-    let sse = format == Format::Sse && !page;
-    match text {
-        "data" => {}
-        "id" | "event" if sse => {}
-        "id" | "event" => {
-            let place = if page { "a page's events have" } else { "only SSE frames have" };
-            let what = if page { format!("{place} no SSE `{text}`") } else { format!("{place} an `{text}`") };
-            problems.at(at, what, "nothing to read here", "give a `/pointer` into the JSON");
-        }
-        pointer if pointer.starts_with('/') => {}
-        other => {
-            let help = format!("write `id`, `event`, `data`, or a pointer into the JSON such as `/{}`", short(other));
-            problems.at(at, format!("`{}` is no source", short(other)), "not known", help);
-        }
-    }
 }

@@ -1,0 +1,282 @@
+//! The commented profile and target from which `streamspec init` lets a person start, filled with what a look at the
+//! running server showed.
+
+use super::Format;
+
+/// What a look at a server showed. What was not seen stands in the texts as an example to be changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// A name for profile and target; made to fit.
+    pub name: String,
+    /// The server's URL, if it runs already.
+    pub url: Option<String>,
+    /// The command that starts it, with `{port}`.
+    pub start: Option<String>,
+    /// How its stream is framed; SSE when it is not known.
+    pub format: Option<Format>,
+    /// The path of the stream, with `{session}`.
+    pub stream: Option<String>,
+    /// Method and path of a publish, with `{session}`.
+    pub publish: Option<String>,
+    /// Method and path that answer when the server lives.
+    pub health: Option<String>,
+    /// Frames have `id:` lines.
+    pub ids: bool,
+    /// Pointer to a field of the JSON that looks like a cursor.
+    pub cursor: Option<String>,
+    /// Pointer to a field of the JSON that looks like a type.
+    pub kind: Option<String>,
+    /// Pointer to the payload in the JSON; the whole data when nothing is known.
+    pub payload: Option<String>,
+    /// Types of frames that were seen.
+    pub types: Vec<String>,
+    /// Time between two comments on an idle stream, in milliseconds.
+    pub heartbeat_ms: Option<u64>,
+}
+
+/// A commented profile. It is valid as it stands: what is not known is an example, or is commented out.
+pub fn starter_profile(found: &Found) -> String {
+    let format = found.format.unwrap_or(Format::Sse);
+    let mut text = head(found);
+    text += &contract(found, format);
+    text += &operations(found);
+    text += &subscribe(found, format);
+    text += &event(found, format);
+    text += &frames(found, format);
+    text
+}
+
+/// A commented target for the profile in `profile` (a path relative to the target file, or a built-in name).
+pub fn starter_target(found: &Found, profile: &str) -> String {
+    let mut text = format!(
+        "# A target: one server, and what may be done to it. `streamspec test TARGET.toml` runs every scenario that fits.\n\n\
+         name = {}\nprofile = {} # a built-in name, or a path relative to this file\n\n",
+        quoted(&name(&found.name)),
+        quoted(profile)
+    );
+    let start = found.start.as_deref().unwrap_or("./my-server --port {port} --data {dir}");
+    match (&found.url, &found.start) {
+        (Some(url), None) => {
+            text += &format!(
+                "# It runs already. Nothing can be killed or restarted then: such scenarios are listed as not applicable.\n\
+                 url = {}\n\n# To have it started, broken and restarted, give a command instead of the URL:\n# start = {}\n",
+                quoted(url),
+                quoted(start)
+            );
+        }
+        (_, _) => {
+            text += &format!(
+                "# How to start it. `{{port}}` is a free port, `{{dir}}` an empty folder that survives restarts.\nstart = {}\n# cwd = \".\"\n# env = {{ LOG = \"debug\" }}\n",
+                quoted(start)
+            );
+        }
+    }
+    text += "\n# What may be done to it; everything, when this is left out.\n# allow = [\"restart\", \"pause\", \"wipe\"]\n";
+    let path = found.health.as_deref().and_then(|health| health.split_whitespace().nth(1));
+    text += &format!(
+        "\n[ready]\n{}within_ms = 15000\nstop_within_ms = 5000 # the grace of a SIGTERM\n",
+        path.map_or_else(
+            || "# path = \"/health\" # until this answers; without it, until the port is open\n".to_owned(),
+            |path| format!("path = {}\n", quoted(path))
+        )
+    );
+    text += "\n# Requirements that are known to fail, each with the reason.\n[known]\n# GAP-1 = \"issue 123: evicted cursors replay from the oldest\"\n";
+    text
+}
+
+fn head(found: &Found) -> String {
+    format!(
+        "# A profile: what a protocol promises, and how it looks on the wire.\n\
+         #\n\
+         # Fill in the places marked TODO, then switch promises on one by one: each makes streamspec judge more.\n\
+         # `streamspec schema profile` prints the JSON Schema for your editor; `streamspec explain ID` says what is judged.\n\n\
+         name = {}\nsays = \"TODO: one sentence\"\n\n",
+        quoted(&name(&found.name))
+    )
+}
+
+fn contract(found: &Found, format: Format) -> String {
+    let cursors = found.ids || found.cursor.is_some() || format == Format::LongPoll;
+    let cursor = if cursors {
+        "# Readers resume with a cursor. How two of them compare: \"opaque\", \"number\" (at their end) or \"text\".\n\
+         [contract.cursor]\norder = \"opaque\"\n# dense = true # numbers without holes\n# epoch = true # a cursor from before a wipe is refused\n"
+    } else {
+        "# TODO: no cursor was seen. Without one, readers cannot resume and little can be judged. When there is one:\n\
+         # [contract.cursor]\n# order = \"number\"\n"
+    };
+    let heartbeat =
+        found.heartbeat_ms.map_or("# heartbeat_ms = 15000\n".to_owned(), |ms| format!("heartbeat_ms = {ms} # as it was seen\n"));
+    format!(
+        "# ---- the contract: what is left out is not promised and not judged\n\n[contract]\n\
+         # unknown_session = 404\n# creates_on_use = true # publishing to an unknown session creates it\n\n{cursor}\n\
+         # What acknowledged events survive.\n[contract.durability]\ndisconnect = true\n# restart = true\n# kill = true\n\n\
+         # How events that are no longer kept are announced: \"frame\", \"refusal\" or \"boundary\".\n\
+         # [contract.gap]\n# signal = \"frame\"\n\n\
+         # A frame between replay and live.\n# [contract.boundary]\n# sent = \"always\"\n\n\
+         # The event after which a session says no more.\n# [contract.terminal]\n# stops_reconnect = true\n\n\
+         # What a cursor that is none of the session's own is answered with.\n# [contract.answers]\n\
+         # malformed = {{ status = 400 }}\n# ahead = {{ status = 409 }}\n\n\
+         [contract.liveness]\ndelivery_ms = 2000\n{heartbeat}\n"
+    )
+}
+
+fn operations(found: &Found) -> String {
+    let publish = found.publish.as_deref().unwrap_or("POST /sessions/{session}/events");
+    let todo = if found.publish.is_some() { "" } else { " # TODO" };
+    let health = match &found.health {
+        Some(health) => format!("[binding.health]\nrequest = {}\n", quoted(health)),
+        None => "# [binding.health]\n# request = \"GET /health\"\n".to_owned(),
+    };
+    format!(
+        "# ---- the binding: requests are templates; what has no value is left out\n\n\
+         # [binding]\n# headers = {{ Authorization = \"Bearer {{env.TOKEN}}\" }}\n\n\
+         # Without `open`, a session is a name that streamspec makes up.\n\
+         # [binding.open]\n# request = \"POST /sessions\"\n# take = {{ session = \"/id\" }} # from the answer's JSON, or \"header:Location\"\n\n\
+         [binding.publish]\nrequest = {}{todo}\njson = {{ data = \"{{payload}}\" }}{todo}\n# take = {{ cursor = \"/cursor\" }} # when the answer names the event's cursor\n\n\
+         # [binding.close]\n# request = \"POST /sessions/{{session}}/close\"\n\n\
+         # [binding.delete]\n# request = \"DELETE /sessions/{{session}}\"\n\n{health}\n",
+        quoted(publish)
+    )
+}
+
+fn subscribe(found: &Found, format: Format) -> String {
+    let path = found.stream.as_deref().unwrap_or("/sessions/{session}/events");
+    let todo = if found.stream.is_some() { "" } else { " # TODO" };
+    let (word, rest) = match format {
+        Format::Sse if found.ids => (
+            "sse",
+            "# The ways by which a cursor travels, the strongest first: { header = … }, { query = … }, { body = \"/pointer\" }.\ncursor = [{ header = \"Last-Event-ID\" }]\n# live = \"latest\" # the cursor that means \"new events only\"\n",
+        ),
+        Format::Sse | Format::Ndjson => (
+            if format == Format::Sse { "sse" } else { "ndjson" },
+            "# The ways by which a cursor travels, the strongest first: { header = … }, { query = … }, { body = \"/pointer\" }.\ncursor = [{ query = \"after\" }] # TODO\n# start = \"0\" # the cursor that means \"from the beginning\", if one must be sent\n",
+        ),
+        Format::LongPoll => (
+            "long-poll",
+            "cursor = [{ query = \"after\" }] # TODO: or { header = … }\nnext = \"/next\" # TODO: where an answer names the next cursor; or \"header:Name\"\nempty = 204 # \"nothing yet, ask again\"\n",
+        ),
+    };
+    format!("[binding.subscribe]\nrequest = {}{todo}\nformat = \"{word}\"\n{rest}\n", quoted(&format!("GET {path}")))
+}
+
+fn event(found: &Found, format: Format) -> String {
+    let mut text = String::from(
+        "# Where the parts of an event are: \"id\" and \"event\" of an SSE frame, \"data\" for all of its data, or a /pointer into its JSON.\n[binding.event]\n",
+    );
+    let line = |key: &str, value: Option<&str>, example: &str| match value {
+        Some(value) => format!("{key} = {}\n", quoted(value)),
+        None => format!("# {key} = {example}\n"),
+    };
+    let sse = format == Format::Sse;
+    text += &line("cursor", if sse && found.ids { Some("id") } else { found.cursor.as_deref() }, "\"/seq\"");
+    text += &line("type", if found.kind.is_none() && sse { Some("event") } else { found.kind.as_deref() }, "\"/type\"");
+    text += &line("payload", Some(found.payload.as_deref().unwrap_or("data")), "");
+    if format != Format::Sse {
+        text += "# records = \"/events\" # when one document holds several events\n";
+    }
+    text + "\n"
+}
+
+fn frames(found: &Found, format: Format) -> String {
+    let by = if format == Format::Sse || found.kind.is_some() { "type = \"…\"" } else { "json = { \"/control\" = \"…\" }" };
+    let seen = if found.types.is_empty() {
+        String::new()
+    } else {
+        let types: Vec<String> = found.types.iter().take(20).map(|kind| quoted(kind)).collect();
+        format!("# Types that were seen: {}.\n", types.join(", "))
+    };
+    format!(
+        "# Frames that are no ordinary events, by their type or by values in their JSON.\n{seen}[binding.frames]\n\
+         # boundary = {{ {by} }}\n# gap = {{ {by} }}\n# terminal = {{ {by} }}\n# heartbeat = {{ {by} }}\n# ephemeral = {{ {by} }} # live only, without a cursor\n"
+    )
+}
+
+/// `text` as a profile's name.
+fn name(text: &str) -> String {
+    let small = text.to_lowercase();
+    let words: Vec<&str> = small.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit()).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { "my-protocol".to_owned() } else { words.join("-") }
+}
+
+/// `text` as a TOML string on one line, also inside a comment.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{CursorCarrier, Profile, Target};
+
+    fn profile(found: &Found) -> Profile {
+        let text = starter_profile(found);
+        Profile::parse("starter.toml", &text).unwrap_or_else(|error| panic!("{}: {error}; {}\n{text}", error.place(), error.next_step()))
+    }
+
+    #[test]
+    fn what_is_known_of_nothing_is_a_valid_start() {
+        for format in [None, Some(Format::Sse), Some(Format::Ndjson), Some(Format::LongPoll)] {
+            let found = Found { format, ..Found::default() };
+            let start = profile(&found);
+            assert_eq!((start.name.as_str(), start.binding.subscribe.format), ("my-protocol", format.unwrap_or(Format::Sse)));
+            Target::parse("t.toml", &starter_target(&found, "sse")).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_was_found_stands_in_the_start() {
+        let found = Found {
+            name: "My Chat! (v2)".to_owned(),
+            format: Some(Format::Sse),
+            stream: Some("/rooms/{session}/feed".to_owned()),
+            publish: Some("POST /rooms/{session}".to_owned()),
+            health: Some("GET /up".to_owned()),
+            ids: true,
+            kind: Some("/kind".to_owned()),
+            payload: Some("/text".to_owned()),
+            types: vec!["said".to_owned(), "evil\"\n[binding]".to_owned()],
+            heartbeat_ms: Some(5000),
+            start: Some("node \"my server.js\" {port}".to_owned()),
+            ..Found::default()
+        };
+        let start = profile(&found);
+        assert_eq!(start.name, "my-chat-v2");
+        assert_eq!(start.binding.subscribe.request, "GET /rooms/{session}/feed");
+        assert_eq!(start.binding.subscribe.cursor, [CursorCarrier::Header("Last-Event-ID".to_owned())]);
+        let event = &start.binding.event;
+        assert_eq!((event.cursor.as_deref(), event.event_type.as_deref(), event.payload.as_str()), (Some("id"), Some("/kind"), "/text"));
+        assert!(start.contract.cursor.is_some());
+        assert_eq!(start.contract.liveness.heartbeat_ms, Some(5000));
+        let target = Target::parse("t.toml", &starter_target(&found, "my.toml")).unwrap();
+        assert_eq!(target.start.as_deref(), Some("node \"my server.js\" {port}"));
+        assert_eq!((target.ready.path.as_deref(), target.url), (Some("/up"), None));
+    }
+
+    #[test]
+    fn what_is_commented_out_is_valid_when_it_is_switched_on() {
+        let found =
+            Found { format: Some(Format::Ndjson), cursor: Some("/seq".to_owned()), kind: Some("/kind".to_owned()), ..Found::default() };
+        let text = starter_profile(&found);
+        let mut on = String::new();
+        for line in text.lines() {
+            let code = line.strip_prefix("# ").filter(|rest| {
+                rest.starts_with('[')
+                    || rest.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+            });
+            on += code.unwrap_or(line);
+            on.push('\n');
+        }
+        let on = on.replace("order = \"opaque\"", "order = \"number\"");
+        let all =
+            Profile::parse("starter.toml", &on).unwrap_or_else(|error| panic!("{}: {error}; {}\n{on}", error.place(), error.next_step()));
+        assert!(all.contract.boundary.is_some() && all.contract.gap.is_some() && all.contract.terminal.is_some());
+        assert!(all.binding.close.is_some() && all.binding.open.is_some());
+    }
+
+    #[test]
+    fn a_server_that_runs_already_gets_its_url() {
+        let found = Found { url: Some("http://127.0.0.1:8080".to_owned()), ..Found::default() };
+        let target = Target::parse("t.toml", &starter_target(&found, "sse")).unwrap();
+        assert_eq!((target.url.as_deref(), target.start), (Some("http://127.0.0.1:8080"), None));
+    }
+}
