@@ -1,11 +1,16 @@
 //! Faults of connections: arming them ahead, and waiting until they strike.
 
+use std::time::Duration;
+
 use crate::history::Ended;
 use crate::scenario::{Cut, How, Step};
 use crate::world::{Command, ConnFault, World};
 
 use super::cast::Connection;
 use super::{Abort, Walk};
+
+/// How long nothing more may come before a place is taken for one that the stream does not have.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// The faults among the steps `ahead` that belong to the connection that `reader` is about to open: those up to the
 /// reader's next connection.
@@ -70,14 +75,19 @@ impl<W: World> Walk<'_, W> {
     /// Waits until the fault armed on a reader's newest connection was applied.
     pub(super) async fn fault_applied(&self, reader: &str) -> Result<(), Abort> {
         let progress = self.newest(reader)?.progress;
-        let applied = self
-            .world
-            .wait(self.deadline(), || {
-                let state = progress.state();
-                state.faults > 0 || state.ended.is_some()
-            })
-            .await;
-        if !applied {
+        let session = self.cast.borrow().readers.get(reader).map(|r| r.session.clone()).unwrap_or_default();
+        let newest = self.with(&session, |s| s.newest().map(|p| p.marker))?;
+        let applied = || {
+            let state = progress.state();
+            state.faults > 0 || state.ended.is_some()
+        };
+        let all_there = || newest.is_some_and(|marker| progress.state().markers.contains(&marker));
+        let mut struck = self.world.wait(self.deadline(), || applied() || all_there()).await && applied();
+        if !struck && all_there() {
+            // Everything has come and nothing struck: a place behind all bytes, as the last ones of a sweep are.
+            struck = self.world.wait(QUIET.min(self.deadline()), applied).await || all_there();
+        }
+        if !struck {
             self.missed.set(self.missed.get() + 1);
         }
         Ok(())
