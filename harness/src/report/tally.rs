@@ -1,0 +1,205 @@
+//! What a whole run says of each requirement.
+
+use std::collections::BTreeMap;
+
+use crate::check::{Finding, Violation};
+use crate::contract::{CATALOGUE, Level, Requirement};
+use crate::run::suite::Case;
+use crate::scenario::Scenario;
+
+use super::timeline::{Line, timeline};
+
+/// The whole run so far.
+#[derive(Debug, Default)]
+pub struct Tally {
+    rows: BTreeMap<&'static str, Collected>,
+    /// Cases that were run.
+    pub cases: u64,
+    /// Cases that did not reach their end: name, reason, what the server printed.
+    pub aborted: Vec<(String, String, String)>,
+    /// Scenarios that do not apply: name and reason.
+    pub skipped: Vec<(String, String)>,
+    /// For each requirement the scenarios written for it that were run.
+    written_for: BTreeMap<String, Vec<String>>,
+    /// For each requirement why a scenario written for it was skipped.
+    skipped_for: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default)]
+struct Collected {
+    judged: u64,
+    violations: u64,
+    failures: Vec<Failure>,
+    not_applicable: Option<String>,
+    inconclusive: Option<String>,
+    /// By scenario: cases in which it failed, cases in which it was judged.
+    by_scenario: BTreeMap<String, (u64, u64)>,
+}
+
+/// A failure to show.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Failure {
+    /// The case's name, with its place in a sweep.
+    pub case: String,
+    /// The scenario's own name.
+    pub scenario: String,
+    /// The violation.
+    pub violation: Violation,
+    /// The stretch of the history that shows it.
+    pub timeline: Vec<Line>,
+    /// A request with which to look for oneself.
+    pub curl: Option<String>,
+}
+
+/// What is said of one requirement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It held each of this many times.
+    Pass(u64),
+    /// It was violated.
+    Fail,
+    /// It should have been judged and was not.
+    Inconclusive(String),
+    /// It does not apply.
+    NotApplicable(String),
+}
+
+/// One requirement in the report.
+#[derive(Debug)]
+pub struct Row<'t> {
+    /// Which.
+    pub requirement: &'static Requirement,
+    /// What is said of it.
+    pub standing: Standing,
+    /// How often it was judged.
+    pub judged: u64,
+    /// How many violations there were.
+    pub violations: u64,
+    /// Failures to show, of different shapes.
+    pub failures: &'t [Failure],
+    /// Of the first failure's scenario: in how many of its cases it failed, and in how many it was judged.
+    pub reproduced: (u64, u64),
+}
+
+/// Failures kept of one requirement.
+const KEPT: usize = 3;
+
+impl Tally {
+    /// Takes note of a scenario that will be run.
+    pub fn plan(&mut self, scenario: &Scenario) {
+        for requirement in &scenario.judges {
+            self.written_for.entry(requirement.clone()).or_default().push(scenario.name.clone());
+        }
+    }
+
+    /// Takes note of a scenario that does not apply.
+    pub fn skip(&mut self, scenario: &Scenario, why: &str) {
+        self.skipped.push((scenario.name.clone(), why.to_owned()));
+        for requirement in &scenario.judges {
+            self.skipped_for.entry(requirement.clone()).or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// Adds a finished case.
+    pub fn add(&mut self, case: &Case) {
+        self.cases += 1;
+        if let Some(aborted) = &case.aborted {
+            let why = match aborted {
+                crate::run::Abort::ServerDied(why) | crate::run::Abort::CouldNot(why) => why.clone(),
+                crate::run::Abort::Interrupted => "interrupted".to_owned(),
+            };
+            self.aborted.push((case.scenario.name.clone(), why, case.output.clone()));
+        }
+        for (verdict, requirement) in case.verdicts.iter().zip(CATALOGUE) {
+            let row = self.rows.entry(requirement.id).or_default();
+            match &verdict.finding {
+                Finding::Pass { judged } => {
+                    row.judged += judged;
+                    row.by_scenario.entry(case.base.clone()).or_default().1 += 1;
+                }
+                Finding::Fail { judged, violations, count } => {
+                    row.judged += judged;
+                    row.violations += count;
+                    let times = row.by_scenario.entry(case.base.clone()).or_default();
+                    *times = (times.0 + 1, times.1 + 1);
+                    for violation in violations {
+                        let known = row.failures.iter().any(|f| f.violation.shape == violation.shape);
+                        if !known && row.failures.len() < KEPT {
+                            row.failures.push(failure(case, violation));
+                        }
+                    }
+                }
+                Finding::Inconclusive { why } => {
+                    row.inconclusive.get_or_insert_with(|| why.clone());
+                }
+                Finding::NotApplicable { why } => {
+                    row.not_applicable.get_or_insert_with(|| why.clone());
+                }
+            }
+        }
+    }
+
+    /// One row for each requirement that this run is about, in the order of the catalogue.
+    pub fn rows(&self) -> Vec<Row<'_>> {
+        let none: &'static Collected = &EMPTY;
+        CATALOGUE
+            .iter()
+            .filter_map(|requirement| {
+                let row = self.rows.get(requirement.id).unwrap_or(none);
+                let standing = self.standing(requirement, row)?;
+                let reproduced = row.failures.first().and_then(|f| row.by_scenario.get(&f.scenario)).copied().unwrap_or((0, 0));
+                Some(Row { requirement, standing, judged: row.judged, violations: row.violations, failures: &row.failures, reproduced })
+            })
+            .collect()
+    }
+
+    fn standing(&self, requirement: &Requirement, row: &Collected) -> Option<Standing> {
+        if row.violations > 0 {
+            return Some(Standing::Fail);
+        }
+        if let Some(why) = &row.not_applicable {
+            return Some(Standing::NotApplicable(why.clone()));
+        }
+        if row.judged > 0 {
+            return Some(Standing::Pass(row.judged));
+        }
+        // Design 9: a requirement that judged nothing is no success. It is inconclusive when a scenario written for it was
+        // run, not applicable when none could be.
+        let why = || row.inconclusive.clone().unwrap_or_else(|| "no case was finished".to_owned());
+        match (self.written_for.get(requirement.id), self.skipped_for.get(requirement.id)) {
+            (Some(ran), _) => Some(Standing::Inconclusive(format!("{} (in {})", why(), ran.join(", ")))),
+            (None, Some(skipped)) => Some(Standing::NotApplicable(skipped.clone())),
+            (None, None) => None,
+        }
+    }
+}
+
+static EMPTY: Collected = Collected {
+    judged: 0,
+    violations: 0,
+    failures: Vec::new(),
+    not_applicable: None,
+    inconclusive: None,
+    by_scenario: BTreeMap::new(),
+};
+
+impl Row<'_> {
+    /// True for a violated MUST.
+    pub fn fails(&self) -> bool {
+        self.standing == Standing::Fail && self.requirement.level == Level::Must
+    }
+}
+
+fn failure(case: &Case, violation: &Violation) -> Failure {
+    let curl = violation.records.iter().rev().find_map(|r| match &case.history.records.get(*r)?.what {
+        crate::history::What::Connect(connect) => Some(connect.request.clone()),
+        _ => None,
+    });
+    Failure {
+        case: case.scenario.name.clone(),
+        scenario: case.base.clone(),
+        violation: violation.clone(),
+        timeline: timeline(&case.history, violation),
+        curl,
+    }
+}
