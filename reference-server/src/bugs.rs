@@ -117,14 +117,14 @@ bugs! {
     LimitIgnored "limit-ignored" "SNAPSHOT-4" "OC-6" "pages are as long as the server likes";
     LostWakeup "lost-wakeup" "LIVE-1" "OM-12" "every third event wakes nobody and waits for the next one";
     HeadersWait "headers-wait" "LIVE-2" "OC-29, PAW-26" "response headers wait for the first event";
-    PoisonedByReset "poisoned-by-reset" "LIVE-3" "issue 2" "a connection that is dropped in mid-replay leaves a lock behind";
+    PoisonedByReset "poisoned-by-reset" "LIVE-3" "issue 2" "a stream that its reader breaks off leaves a lock behind";
     GzipUnflushed "gzip-unflushed" "LIVE-4" "SSE-41" "compressed streams are flushed only when a buffer is full";
     DescriptorLeak "descriptor-leak" "LEAK-1" "OM-22" "each connection leaves a descriptor behind";
     ThreadLeak "thread-leak" "LEAK-2" "PAW-29" "each connection leaves a thread behind";
     MemoryLeak "memory-leak" "LEAK-3" "OM-22" "each connection leaves its buffer behind";
 }
 
-/// Half of the pairs above sit in a 64-bit word.
+/// Words of 64 bits that hold a bit for each bug.
 const WORDS: usize = 2;
 
 /// The defects that are switched on.
@@ -172,7 +172,9 @@ mod tests {
         for entry in BUGS {
             let only = BugSet::default().with(entry.bug);
             assert_eq!(BUGS.iter().filter(|other| only.has(other.bug)).count(), 1, "{}", entry.name);
-            assert!(entry.killed_by.split_once('-').is_some_and(|(f, n)| f.chars().all(|c| c.is_ascii_uppercase()) && n.parse::<u32>().is_ok()));
+            assert!(
+                entry.killed_by.split_once('-').is_some_and(|(f, n)| f.chars().all(|c| c.is_ascii_uppercase()) && n.parse::<u32>().is_ok())
+            );
         }
     }
 }

@@ -61,7 +61,19 @@ mod tests {
         let cursor = Cursor { epoch: Epoch(0xabc), seq: 17 };
         assert_eq!(cursor.to_string(), "00000abc:17");
         assert_eq!(Cursor::parse("00000abc:17"), Some(cursor));
-        for bad in ["", "17", ":17", "00000abc:", "00000ABC:17", "00000abc:-1", "00000abc:017", "00000abc:1.5", "00000abc:0x1", "abc:17", "00000abc:17 "] {
+        for bad in [
+            "",
+            "17",
+            ":17",
+            "00000abc:",
+            "00000ABC:17",
+            "00000abc:-1",
+            "00000abc:017",
+            "00000abc:1.5",
+            "00000abc:0x1",
+            "abc:17",
+            "00000abc:17 ",
+        ] {
             assert_eq!(Cursor::parse(bad), None, "{bad}");
         }
         assert_eq!(Cursor::parse("00000abc:99999999999999999999"), None);

@@ -1,4 +1,6 @@
 //! A store in one SQLite file, in WAL mode with full synchronisation: what a commit has confirmed survives a power cut.
+//!
+//! The file is locked for the life of its process: a second server on the same data would number on its own.
 
 use std::path::Path;
 
@@ -39,7 +41,9 @@ impl Sqlite {
         let what = format!("cannot open {}", path.display());
         let connection = Connection::open(path).map_err(|e| failed(&what, &e))?;
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;")
+            .execute_batch(
+                "PRAGMA busy_timeout = 5000; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
+            )
             .and_then(|()| connection.execute_batch(SCHEMA))
             .map_err(|e| failed(&what, &e))?;
         Ok(Sqlite { connection })
@@ -50,7 +54,8 @@ impl Store for Sqlite {
     fn load(&mut self) -> Result<Vec<Stored>, StoreError> {
         let read = || -> rusqlite::Result<Vec<Stored>> {
             let mut sessions = self.connection.prepare("SELECT id, epoch, head, closed, records, bytes, age_ms FROM session")?;
-            let mut events = self.connection.prepare("SELECT seq, label, at, type, data, terminal FROM event WHERE session = ? ORDER BY seq")?;
+            let mut events =
+                self.connection.prepare("SELECT seq, label, at, type, data, terminal FROM event WHERE session = ? ORDER BY seq")?;
             let mut keys = self.connection.prepare("SELECT key, digest, seq FROM idempotency WHERE session = ?")?;
             let rows = sessions.query_map([], |row| {
                 Ok(Stored {
@@ -84,9 +89,8 @@ impl Store for Sqlite {
                 stored.events = rows.collect::<rusqlite::Result<_>>()?;
                 // Events of before the start are concurrent with nothing.
                 stored.events.iter_mut().for_each(|e| e.batch = u64::MAX - e.seq);
-                let rows = keys.query_map([&stored.id], |row| {
-                    Ok((row.get(0)?, KeyUse { digest: bits(row.get(1)?), seq: unsigned(row.get(2)?) }))
-                })?;
+                let rows = keys
+                    .query_map([&stored.id], |row| Ok((row.get(0)?, KeyUse { digest: bits(row.get(1)?), seq: unsigned(row.get(2)?) })))?;
                 stored.keys = rows.collect::<rusqlite::Result<_>>()?;
                 all.push(stored);
             }
@@ -124,12 +128,8 @@ fn apply(to: &Connection, change: &Change) -> rusqlite::Result<()> {
                 id
             ])?;
             if let Some((key, used)) = key {
-                to.prepare_cached("INSERT OR REPLACE INTO idempotency (session, key, digest, seq) VALUES (?, ?, ?, ?)")?.execute(params![
-                    id,
-                    key,
-                    used.digest as i64,
-                    used.seq as i64
-                ])?;
+                to.prepare_cached("INSERT OR REPLACE INTO idempotency (session, key, digest, seq) VALUES (?, ?, ?, ?)")?
+                    .execute(params![id, key, used.digest as i64, used.seq as i64])?;
             }
         }
         Change::Prune { id, oldest } => {
@@ -184,7 +184,15 @@ mod tests {
         let stored = Sqlite::open(&path).unwrap().load().unwrap();
         assert_eq!(
             stored,
-            [Stored { id, epoch: u32::MAX, head: 3, retention, closed: Some(3), events: vec![event(2), event(3)], keys: vec![("k".to_owned(), used)] }]
+            [Stored {
+                id,
+                epoch: u32::MAX,
+                head: 3,
+                retention,
+                closed: Some(3),
+                events: vec![event(2), event(3)],
+                keys: vec![("k".to_owned(), used)]
+            }]
         );
     }
 

@@ -55,8 +55,10 @@ pub(super) async fn subscribe(
         beat: Instant::now() + shared.heartbeat,
         subscription,
         pending: frame::opening(bugs),
+        awake: true,
         ended: false,
-        gzip: bugs.has(Bug::GzipUnflushed) && headers.get(header::ACCEPT_ENCODING).is_some_and(|v| v.as_bytes().windows(4).any(|w| w == b"gzip")),
+        gzip: bugs.has(Bug::GzipUnflushed)
+            && headers.get(header::ACCEPT_ENCODING).is_some_and(|v| v.as_bytes().windows(4).any(|w| w == b"gzip")),
         session: id,
         shared,
     };
@@ -127,7 +129,7 @@ async fn open(shared: &Shared, cell: &Arc<Cell>, start: Start) -> Subscribed {
     }
     if bugs.has(Bug::ReplayLeaks) && start != Start::Live {
         let own = cell.lock().id.clone();
-        let leaked = shared.hub.others(&own).iter().find_map(|other| other.lock().snapshot(now()).0.into_iter().next());
+        let leaked = shared.hub.others(&own).iter().find_map(|other| other.lock().snapshot(now()).events.into_iter().next());
         if let Some(event) = leaked {
             cell.lock().slip(id, &event.event_type, &event.data);
         }
@@ -175,8 +177,8 @@ impl Subscribed {
 
 impl Drop for Subscribed {
     fn drop(&mut self) {
-        let in_replay = self.cell.lock().unregister(self.id);
-        if in_replay && self.shared.hub.bugs.has(Bug::PoisonedByReset) {
+        let broken_off = self.cell.lock().unregister(self.id);
+        if broken_off && self.shared.hub.bugs.has(Bug::PoisonedByReset) {
             self.shared.hub.poisoned.store(true, Ordering::Relaxed);
         }
     }
@@ -189,6 +191,8 @@ struct Follow {
     stopping: watch::Receiver<bool>,
     beat: Instant,
     pending: Vec<u8>,
+    /// Something may have changed since the session was last read.
+    awake: bool,
     ended: bool,
     gzip: bool,
     session: String,
@@ -203,12 +207,15 @@ impl Follow {
             if self.ended {
                 return (!self.pending.is_empty()).then(|| std::mem::take(&mut self.pending));
             }
-            // Seen before the session is read: what changes afterwards rings again.
-            self.bell.mark_unchanged();
-            let frames = self.subscription.frames();
-            for one in &frames {
-                frame::write(&mut self.pending, &self.session, one, bugs);
-                self.ended |= *one == Frame::End;
+            if self.awake {
+                // Seen before the session is read: what changes afterwards rings again.
+                self.bell.mark_unchanged();
+                let frames = self.subscription.frames();
+                self.awake = !frames.is_empty();
+                for one in &frames {
+                    frame::write(&mut self.pending, &self.session, one, bugs);
+                    self.ended |= *one == Frame::End;
+                }
             }
             let held = self.gzip && self.pending.len() < UNFLUSHED && !self.ended;
             if !self.pending.is_empty() && !held {
@@ -221,19 +228,24 @@ impl Follow {
             if *self.stopping.borrow() {
                 return None;
             }
-            let soon = Instant::now() + Duration::from_millis(crate::session::OVERTAKEN_MS);
-            let recheck = if bugs.has(Bug::EphemeralOvertakes) { soon } else { self.beat };
+            if self.awake {
+                continue;
+            }
+            let soon = Instant::now() + Duration::from_millis(crate::session::HELD_BACK_MS);
+            let held_back = bugs.has(Bug::EphemeralOvertakes) || bugs.has(Bug::OrderPerReader);
             tokio::select! {
-                rung = self.bell.changed() => if rung.is_err() { return None },
+                rung = self.bell.changed() => match rung {
+                    Ok(()) => self.awake = true,
+                    Err(_) => return None,
+                },
                 _ = self.stopping.changed() => {}
-                () = sleep_until(recheck.min(self.beat)) => {
-                    if Instant::now() >= self.beat {
-                        self.beat = Instant::now() + self.shared.heartbeat;
-                        // A bug that has lost a wake-up must not be repaired by the heartbeat's look at the log.
-                        if !bugs.has(Bug::NoHeartbeat) && !held {
-                            let head = self.subscription.cell.lock().head();
-                            return Some(frame::heartbeat(head, bugs));
-                        }
+                () = sleep_until(soon), if held_back && soon < self.beat => self.awake = true,
+                () = sleep_until(self.beat) => {
+                    self.beat = Instant::now() + self.shared.heartbeat;
+                    // The log is not looked at: a heartbeat that did would hide a wake-up that was lost.
+                    if !bugs.has(Bug::NoHeartbeat) && !held {
+                        let head = self.subscription.cell.lock().head();
+                        return Some(frame::heartbeat(head, bugs));
                     }
                 }
             }
