@@ -72,6 +72,7 @@ bugs! {
     NoSkipAtFence "no-skip-at-fence" "SEAM-2" "PM-10, DM-5" "what was appended during the replay is replayed and then sent live";
     BoundaryTwice "boundary-twice" "SEAM-3" "OM-7" "the boundary is sent by the replay and by the live path";
     BoundaryNever "boundary-never" "SEAM-3" "OM-7" "the boundary is missing when nothing is replayed";
+    BoundaryAlways "boundary-always" "SEAM-3" "issue 2" "the boundary is sent each time the reader has caught up";
     BoundaryEarly "boundary-early" "SEAM-4" "OM-9, PM-12" "the boundary is sent before the replay";
     SharedBaseline "shared-baseline" "SEAM-4" "issue 2" "a second reader gets the fence of the first";
     SilentEviction "silent-eviction" "GAP-1" "PM-4" "an evicted cursor is replayed from the oldest event without a word";

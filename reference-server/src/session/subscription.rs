@@ -85,6 +85,7 @@ enum Phase {
 
 #[derive(Debug)]
 pub(super) struct Subscription {
+    id: SubscriptionId,
     phase: Phase,
     start: Start,
     /// The newest event that was sent (or need not be).
@@ -119,6 +120,7 @@ impl Session {
             muted = self.subscriptions.len() >= 10;
         }
         let subscription = Subscription {
+            id,
             phase: Phase::Registered,
             start,
             position: 0,
@@ -251,8 +253,11 @@ impl Session {
             let seq = subscription.position + 1;
             self.send_ephemeral(subscription, subscription.position, frames);
             let Some(event) = self.event(seq) else { break };
-            let unpaired = self.bugs.has(Bug::OrderPerReader) && seq == self.head && !seq.is_multiple_of(2);
-            if (self.bugs.has(Bug::EphemeralOvertakes) || unpaired) && now.0 < event.at.0 + HELD_BACK_MS {
+            let newest = seq == self.head && !event.terminal;
+            let held_back = self.bugs.has(Bug::EphemeralOvertakes)
+                || self.bugs.has(Bug::TerminalEarly) && newest
+                || self.bugs.has(Bug::OrderPerReader) && newest && !seq.is_multiple_of(2);
+            if held_back && now.0 < event.at.0 + HELD_BACK_MS {
                 return;
             }
             if self.bugs.has(Bug::TerminalEarly) && self.closed == Some(seq + 1) {
@@ -280,6 +285,9 @@ impl Session {
         }
         if subscription.position >= self.head || matches!(subscription.start, Start::After(cursor) if cursor.seq > self.head) {
             self.send_ephemeral(subscription, self.head, frames);
+            if self.bugs.has(Bug::BoundaryAlways) && frames.iter().any(|f| matches!(f, Frame::Event { replayed: false, .. })) {
+                frames.push(Frame::Boundary { fence: self.head() });
+            }
         }
     }
 
@@ -342,9 +350,9 @@ impl Session {
         }
     }
 
-    /// Within a pair of concurrent events, the one that a reader with an odd start sees in this place.
+    /// Within a pair of concurrent events, the one that every second reader sees in this place.
     fn other_of_pair(&self, event: &Event, subscription: &Subscription) -> Option<Event> {
-        if subscription.start == Start::Oldest && subscription.fence.is_multiple_of(2) {
+        if subscription.id.0.is_multiple_of(2) {
             return None;
         }
         let pair = if event.seq.is_multiple_of(2) { event.seq - 1 } else { event.seq + 1 };

@@ -42,10 +42,15 @@ impl Sqlite {
         let connection = Connection::open(path).map_err(|e| failed(&what, &e))?;
         connection
             .execute_batch(
-                "PRAGMA busy_timeout = 5000; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
+                "PRAGMA busy_timeout = 2000; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
             )
             .and_then(|()| connection.execute_batch(SCHEMA))
-            .map_err(|e| failed(&what, &e))?;
+            .map_err(|e| match e.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                    StoreError(format!("{what}: it is locked; is another server using this folder?"))
+                }
+                Some(_) | None => failed(&what, &e),
+            })?;
         Ok(Sqlite { connection })
     }
 }

@@ -62,9 +62,8 @@ pub(super) async fn subscribe(
         session: id,
         shared,
     };
-    if bugs.has(Bug::HeadersWait) && !follow.subscription.has_frames() {
-        let first = follow.next().await;
-        follow.pending.extend(first.unwrap_or_default());
+    if bugs.has(Bug::HeadersWait) {
+        follow.first_event().await;
     }
     let body = Body::from_stream(stream::unfold(follow, |mut follow| async move {
         let bytes = follow.next().await?;
@@ -169,10 +168,6 @@ impl Subscribed {
     fn frames(&self) -> Vec<Frame> {
         self.cell.lock().next(self.id, now(), MOST_FRAMES)
     }
-
-    fn has_frames(&self) -> bool {
-        self.cell.lock().head().seq > 0
-    }
 }
 
 impl Drop for Subscribed {
@@ -200,6 +195,28 @@ struct Follow {
 }
 
 impl Follow {
+    /// Collects what there is until an event is among it; only a bug waits for that.
+    async fn first_event(&mut self) {
+        while !self.ended {
+            self.bell.mark_unchanged();
+            let frames = self.read();
+            let boring = |frame: &Frame| matches!(frame, Frame::Boundary { .. } | Frame::Gap { .. });
+            if !frames.iter().all(boring) || self.bell.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes frames from the core, and writes them to what is pending.
+    fn read(&mut self) -> Vec<Frame> {
+        let frames = self.subscription.frames();
+        for one in &frames {
+            frame::write(&mut self.pending, &self.session, one, self.shared.hub.bugs);
+            self.ended |= *one == Frame::End;
+        }
+        frames
+    }
+
     /// The next bytes; `None` at the end. Waits for a change, the next heartbeat or the server's stop.
     async fn next(&mut self) -> Option<Vec<u8>> {
         let bugs = self.shared.hub.bugs;
@@ -210,12 +227,7 @@ impl Follow {
             if self.awake {
                 // Seen before the session is read: what changes afterwards rings again.
                 self.bell.mark_unchanged();
-                let frames = self.subscription.frames();
-                self.awake = !frames.is_empty();
-                for one in &frames {
-                    frame::write(&mut self.pending, &self.session, one, bugs);
-                    self.ended |= *one == Frame::End;
-                }
+                self.awake = !self.read().is_empty();
             }
             let held = self.gzip && self.pending.len() < UNFLUSHED && !self.ended;
             if !self.pending.is_empty() && !held {
@@ -232,7 +244,7 @@ impl Follow {
                 continue;
             }
             let soon = Instant::now() + Duration::from_millis(crate::session::HELD_BACK_MS);
-            let held_back = bugs.has(Bug::EphemeralOvertakes) || bugs.has(Bug::OrderPerReader);
+            let held_back = bugs.has(Bug::EphemeralOvertakes) || bugs.has(Bug::OrderPerReader) || bugs.has(Bug::TerminalEarly);
             tokio::select! {
                 rung = self.bell.changed() => match rung {
                     Ok(()) => self.awake = true,
