@@ -284,3 +284,33 @@ fn fail(done: Vec<Done>, changes: &[Change], error: &StoreError) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bugs::BugSet;
+    use crate::store::{Memory, Sqlite};
+
+    #[test]
+    fn an_append_behind_a_delete_of_its_group_leaves_nothing_on_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sessions.db");
+        let hub = Hub::start(Box::new(Memory), Retention::default(), BugSet::default()).unwrap();
+        let mut writer = Writer::new(Arc::clone(&hub), Box::new(Sqlite::open(&path).unwrap()));
+        let (id, append) = ("s".to_owned(), Append { event_type: "m".to_owned(), data: "1".to_owned(), key: None, terminal: false });
+        for _ in 0..2 {
+            writer.group(std::iter::once(Request::Open(id.clone(), Retention::default(), oneshot::channel().0)));
+            let (answer, mut before) = oneshot::channel();
+            let first = Request::Append(id.clone(), append.clone(), answer);
+            let delete = Request::Delete(id.clone(), oneshot::channel().0);
+            let (answer, mut behind) = oneshot::channel();
+            let second = Request::Append(id.clone(), append.clone(), answer);
+            writer.group([first, delete, second].into_iter());
+            assert!(before.try_recv().unwrap().is_ok());
+            assert_eq!(behind.try_recv().unwrap(), Err(Answer::Unknown));
+        }
+        drop(writer);
+        assert!(Sqlite::open(&path).unwrap().load().unwrap().is_empty());
+        hub.stop();
+    }
+}

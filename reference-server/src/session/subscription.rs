@@ -197,7 +197,9 @@ impl Session {
         if self.bugs.has(Bug::BoundaryEarly) && subscription.written == 0 && self.closed.is_none() {
             frames.push(Frame::Boundary { fence: self.cursor(subscription.fence) });
         }
-        self.announce_gap(subscription, frames);
+        if !empty || self.bugs.has(Bug::FalseGap) {
+            self.announce_gap(subscription, frames);
+        }
         while subscription.position < fence && frames.len() < most && subscription.taken < MOST_BYTES {
             let seq = subscription.position + 1;
             let swap = self.bugs.has(Bug::SwappedNeighbours) && seq.is_multiple_of(5) && seq < fence;
@@ -245,6 +247,7 @@ impl Session {
         if self.bugs.has(Bug::SilentSkip) && self.head.saturating_sub(subscription.position) > 64 {
             subscription.position = self.head - 8;
         }
+        self.send_ephemeral(subscription, subscription.position, frames);
         self.announce_gap(subscription, frames);
         if self.bugs.has(Bug::EphemeralOvertakes) {
             self.send_ephemeral(subscription, u64::MAX, frames);
@@ -301,8 +304,8 @@ impl Session {
     fn announce_gap(&self, subscription: &mut Subscription, frames: &mut Vec<Frame>) {
         let oldest = self.oldest();
         let next = subscription.position + 1;
-        let false_gap =
-            self.bugs.has(Bug::FalseGap) && next == oldest && oldest > 1 && subscription.written == 0 && subscription.position > 0;
+        let at_edge = next == oldest && oldest > 1 && subscription.position > 0;
+        let false_gap = self.bugs.has(Bug::FalseGap) && at_edge && subscription.written == 0 && subscription.phase == Phase::Replay;
         if next >= oldest && !false_gap {
             return;
         }

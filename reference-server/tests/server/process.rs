@@ -194,3 +194,73 @@ fn a_second_server_on_the_same_data_is_refused() {
     let said = String::from_utf8(second.stderr).unwrap();
     assert!(said.contains("locked") && said.contains("sessions.db"), "{said}");
 }
+
+#[tokio::test]
+async fn acknowledging_before_the_disk_loses_what_a_kill_catches() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(dir.path(), &[]);
+    ask(process.at, "POST", "/sessions", &[], r#"{"id":"s"}"#).await;
+    process.kill();
+    let process = Process::start(dir.path(), &["--bug", "ack-before-durable"]);
+    assert_eq!(publish(process.at, "lost").await, Some(1));
+    process.kill();
+    let process = Process::start(dir.path(), &[]);
+    assert_eq!(replay(process.at).await, []);
+}
+
+/// Entries of a folder of the process in /proc: its descriptors or its threads.
+fn entries(process: &Process, folder: &str) -> usize {
+    std::fs::read_dir(format!("/proc/{}/{folder}", process.child.id())).unwrap().count()
+}
+
+/// Resident memory in bytes.
+fn resident(process: &Process) -> usize {
+    let pages = std::fs::read_to_string(format!("/proc/{}/statm", process.child.id())).unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// Connects and drops many times; returns what the process has more than before: descriptors, threads, bytes.
+async fn left_behind(bug: Option<&str>) -> (usize, usize, usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(dir.path(), &bug.map_or(vec![], |bug| vec!["--bug", bug]));
+    ask(process.at, "POST", "/sessions", &[], r#"{"id":"s"}"#).await;
+    let mut before = None;
+    for round in 0..3 {
+        for _ in 0..CYCLES {
+            request(process.at, "GET", "/sessions/s/events", &[], "").await.unwrap().until("event: ready").await;
+        }
+        // Sockets of dropped connections are closed soon; what a bug has left is not.
+        let closed = async {
+            while before.is_none_or(|(fds, _, _)| entries(&process, "fd") > fds + 5) && round > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_millis(700), closed).await;
+        if round == 0 {
+            before = Some((entries(&process, "fd"), entries(&process, "task"), resident(&process)));
+        }
+    }
+    let (fds, threads, bytes) = before.unwrap();
+    (
+        entries(&process, "fd").saturating_sub(fds),
+        entries(&process, "task").saturating_sub(threads),
+        resident(&process).saturating_sub(bytes),
+    )
+}
+
+/// Connections in a round of [`left_behind`], which counts two rounds.
+const CYCLES: usize = 150;
+
+#[tokio::test]
+async fn dropped_connections_leave_nothing_behind() {
+    let (fds, threads, bytes) = left_behind(None).await;
+    assert!(fds <= 10 && threads <= 2, "{fds} descriptors, {threads} threads");
+    assert!(bytes < CYCLES * (16 << 10), "{bytes} bytes");
+}
+
+#[tokio::test]
+async fn leaks_leave_something_behind_for_each_connection() {
+    assert!(left_behind(Some("descriptor-leak")).await.0 >= CYCLES * 3 / 2);
+    assert!(left_behind(Some("thread-leak")).await.1 >= CYCLES * 3 / 2);
+    assert!(left_behind(Some("memory-leak")).await.2 >= CYCLES * (48 << 10));
+}
