@@ -72,6 +72,7 @@ bugs! {
     NoSkipAtFence "no-skip-at-fence" "SEAM-2" "PM-10, DM-5" "what was appended during the replay is replayed and then sent live";
     BoundaryTwice "boundary-twice" "SEAM-3" "OM-7" "the boundary is sent by the replay and by the live path";
     BoundaryNever "boundary-never" "SEAM-3" "OM-7" "the boundary is missing when nothing is replayed";
+    BoundaryAlways "boundary-always" "SEAM-3" "issue 2" "the boundary is sent each time the reader has caught up";
     BoundaryEarly "boundary-early" "SEAM-4" "OM-9, PM-12" "the boundary is sent before the replay";
     SharedBaseline "shared-baseline" "SEAM-4" "issue 2" "a second reader gets the fence of the first";
     SilentEviction "silent-eviction" "GAP-1" "PM-4" "an evicted cursor is replayed from the oldest event without a word";
@@ -117,14 +118,14 @@ bugs! {
     LimitIgnored "limit-ignored" "SNAPSHOT-4" "OC-6" "pages are as long as the server likes";
     LostWakeup "lost-wakeup" "LIVE-1" "OM-12" "every third event wakes nobody and waits for the next one";
     HeadersWait "headers-wait" "LIVE-2" "OC-29, PAW-26" "response headers wait for the first event";
-    PoisonedByReset "poisoned-by-reset" "LIVE-3" "issue 2" "a connection that is dropped in mid-replay leaves a lock behind";
+    PoisonedByReset "poisoned-by-reset" "LIVE-3" "issue 2" "a stream that its reader breaks off leaves a lock behind";
     GzipUnflushed "gzip-unflushed" "LIVE-4" "SSE-41" "compressed streams are flushed only when a buffer is full";
     DescriptorLeak "descriptor-leak" "LEAK-1" "OM-22" "each connection leaves a descriptor behind";
     ThreadLeak "thread-leak" "LEAK-2" "PAW-29" "each connection leaves a thread behind";
     MemoryLeak "memory-leak" "LEAK-3" "OM-22" "each connection leaves its buffer behind";
 }
 
-/// Half of the pairs above sit in a 64-bit word.
+/// Words of 64 bits that hold a bit for each bug.
 const WORDS: usize = 2;
 
 /// The defects that are switched on.

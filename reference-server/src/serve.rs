@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::bugs::{Bug, BugSet};
@@ -115,6 +116,11 @@ impl Running {
         self.address
     }
 
+    /// Its hub.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
     /// Stops it gracefully: streams end, what was acknowledged is kept.
     pub async fn stop(mut self) {
         let hub = Arc::clone(&self.hub);
@@ -176,8 +182,8 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
 pub fn run(options: &ServeOptions) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| ServeError(format!("cannot start: {e}")))?;
     runtime.block_on(async {
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|e| ServeError(e.to_string()))?;
+        let listen = |kind| signal(kind).map_err(|e| ServeError(format!("cannot listen for signals: {e}")));
+        let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
         let running = start(options).await?;
         {
             use std::io::Write;
@@ -187,7 +193,7 @@ pub fn run(options: &ServeOptions) -> Result<(), ServeError> {
         }
         tokio::select! {
             _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+            _ = interrupt.recv() => {}
         }
         running.stop().await;
         Ok(())

@@ -1,7 +1,7 @@
 //! Appending: taking a number, and making the event visible once it is durable.
 
 use super::{Cursor, Event, KeyUse, Millis, Session};
-use crate::bugs::Bug;
+use crate::bugs::{Bug, BugSet};
 
 /// An event to append.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,23 +56,24 @@ impl Session {
                     Err(Refusal::Conflict)
                 };
             }
-            if self.closing {
+            if self.closing.is_some() {
                 return Err(Refusal::Closed);
             }
             self.keys.insert(key.clone(), KeyUse { digest, seq: self.minted + 1 });
         }
-        if self.closing {
-            match self.closed {
-                Some(seq) if append.terminal => return Ok(Prepared::Again(self.cursor(seq))),
-                Some(_) if self.bugs.has(Bug::PublishAfterClose) => {}
-                Some(_) | None => return Err(Refusal::Closed),
-            }
+        match self.closing {
+            Some(seq) if append.terminal => return Ok(Prepared::Again(self.cursor(seq))),
+            Some(_) if !self.bugs.has(Bug::PublishAfterClose) => return Err(Refusal::Closed),
+            Some(_) | None => {}
         }
         self.minted += 1;
-        self.closing |= append.terminal;
+        if append.terminal {
+            self.closing = Some(self.minted);
+        }
         let mut data = append.data.clone();
         if self.bugs.has(Bug::PayloadCut) && data.len() > 64 << 10 {
-            data.truncate(data.floor_char_boundary(64 << 10));
+            let whole = (0..=64 << 10).rev().find(|at| data.is_char_boundary(*at)).unwrap_or(0);
+            data.truncate(whole);
             data.push('"');
         }
         let seq = self.minted;
@@ -95,21 +96,12 @@ impl Session {
     /// Gives back the number of a prepared event that could not be made durable, and of all after it.
     pub fn abandon(&mut self, event: &Event) {
         self.minted = self.minted.min(event.seq - 1);
-        self.closing &= !event.terminal;
+        self.closing = self.closing.filter(|terminal| *terminal < event.seq);
         self.keys.retain(|_, used| used.seq < event.seq);
     }
 
     /// Makes a durable event visible.
-    pub fn publish(&mut self, mut event: Event, now: Millis) -> Cursor {
-        if let Some(before) = self.events.back_mut().filter(|before| before.batch == event.batch && !event.terminal) {
-            // Concurrent appends: the place where numbering and appending can come apart.
-            if self.bugs.has(Bug::CounterRace) {
-                event.label = before.label;
-            }
-            if self.bugs.has(Bug::NumberBeforeLock) {
-                std::mem::swap(&mut before.label, &mut event.label);
-            }
-        }
+    pub fn publish(&mut self, event: Event, now: Millis) -> Cursor {
         let cursor = self.cursor(event.label);
         self.head = event.seq;
         self.minted = self.minted.max(event.seq);
@@ -121,6 +113,20 @@ impl Session {
         self.prune(now);
         self.changes += 1;
         cursor
+    }
+}
+
+/// What the bugs of numbering do to two concurrent events of one session: the place where taking a number and appending
+/// can come apart. Called for disjoint pairs, before either is stored.
+pub fn race(first: &mut Event, second: &mut Event, bugs: BugSet) {
+    if first.terminal || second.terminal {
+        return;
+    }
+    if bugs.has(Bug::CounterRace) {
+        second.label = first.label;
+    }
+    if bugs.has(Bug::NumberBeforeLock) {
+        std::mem::swap(&mut first.label, &mut second.label);
     }
 }
 

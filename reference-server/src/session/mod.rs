@@ -13,11 +13,11 @@ mod read;
 mod retention;
 mod subscription;
 
-pub use append::{Append, Prepared, Refusal};
+pub use append::{Append, Prepared, Refusal, race};
 pub use cursor::{Cursor, Epoch};
-pub use read::{Page, Refused, Start};
+pub use read::{Page, Refused, Snapshot, Start};
 pub use retention::{Millis, Retention};
-pub(crate) use subscription::OVERTAKEN_MS;
+pub(crate) use subscription::HELD_BACK_MS;
 pub use subscription::{Frame, SubscriptionId};
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -63,8 +63,8 @@ pub struct Session {
     /// What labels lack to sequence numbers; 0 unless a bug is switched on.
     label_lag: u64,
     closed: Option<u64>,
-    /// True once its close was prepared, before the terminal is visible.
-    closing: bool,
+    /// The terminal's number once it was prepared, before it is visible.
+    closing: Option<u64>,
     deleted: bool,
     keys: HashMap<String, KeyUse>,
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
@@ -119,7 +119,7 @@ impl Session {
             minted: 0,
             label_lag: 0,
             closed: None,
-            closing: false,
+            closing: None,
             deleted: false,
             keys: HashMap::new(),
             subscriptions: BTreeMap::new(),
@@ -130,11 +130,12 @@ impl Session {
         }
     }
 
-    /// A session as it was stored.
-    pub fn restore(stored: Stored, bugs: BugSet) -> Session {
+    /// A session as it was stored, without what has expired since.
+    pub fn restore(stored: Stored, now: Millis, bugs: BugSet) -> Session {
         let mut session = Session::new(stored.id, Epoch(stored.epoch), stored.retention, bugs);
         session.bytes = stored.events.iter().map(|e| e.data.len() as u64).sum();
         session.events = stored.events.into();
+        session.prune_on_read(now);
         let newest = session.events.back().map_or(0, |e| e.seq);
         session.head = if bugs.has(Bug::MintedTwice) { newest } else { stored.head.max(newest) };
         session.minted = session.head;
@@ -142,7 +143,7 @@ impl Session {
             session.label_lag = session.head;
         }
         session.closed = stored.closed;
-        session.closing = stored.closed.is_some();
+        session.closing = stored.closed;
         if !bugs.has(Bug::KeysInMemory) {
             session.keys = stored.keys.into_iter().collect();
         }
@@ -199,7 +200,7 @@ impl Session {
             let too_many = records.is_some_and(|most| self.events.len() as u64 > most);
             // The newest event is kept even when it alone is larger than the bound.
             let too_large = self.retention.bytes.is_some_and(|most| self.bytes > most && self.events.len() > 1);
-            let too_old = self.retention.age_ms.is_some_and(|age| front.at.0 + age < now.0) && !front.terminal;
+            let too_old = self.retention.age_ms.is_some_and(|age| front.at.0.saturating_add(age) < now.0) && !front.terminal;
             if !(too_many || too_large || too_old) {
                 return;
             }
@@ -211,6 +212,11 @@ impl Session {
     /// The number of the oldest kept event; one above the head when nothing is kept.
     pub fn oldest(&self) -> u64 {
         self.events.front().map_or(self.head + 1, |e| e.seq)
+    }
+
+    /// How many readers are registered.
+    pub fn readers(&self) -> usize {
+        self.subscriptions.len()
     }
 
     fn event(&self, seq: u64) -> Option<&Event> {

@@ -42,6 +42,17 @@ pub struct Page {
     pub gap: bool,
 }
 
+/// The state of a session, and where the stream goes on from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Every kept event, ascending.
+    pub events: Vec<Event>,
+    /// The cursor of the newest event.
+    pub cursor: Cursor,
+    /// Whether the session has ended.
+    pub closed: bool,
+}
+
 impl Session {
     /// What `text`, presented as a cursor, means. `foreign` says whether an epoch is another session's; only a bug asks.
     ///
@@ -56,7 +67,8 @@ impl Session {
             return Ok(Start::Oldest);
         }
         if text == "latest" {
-            return Ok(Start::Live);
+            // Nothing new will ever come: to be told so beats a stream that is over at once.
+            return if self.closed.is_some() && !self.bugs.has(Bug::EmptyAfterEnd) { Err(Refused::Ended) } else { Ok(Start::Live) };
         }
         let lenient = || Cursor::parse_leniently(text, self.epoch).filter(|_| self.bugs.has(Bug::LenientCursor));
         let Some(mut cursor) = Cursor::parse(text).or_else(lenient) else {
@@ -91,16 +103,17 @@ impl Session {
         };
         let oldest = self.oldest();
         let from = after.max(oldest - 1);
-        let events: Vec<Event> = self.events.iter().filter(|e| e.seq > from).take(limit).cloned().collect();
+        let skip = usize::try_from(from + 1 - oldest).unwrap_or(usize::MAX);
+        let events: Vec<Event> = self.events.iter().skip(skip).take(limit).cloned().collect();
         let last = events.last().map_or(from, |e| e.seq);
         let skip = u64::from(self.bugs.has(Bug::PageSkipsOne) && last < self.head);
         Page { more: last < self.head, next: self.cursor(last + skip), gap: after + 1 < oldest, events }
     }
 
-    /// Every kept event, and the cursor at which that is the whole state.
-    pub fn snapshot(&mut self, now: Millis) -> (Vec<Event>, Cursor) {
+    /// Everything kept, and the cursor at which that is the whole state.
+    pub fn snapshot(&mut self, now: Millis) -> Snapshot {
         self.prune_on_read(now);
-        (self.events.iter().cloned().collect(), self.head())
+        Snapshot { events: self.events.iter().cloned().collect(), cursor: self.head(), closed: self.is_closed() }
     }
 
     /// PAW-12: what has expired is not served, however long nothing was appended.

@@ -12,6 +12,10 @@ use crate::bugs::Bug;
 
 /// Ephemeral events that may wait for one reader.
 const MOST_EPHEMERAL: usize = 1024;
+/// Bytes of ephemeral payloads that may wait for one reader; a single one may be larger.
+const MOST_EPHEMERAL_BYTES: usize = 1 << 20;
+/// Bytes of payload handed to a reader at a time; a single event may be larger.
+const MOST_BYTES: usize = 256 << 10;
 
 /// A reader of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,13 +85,19 @@ enum Phase {
 
 #[derive(Debug)]
 pub(super) struct Subscription {
+    id: SubscriptionId,
     phase: Phase,
     start: Start,
     /// The newest event that was sent (or need not be).
     position: u64,
     fence: u64,
     ephemeral: VecDeque<Ephemeral>,
+    ephemeral_bytes: usize,
     overflowed: bool,
+    /// Bytes of payload in the frames being collected.
+    taken: usize,
+    /// What a bug mixes into the replay.
+    slipped: Vec<(String, String)>,
     /// Durable events written so far; used by a bug only.
     written: u64,
     /// Silenced by a bug.
@@ -110,12 +120,16 @@ impl Session {
             muted = self.subscriptions.len() >= 10;
         }
         let subscription = Subscription {
+            id,
             phase: Phase::Registered,
             start,
             position: 0,
             fence: 0,
             ephemeral: VecDeque::new(),
+            ephemeral_bytes: 0,
             overflowed: false,
+            taken: 0,
+            slipped: Vec::new(),
             written: 0,
             muted,
         };
@@ -160,6 +174,7 @@ impl Session {
         self.prune_on_read(now);
         let Some(mut subscription) = self.subscriptions.remove(&id) else { return vec![Frame::End] };
         let mut frames = Vec::new();
+        subscription.taken = 0;
         if (self.deleted && !self.bugs.has(Bug::DeletedStillStreams)) || subscription.overflowed {
             subscription.phase = Phase::Ended;
             frames.push(Frame::End);
@@ -177,11 +192,15 @@ impl Session {
     fn replay(&self, subscription: &mut Subscription, most: usize, frames: &mut Vec<Frame>) {
         let fence = if self.bugs.has(Bug::NoSkipAtFence) { self.head } else { subscription.fence };
         let empty = subscription.position >= fence;
+        let slipped = std::mem::take(&mut subscription.slipped).into_iter();
+        frames.extend(slipped.map(|(event_type, data)| Frame::Ephemeral { event_type, data, cursor: None }));
         if self.bugs.has(Bug::BoundaryEarly) && subscription.written == 0 && self.closed.is_none() {
             frames.push(Frame::Boundary { fence: self.cursor(subscription.fence) });
         }
-        self.announce_gap(subscription, frames);
-        while subscription.position < fence && frames.len() < most {
+        if !empty || self.bugs.has(Bug::FalseGap) {
+            self.announce_gap(subscription, frames);
+        }
+        while subscription.position < fence && frames.len() < most && subscription.taken < MOST_BYTES {
             let seq = subscription.position + 1;
             let swap = self.bugs.has(Bug::SwappedNeighbours) && seq.is_multiple_of(5) && seq < fence;
             if swap {
@@ -228,15 +247,20 @@ impl Session {
         if self.bugs.has(Bug::SilentSkip) && self.head.saturating_sub(subscription.position) > 64 {
             subscription.position = self.head - 8;
         }
+        self.send_ephemeral(subscription, subscription.position, frames);
         self.announce_gap(subscription, frames);
         if self.bugs.has(Bug::EphemeralOvertakes) {
             self.send_ephemeral(subscription, u64::MAX, frames);
         }
-        while subscription.position < self.head && frames.len() < most {
+        while subscription.position < self.head && frames.len() < most && subscription.taken < MOST_BYTES {
             let seq = subscription.position + 1;
             self.send_ephemeral(subscription, subscription.position, frames);
             let Some(event) = self.event(seq) else { break };
-            if self.bugs.has(Bug::EphemeralOvertakes) && now.0 < event.at.0 + OVERTAKEN_MS {
+            let newest = seq == self.head && !event.terminal;
+            let held_back = self.bugs.has(Bug::EphemeralOvertakes)
+                || self.bugs.has(Bug::TerminalEarly) && newest
+                || self.bugs.has(Bug::OrderPerReader) && newest && !seq.is_multiple_of(2);
+            if held_back && now.0 < event.at.0 + HELD_BACK_MS {
                 return;
             }
             if self.bugs.has(Bug::TerminalEarly) && self.closed == Some(seq + 1) {
@@ -264,6 +288,9 @@ impl Session {
         }
         if subscription.position >= self.head || matches!(subscription.start, Start::After(cursor) if cursor.seq > self.head) {
             self.send_ephemeral(subscription, self.head, frames);
+            if self.bugs.has(Bug::BoundaryAlways) && frames.iter().any(|f| matches!(f, Frame::Event { replayed: false, .. })) {
+                frames.push(Frame::Boundary { fence: self.head() });
+            }
         }
     }
 
@@ -277,13 +304,14 @@ impl Session {
     fn announce_gap(&self, subscription: &mut Subscription, frames: &mut Vec<Frame>) {
         let oldest = self.oldest();
         let next = subscription.position + 1;
-        let false_gap =
-            self.bugs.has(Bug::FalseGap) && next == oldest && oldest > 1 && subscription.written == 0 && subscription.position > 0;
+        let at_edge = next == oldest && oldest > 1 && subscription.position > 0;
+        let false_gap = self.bugs.has(Bug::FalseGap) && at_edge && subscription.written == 0 && subscription.phase == Phase::Replay;
         if next >= oldest && !false_gap {
             return;
         }
         if !self.bugs.has(Bug::SilentEviction) && !frames.iter().any(|f| matches!(f, Frame::Gap { .. })) {
-            let requested = (subscription.position > 0).then(|| self.cursor(subscription.position));
+            let presented = matches!(subscription.start, Start::After(_)) || subscription.position > 0;
+            let requested = presented.then(|| self.cursor(subscription.position));
             let named = if self.bugs.has(Bug::GapMisplaced) { next } else { oldest };
             frames.push(Frame::Gap { requested, oldest: self.cursor(named) });
         }
@@ -301,6 +329,7 @@ impl Session {
             return;
         }
         subscription.written += 1;
+        subscription.taken += event.data.len();
         let cursor = if replayed && self.bugs.has(Bug::NoIdInReplay) {
             None
         } else if self.bugs.has(Bug::PositionalCursor) {
@@ -324,19 +353,21 @@ impl Session {
         }
     }
 
-    /// Within a pair of concurrent events, the one that a reader with an odd start sees in this place.
+    /// Within a pair of concurrent events, the one that every second reader sees in this place.
     fn other_of_pair(&self, event: &Event, subscription: &Subscription) -> Option<Event> {
-        if subscription.start == Start::Oldest && subscription.fence.is_multiple_of(2) {
+        if subscription.id.0.is_multiple_of(2) {
             return None;
         }
         let pair = if event.seq.is_multiple_of(2) { event.seq - 1 } else { event.seq + 1 };
-        let other = self.event(pair).filter(|other| other.batch == event.batch && !other.terminal)?;
+        let apart = (pair <= subscription.fence) != (event.seq <= subscription.fence);
+        let other = self.event(pair).filter(|other| other.batch == event.batch && !other.terminal && !apart)?;
         Some(Event { label: event.label, ..other.clone() })
     }
 
     fn send_ephemeral(&self, subscription: &mut Subscription, up_to: u64, frames: &mut Vec<Frame>) {
         while subscription.ephemeral.front().is_some_and(|e| e.behind <= up_to) {
             let Some(Ephemeral { event_type, data, .. }) = subscription.ephemeral.pop_front() else { return };
+            subscription.ephemeral_bytes -= data.len();
             let cursor = self.bugs.has(Bug::EphemeralWithId).then(|| self.head());
             frames.push(Frame::Ephemeral { event_type, data, cursor });
         }
@@ -349,24 +380,31 @@ impl Session {
         }
         let behind = self.head;
         for subscription in self.subscriptions.values_mut().filter(|s| s.phase != Phase::Ended) {
-            subscription.overflowed |= subscription.ephemeral.len() >= MOST_EPHEMERAL;
-            if !subscription.overflowed {
+            let bytes = subscription.ephemeral_bytes + data.len();
+            let too_many = subscription.ephemeral.len() >= MOST_EPHEMERAL;
+            let too_large = bytes > MOST_EPHEMERAL_BYTES && !subscription.ephemeral.is_empty();
+            subscription.overflowed |= too_many || too_large;
+            if subscription.overflowed {
+                subscription.ephemeral.clear();
+                subscription.ephemeral_bytes = 0;
+            } else {
+                subscription.ephemeral_bytes = bytes;
                 subscription.ephemeral.push_back(Ephemeral { behind, event_type: event_type.to_owned(), data: data.to_owned() });
             }
         }
         self.changes += 1;
     }
 
-    /// Hands one reader events that are not its own, or no longer: for bugs that leak or replay what they should not.
+    /// Mixes an event that is not the reader's own, or no longer, into its replay: for bugs that leak or store too much.
     pub fn slip(&mut self, id: SubscriptionId, event_type: &str, data: &str) {
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
-            subscription.ephemeral.push_back(Ephemeral { behind: 0, event_type: event_type.to_owned(), data: data.to_owned() });
+            subscription.slipped.push((event_type.to_owned(), data.to_owned()));
         }
     }
 
-    /// Forgets a reader; true when it had not come to live yet.
+    /// Forgets a reader; true when it had not been told everything yet.
     pub fn unregister(&mut self, id: SubscriptionId) -> bool {
-        self.subscriptions.remove(&id).is_some_and(|s| matches!(s.phase, Phase::Registered | Phase::Replay))
+        self.subscriptions.remove(&id).is_some_and(|s| s.phase != Phase::Ended)
     }
 
     /// How far the slowest live reader is behind the head.
@@ -380,5 +418,5 @@ impl Session {
     }
 }
 
-/// How long the bug that lets ephemeral events overtake holds durable ones back.
-pub(crate) const OVERTAKEN_MS: u64 = 20;
+/// How long the bugs that need an event's successor hold it back from live readers.
+pub(crate) const HELD_BACK_MS: u64 = 20;

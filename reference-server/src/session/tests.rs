@@ -176,9 +176,58 @@ fn planted_seam_bugs_lose_or_repeat_exactly_the_event_in_the_seam() {
     }
 }
 
+#[test]
+fn a_close_asked_for_twice_before_it_is_durable_is_one_terminal() {
+    let mut s = session(Retention::default(), BugSet::default());
+    let close = Append { event_type: "end".to_owned(), data: "1".to_owned(), key: None, terminal: true };
+    let Ok(Prepared::New(event)) = s.prepare(&close, Millis(1), 1) else { panic!() };
+    assert_eq!(s.prepare(&close, Millis(1), 1), Ok(Prepared::Again(Cursor { epoch: Epoch(7), seq: 1 })));
+    s.abandon(&event);
+    assert!(matches!(s.prepare(&close, Millis(1), 2), Ok(Prepared::New(_))), "given back, it can be asked for again");
+}
+
+#[test]
+fn a_slow_reader_is_handed_bounded_portions() {
+    let mut s = session(Retention::default(), BugSet::default());
+    for _ in 0..8 {
+        append(&mut s, &"x".repeat(100 << 10), 1);
+    }
+    let id = subscribe(&mut s, Start::Oldest, 1);
+    assert_eq!(s.next(id, Millis(1), 64).len(), 3, "three make 256 KiB");
+    for _ in 0..12 {
+        s.announce("t", &"x".repeat(100 << 10));
+    }
+    assert_eq!(s.next(id, Millis(1), 64), [Frame::End], "too many live-only bytes end the connection");
+    let large = subscribe(&mut s, Start::Live, 1);
+    s.announce("t", &"x".repeat(4 << 20));
+    assert_eq!(s.next(large, Millis(1), 64).len(), 2, "the boundary, and a single one of any size");
+}
+
+#[test]
+fn what_expired_while_the_server_was_away_is_not_restored() {
+    let event =
+        |seq| Event { seq, label: seq, at: Millis(seq), event_type: "m".to_owned(), data: "1".to_owned(), terminal: false, batch: seq };
+    let stored = || Stored {
+        id: "s".to_owned(),
+        epoch: 7,
+        head: 3,
+        retention: Retention { age_ms: Some(10), ..Retention::default() },
+        events: (1..=3).map(event).collect(),
+        ..Stored::default()
+    };
+    let mut s = Session::restore(stored(), Millis(12), BugSet::default());
+    assert_eq!((s.oldest(), s.head().seq), (2, 3));
+    assert_eq!(append(&mut s, "a", 12).seq, 4);
+    let mut s = Session::restore(stored(), Millis(99), BugSet::default());
+    assert_eq!(append(&mut s, "a", 99).seq, 4, "numbers go on although nothing is left");
+    let mut s = Session::restore(stored(), Millis(99), BugSet::default().with(Bug::MintedTwice));
+    assert_eq!(append(&mut s, "a", 99).seq, 1);
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Append,
+    Announce,
     Connect(u64),
     Read(usize),
 }
@@ -195,6 +244,7 @@ proptest! {
         for act in acts.into_iter().chain((0..8).map(Act::Read)) {
             match act {
                 Act::Append => { append(&mut s, "a", 1); }
+                Act::Announce => {}
                 Act::Connect(after) => {
                     let after = after.min(s.head().seq);
                     let fence = s.head().seq;
@@ -212,6 +262,51 @@ proptest! {
             said.push_str(&drain(&mut s, *id, 1));
             let expected: Vec<String> = (*after + 1..=*fence).map(|n| n.to_string()).chain([format!("|{fence}")]).chain((*fence + 1..=head).map(|n| n.to_string())).collect();
             prop_assert_eq!(said.split_whitespace().collect::<Vec<_>>(), expected);
+        }
+    }
+
+    /// With eviction and live-only events in between: what a reader is not sent is announced, exactly; nothing comes twice
+    /// or out of order; a live-only event stands behind the durable one that was newest when it was published.
+    #[test]
+    fn readers_are_told_of_every_loss(keep in 1u64..5, acts in proptest::collection::vec(
+        prop_oneof![4 => Just(Act::Append), 1 => Just(Act::Announce), 1 => (0u64..12).prop_map(Act::Connect), 3 => (0usize..4).prop_map(Act::Read)], 1..80)
+    ) {
+        let mut s = session(Retention { records: Some(keep), ..Retention::default() }, BugSet::default());
+        let mut readers: Vec<(SubscriptionId, u64, Vec<String>)> = Vec::new();
+        for act in acts.into_iter().chain((0..80).map(Act::Read)) {
+            match act {
+                Act::Append => { append(&mut s, "a", 1); }
+                Act::Announce => s.announce("t", &s.head().seq.to_string()),
+                Act::Connect(after) => {
+                    let after = after.min(s.head().seq);
+                    readers.push((subscribe(&mut s, Start::After(Cursor { epoch: Epoch(7), seq: after }), 1), after, Vec::new()));
+                }
+                Act::Read(nth) => if let Some((id, _, said)) = readers.get_mut(nth) {
+                    said.extend(drain(&mut s, *id, 1).split_whitespace().map(str::to_owned));
+                }
+            }
+        }
+        for (_, after, said) in &readers {
+            let (mut position, mut received, mut boundaries) = (*after, *after, 0);
+            for word in said {
+                if let Some(oldest) = word.strip_prefix("gap>") {
+                    let oldest: u64 = oldest.parse().unwrap();
+                    prop_assert!(oldest > position + 1, "a gap where nothing was lost: {:?}", said);
+                    position = oldest - 1;
+                } else if let Some(behind) = word.strip_prefix('~') {
+                    let behind: u64 = behind.parse().unwrap();
+                    prop_assert!((received..=position).contains(&behind), "out of its place: {:?}", said);
+                } else if word.starts_with('|') {
+                    boundaries += 1;
+                } else {
+                    prop_assert_eq!(word.parse::<u64>().unwrap(), position + 1, "{:?}", said);
+                    position += 1;
+                    received = position;
+                }
+            }
+            if !said.is_empty() {
+                prop_assert_eq!((position, boundaries), (s.head().seq, 1), "{:?}", said);
+            }
         }
     }
 }

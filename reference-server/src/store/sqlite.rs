@@ -1,4 +1,6 @@
 //! A store in one SQLite file, in WAL mode with full synchronisation: what a commit has confirmed survives a power cut.
+//!
+//! The file is locked for the life of its process: a second server on the same data would number on its own.
 
 use std::path::Path;
 
@@ -39,9 +41,16 @@ impl Sqlite {
         let what = format!("cannot open {}", path.display());
         let connection = Connection::open(path).map_err(|e| failed(&what, &e))?;
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;")
+            .execute_batch(
+                "PRAGMA busy_timeout = 2000; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
+            )
             .and_then(|()| connection.execute_batch(SCHEMA))
-            .map_err(|e| failed(&what, &e))?;
+            .map_err(|e| match e.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                    StoreError(format!("{what}: it is locked; is another server using this folder?"))
+                }
+                Some(_) | None => failed(&what, &e),
+            })?;
         Ok(Sqlite { connection })
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::Shared;
 use super::refuse::Refusal;
 use crate::bugs::Bug;
 use crate::hub::{Cell, now};
-use crate::session::{Event, Refused, Start};
+use crate::session::{Cursor, Epoch, Event, Refused, Snapshot, Start};
 
 /// Largest page.
 const MOST: i64 = 1000;
@@ -23,6 +23,24 @@ const TORN: Duration = Duration::from_millis(25);
 pub(super) struct HistoryQuery {
     after: Option<String>,
     limit: Option<String>,
+}
+
+// Payloads stand in the answers as they were published: a detour through a JSON value would change numbers and refuse
+// escapes of lone surrogates.
+#[derive(Debug, Serialize)]
+struct HistoryBody {
+    events: Vec<Item>,
+    next: String,
+    more: bool,
+    gap: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct SnapshotBody {
+    session: String,
+    cursor: String,
+    closed: bool,
+    items: Vec<Item>,
 }
 
 pub(super) async fn history(
@@ -47,24 +65,24 @@ pub(super) async fn history(
         Err(refused) => return Err(refused.into()),
     };
     let page = session.page(start, usize::try_from(limit).unwrap_or(1), now());
-    let events: Vec<Value> = page.events.iter().map(|e| item(e, session.head().epoch)).collect();
-    Ok(Json(json!({ "events": events, "next": page.next.to_string(), "more": page.more, "gap": page.gap })).into_response())
+    let events = page.events.iter().map(|e| item(e, session.head().epoch)).collect();
+    drop(session);
+    Ok(Json(HistoryBody { events, next: page.next.to_string(), more: page.more, gap: page.gap }).into_response())
 }
 
 pub(super) async fn snapshot(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Response, Refusal> {
     let cell = shared.hub.find(&id).ok_or_else(Refusal::unknown)?;
-    let (mut events, mut cursor) = cell.lock().snapshot(now());
+    let Snapshot { mut events, mut cursor, closed } = cell.lock().snapshot(now());
     if shared.hub.bugs.has(Bug::SnapshotAhead) {
         next_change(&cell).await;
         cursor = cell.lock().head();
     }
     if shared.hub.bugs.has(Bug::SnapshotBehind) {
         next_change(&cell).await;
-        events = cell.lock().snapshot(now()).0;
+        events = cell.lock().snapshot(now()).events;
     }
-    let closed = cell.lock().is_closed();
-    let items: Vec<Value> = events.iter().map(|e| item(e, cursor.epoch)).collect();
-    Ok(Json(json!({ "session": id, "cursor": cursor.to_string(), "closed": closed, "items": items })).into_response())
+    let items = events.iter().map(|e| item(e, cursor.epoch)).collect();
+    Ok(Json(SnapshotBody { session: id, cursor: cursor.to_string(), closed, items }).into_response())
 }
 
 async fn next_change(cell: &Cell) {
@@ -72,8 +90,19 @@ async fn next_change(cell: &Cell) {
     let _ = tokio::time::timeout(TORN, bell.changed()).await;
 }
 
-fn item(event: &Event, epoch: crate::session::Epoch) -> Value {
-    // What was stored was written by `to_string` of a value; text that is none any more shows what a bug has done to it.
-    let data = serde_json::from_str(&event.data).unwrap_or_else(|_| Value::String(event.data.clone()));
-    json!({ "cursor": format!("{epoch}:{}", event.label), "type": event.event_type, "data": data })
+/// An event on a page.
+#[derive(Debug, Serialize)]
+struct Item {
+    cursor: String,
+    #[serde(rename = "type")]
+    event_type: String,
+    data: Box<RawValue>,
+}
+
+fn item(event: &Event, epoch: Epoch) -> Item {
+    let data = RawValue::from_string(event.data.clone()).unwrap_or_else(|_| {
+        // Only a bug stores what is no JSON; it is shown as text.
+        to_raw_value(&event.data).expect("text is always JSON")
+    });
+    Item { cursor: Cursor { epoch, seq: event.label }.to_string(), event_type: event.event_type.clone(), data }
 }

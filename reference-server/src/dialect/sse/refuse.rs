@@ -82,8 +82,11 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Gives refusals of the framework (body limit, text that is not UTF-8) the same form, and takes all bodies away for a bug.
+/// Gives refusals of the framework (body limit, text that is not UTF-8) the same form, and does to all answers what bugs do to them.
 pub(super) async fn shape(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    if shared.hub.is_poisoned() {
+        return Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "poisoned", "a lock is held for ever").into_response();
+    }
     let response = next.run(request).await;
     let status = response.status();
     if !status.is_client_error() {

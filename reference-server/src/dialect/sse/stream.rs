@@ -55,15 +55,15 @@ pub(super) async fn subscribe(
         beat: Instant::now() + shared.heartbeat,
         subscription,
         pending: frame::opening(bugs),
+        awake: true,
         ended: false,
         gzip: bugs.has(Bug::GzipUnflushed)
             && headers.get(header::ACCEPT_ENCODING).is_some_and(|v| v.as_bytes().windows(4).any(|w| w == b"gzip")),
         session: id,
         shared,
     };
-    if bugs.has(Bug::HeadersWait) && !follow.subscription.has_frames() {
-        let first = follow.next().await;
-        follow.pending.extend(first.unwrap_or_default());
+    if bugs.has(Bug::HeadersWait) {
+        follow.first_event().await;
     }
     let body = Body::from_stream(stream::unfold(follow, |mut follow| async move {
         let bytes = follow.next().await?;
@@ -128,7 +128,7 @@ async fn open(shared: &Shared, cell: &Arc<Cell>, start: Start) -> Subscribed {
     }
     if bugs.has(Bug::ReplayLeaks) && start != Start::Live {
         let own = cell.lock().id.clone();
-        let leaked = shared.hub.others(&own).iter().find_map(|other| other.lock().snapshot(now()).0.into_iter().next());
+        let leaked = shared.hub.others(&own).iter().find_map(|other| other.lock().snapshot(now()).events.into_iter().next());
         if let Some(event) = leaked {
             cell.lock().slip(id, &event.event_type, &event.data);
         }
@@ -168,16 +168,12 @@ impl Subscribed {
     fn frames(&self) -> Vec<Frame> {
         self.cell.lock().next(self.id, now(), MOST_FRAMES)
     }
-
-    fn has_frames(&self) -> bool {
-        self.cell.lock().head().seq > 0
-    }
 }
 
 impl Drop for Subscribed {
     fn drop(&mut self) {
-        let in_replay = self.cell.lock().unregister(self.id);
-        if in_replay && self.shared.hub.bugs.has(Bug::PoisonedByReset) {
+        let broken_off = self.cell.lock().unregister(self.id);
+        if broken_off && self.shared.hub.bugs.has(Bug::PoisonedByReset) {
             self.shared.hub.poisoned.store(true, Ordering::Relaxed);
         }
     }
@@ -190,6 +186,8 @@ struct Follow {
     stopping: watch::Receiver<bool>,
     beat: Instant,
     pending: Vec<u8>,
+    /// Something may have changed since the session was last read.
+    awake: bool,
     ended: bool,
     gzip: bool,
     session: String,
@@ -197,6 +195,28 @@ struct Follow {
 }
 
 impl Follow {
+    /// Collects what there is until an event is among it; only a bug waits for that.
+    async fn first_event(&mut self) {
+        while !self.ended {
+            self.bell.mark_unchanged();
+            let frames = self.read();
+            let boring = |frame: &Frame| matches!(frame, Frame::Boundary { .. } | Frame::Gap { .. });
+            if !frames.iter().all(boring) || self.bell.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes frames from the core, and writes them to what is pending.
+    fn read(&mut self) -> Vec<Frame> {
+        let frames = self.subscription.frames();
+        for one in &frames {
+            frame::write(&mut self.pending, &self.session, one, self.shared.hub.bugs);
+            self.ended |= *one == Frame::End;
+        }
+        frames
+    }
+
     /// The next bytes; `None` at the end. Waits for a change, the next heartbeat or the server's stop.
     async fn next(&mut self) -> Option<Vec<u8>> {
         let bugs = self.shared.hub.bugs;
@@ -204,12 +224,10 @@ impl Follow {
             if self.ended {
                 return (!self.pending.is_empty()).then(|| std::mem::take(&mut self.pending));
             }
-            // Seen before the session is read: what changes afterwards rings again.
-            self.bell.mark_unchanged();
-            let frames = self.subscription.frames();
-            for one in &frames {
-                frame::write(&mut self.pending, &self.session, one, bugs);
-                self.ended |= *one == Frame::End;
+            if self.awake {
+                // Seen before the session is read: what changes afterwards rings again.
+                self.bell.mark_unchanged();
+                self.awake = !self.read().is_empty();
             }
             let held = self.gzip && self.pending.len() < UNFLUSHED && !self.ended;
             if !self.pending.is_empty() && !held {
@@ -222,19 +240,24 @@ impl Follow {
             if *self.stopping.borrow() {
                 return None;
             }
-            let soon = Instant::now() + Duration::from_millis(crate::session::OVERTAKEN_MS);
-            let recheck = if bugs.has(Bug::EphemeralOvertakes) { soon } else { self.beat };
+            if self.awake {
+                continue;
+            }
+            let soon = Instant::now() + Duration::from_millis(crate::session::HELD_BACK_MS);
+            let held_back = bugs.has(Bug::EphemeralOvertakes) || bugs.has(Bug::OrderPerReader) || bugs.has(Bug::TerminalEarly);
             tokio::select! {
-                rung = self.bell.changed() => if rung.is_err() { return None },
+                rung = self.bell.changed() => match rung {
+                    Ok(()) => self.awake = true,
+                    Err(_) => return None,
+                },
                 _ = self.stopping.changed() => {}
-                () = sleep_until(recheck.min(self.beat)) => {
-                    if Instant::now() >= self.beat {
-                        self.beat = Instant::now() + self.shared.heartbeat;
-                        // A bug that has lost a wake-up must not be repaired by the heartbeat's look at the log.
-                        if !bugs.has(Bug::NoHeartbeat) && !held {
-                            let head = self.subscription.cell.lock().head();
-                            return Some(frame::heartbeat(head, bugs));
-                        }
+                () = sleep_until(soon), if held_back && soon < self.beat => self.awake = true,
+                () = sleep_until(self.beat) => {
+                    self.beat = Instant::now() + self.shared.heartbeat;
+                    // The log is not looked at: a heartbeat that did would hide a wake-up that was lost.
+                    if !bugs.has(Bug::NoHeartbeat) && !held {
+                        let head = self.subscription.cell.lock().head();
+                        return Some(frame::heartbeat(head, bugs));
                     }
                 }
             }
