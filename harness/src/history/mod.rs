@@ -1,9 +1,11 @@
 //! What was observed: records, their file format, and views over them.
 
+mod file;
 mod marker;
 mod record;
 mod view;
 
+pub use file::HistoryError;
 pub use marker::{Body, Marker};
 pub use view::{ConnView, EventView, OpView, Seen, SessionView, Sight, View};
 pub use record::{

@@ -8,4 +8,4 @@ pub mod suite;
 mod walk;
 
 pub(crate) use walk::class_of;
-pub use walk::{Abort, Patience, walk};
+pub use walk::{Abort, Patience, in_words, walk};

@@ -27,6 +27,7 @@ use crate::world::World;
 
 use cast::Cast;
 pub(crate) use cast::class_of;
+pub use say::step as in_words;
 
 /// Why a walk did not reach its end.
 #[derive(Clone, Debug, PartialEq, Eq)]

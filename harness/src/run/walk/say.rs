@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::scenario::Step;
 
 /// A step as a person would say it: `publish session="s" count=20`.
-pub(super) fn step(step: &Step) -> String {
+pub fn step(step: &Step) -> String {
     let Ok(Value::Object(table)) = serde_json::to_value(step) else { return String::new() };
     let Some((name, fields)) = table.into_iter().next() else { return String::new() };
     let mut said = name;

@@ -146,6 +146,17 @@ impl Server {
         &self.clients
     }
 
+    /// What a GET of a path brings within a time: status, media type and the beginning of the body.
+    pub async fn peek(&self, path: &str, within: Duration) -> Option<(u16, String, String)> {
+        let asked = async {
+            let mut response = self.clients.streams().get(format!("{}{path}", self.base())).send().await.ok()?;
+            let media = response.headers().get("content-type").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).unwrap_or_default();
+            let body = super::http::beginning(&mut response, Duration::from_millis(500)).await;
+            Some((response.status().as_u16(), media, body))
+        };
+        tokio::time::timeout(within, asked).await.ok().flatten()
+    }
+
     /// True for a process of ours.
     pub fn is_ours(&self) -> bool {
         self.process.is_some()

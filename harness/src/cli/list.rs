@@ -1,0 +1,109 @@
+//! `streamspec list`, `explain`, `schema`: what streamspec knows.
+
+use clap::{Args, ValueEnum};
+use streamspec_reference_server::bugs::BUGS;
+
+use super::{Complaint, complain, exit, print};
+use crate::contract::{CATALOGUE, FAMILIES, Profile, requirement};
+use crate::scenario::Scenario;
+
+/// What to list.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ListArgs {
+    #[arg(value_enum)]
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    Requirements,
+    Scenarios,
+    Profiles,
+    Bugs,
+}
+
+/// What to explain.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// A requirement's id (SEAM-1), a scenario's or a bug's name
+    id: String,
+}
+
+/// Which schema.
+#[derive(Clone, Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// profile, scenario or target
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(crate::contract::SCHEMAS))]
+    what: String,
+}
+
+fn scenarios() -> Result<Vec<Scenario>, Complaint> {
+    Ok(Scenario::built_in("sse")?)
+}
+
+pub(super) fn list(args: &ListArgs) -> u8 {
+    let text = match args.what {
+        What::Requirements => FAMILIES
+            .iter()
+            .map(|(family, about)| {
+                let of = CATALOGUE.iter().filter(|r| r.family() == *family);
+                let lines: String = of.map(|r| format!("  {:<12} {:<6} {}\n", r.id, format!("{:?}", r.level).to_uppercase(), r.says)).collect();
+                format!("{family}: {about}\n{lines}")
+            })
+            .collect(),
+        What::Scenarios => match scenarios() {
+            Ok(all) => all.iter().map(|s| format!("{:<32} {}\n", s.name, s.says)).collect(),
+            Err(error) => return complain(&error),
+        },
+        What::Profiles => Profile::built_in().map(|name| format!("{name:<12} {}\n", Profile::load(name).map_or_else(|_| String::new(), |p| p.says))).collect(),
+        What::Bugs => BUGS.iter().map(|b| format!("{:<26} {:<12} {}\n", b.name, b.killed_by, b.says)).collect::<String>(),
+    };
+    print(&text);
+    exit::OK
+}
+
+pub(super) fn explain(args: &ExplainArgs) -> u8 {
+    let all = match scenarios() {
+        Ok(all) => all,
+        Err(error) => return complain(&error),
+    };
+    let id = args.id.as_str();
+    if let Some(r) = requirement(&id.to_uppercase()) {
+        let written = all.iter().filter(|s| s.judges.iter().any(|j| j == r.id));
+        let scenarios: String = written.map(|s| format!("\n  {:<30} {}", s.name, s.says)).collect();
+        let bugs: String = BUGS.iter().filter(|b| b.killed_by == r.id).map(|b| format!("\n  {:<26} {}", b.name, b.says)).collect();
+        print(&format!(
+            "{} ({}): {}\n\nsource:   {}\nobserved: {}\nlikely:   {}\n\nscenarios written for it:{scenarios}\n\nbugs of the reference server that it catches:{bugs}\n",
+            r.id,
+            format!("{:?}", r.level).to_uppercase(),
+            r.says,
+            r.source,
+            r.observed,
+            r.likely
+        ));
+        return exit::OK;
+    }
+    if let Some(s) = all.iter().find(|s| s.name == id) {
+        let steps: String = s.steps.iter().enumerate().map(|(at, step)| format!("  {:>2}. {}\n", at + 1, crate::run::in_words(step))).collect();
+        print(&format!("{}: {}\n\nwritten for: {}\n\n{steps}", s.name, s.says, s.judges.join(", ")));
+        return exit::OK;
+    }
+    if let Some(b) = BUGS.iter().find(|b| b.name == id) {
+        print(&format!("{}: {}\n\nsource:    {}\nkilled by: {}\ntry it:    streamspec selftest --only {}\n", b.name, b.says, b.source, b.killed_by, b.name));
+        return exit::OK;
+    }
+    let like = CATALOGUE.iter().map(|r| r.id).filter(|known| known.starts_with(id.to_uppercase().split('-').next().unwrap_or("?")));
+    let like: Vec<&str> = like.collect();
+    let hint = if like.is_empty() { "`streamspec list requirements` shows the ids".to_owned() } else { format!("there are {}", like.join(", ")) };
+    complain(&Complaint::Usage(format!("`{id}` is no requirement, scenario or bug; {hint}")))
+}
+
+pub(super) fn schema(args: &SchemaArgs) -> u8 {
+    match crate::contract::schema(&args.what) {
+        Some(schema) => {
+            print(&format!("{schema:#}\n"));
+            exit::OK
+        }
+        None => complain(&Complaint::Usage(format!("there is no schema `{}`", args.what))),
+    }
+}

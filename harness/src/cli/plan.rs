@@ -1,0 +1,153 @@
+//! From what was typed to what is run: target, profile, capabilities.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Complaint;
+use crate::contract::{Profile, Target};
+use crate::run::suite::Subject;
+use crate::scenario::Capabilities;
+use crate::world::live::StartSpec;
+use crate::world::live::process::{CommandLine, Readiness};
+
+/// Which server is meant.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct TargetArgs {
+    /// A target file; without it, --url or --start, the built-in reference server
+    #[arg(value_name = "TARGET", conflicts_with_all = ["url", "start"])]
+    target: Option<PathBuf>,
+    /// A target file, as above
+    #[arg(long = "target", value_name = "FILE", conflicts_with_all = ["url", "start", "target"])]
+    target_flag: Option<PathBuf>,
+    /// A server that runs already; what needs control of its process is then not applicable
+    #[arg(long, conflicts_with = "start")]
+    url: Option<String>,
+    /// A command that starts the server, with {port} and, if it keeps data, {dir}
+    #[arg(long, value_name = "COMMAND")]
+    start: Option<String>,
+    /// The protocol: a built-in profile's name or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    profile: Option<String>,
+}
+
+/// A target, ready to be tested.
+pub(super) struct Resolved {
+    pub(super) profile: Arc<Profile>,
+    pub(super) subject: Subject,
+    pub(super) capabilities: Capabilities,
+    pub(super) target: Target,
+    /// In words.
+    pub(super) name: String,
+    /// The arguments that mean it again.
+    pub(super) again: String,
+    /// True for the built-in server.
+    pub(super) built_in: bool,
+}
+
+impl TargetArgs {
+    /// Reads the files and finds out what may be done.
+    pub(super) fn resolve(&self) -> Result<Resolved, Complaint> {
+        let quote = |text: &str| if text.contains([' ', '\'', '"']) { format!("'{}'", text.replace('\'', r"'\''")) } else { text.to_owned() };
+        let file = self.target.as_ref().or(self.target_flag.as_ref());
+        let (mut target, name, mut again) = match (file, &self.url, &self.start) {
+            (Some(file), _, _) => {
+                let target = Target::load(file)?;
+                let name = target.name.clone();
+                (target, name, format!(" --target {}", quote(&file.display().to_string())))
+            }
+            (None, Some(url), _) => (bare(Some(url.clone()), None), url.clone(), format!(" --url {}", quote(url))),
+            (None, None, Some(start)) => (bare(None, Some(start.clone())), start.clone(), format!(" --start {}", quote(start))),
+            (None, None, None) => return self.built_in(),
+        };
+        if let Some(profile) = &self.profile {
+            target.profile.clone_from(profile);
+            again += &format!(" --profile {}", quote(profile));
+        }
+        if target.profile.is_empty() {
+            return Err(Complaint::Usage("which protocol? name one with --profile (a built-in name, or a file as `streamspec init` writes)".to_owned()));
+        }
+        let profile = Profile::load(&target.profile)?;
+        let missing = crate::run::binding::unset(&profile.binding);
+        if !missing.is_empty() {
+            return Err(Complaint::Usage(format!("the profile needs the environment variables {}; set them", missing.join(", "))));
+        }
+        let subject = match (&target.start, &target.url) {
+            (Some(start), _) => Subject::Start(start_spec(start, &target, &profile)?),
+            (None, Some(url)) => Subject::Url(url.clone()),
+            (None, None) => return Err(Complaint::Usage("the target has neither `start` nor `url`".to_owned())),
+        };
+        let capabilities = Capabilities::of(&target);
+        Ok(Resolved { profile: Arc::new(profile), subject, capabilities, target, name, again, built_in: false })
+    }
+
+    fn built_in(&self) -> Result<Resolved, Complaint> {
+        let name = self.profile.as_deref().unwrap_or("sse");
+        if name != "sse" {
+            return Err(Complaint::Usage(format!("the built-in server speaks `sse`; to test another one with the profile `{name}`, say where it is with --url, --start or a target file")));
+        }
+        let subject = Subject::Start(reference(&[])?);
+        let profile = Profile::load(name)?;
+        Ok(Resolved {
+            profile: Arc::new(profile),
+            subject,
+            capabilities: Capabilities::all(),
+            target: bare(None, None),
+            name: "the built-in reference server".to_owned(),
+            again: String::new(),
+            built_in: true,
+        })
+    }
+}
+
+/// How to start the reference server of this binary with these bugs.
+pub(super) fn reference(bugs: &[&str]) -> Result<StartSpec, Complaint> {
+    let own = std::env::current_exe().map_err(|e| Complaint::Usage(format!("cannot find streamspec's own program: {e}")))?;
+    let mut words = vec![own.to_string_lossy().into_owned()];
+    words.extend(["serve", "--dialect", "sse", "--data", "{dir}", "--port", "{port}", "--heartbeat", "500ms"].map(str::to_owned));
+    for bug in bugs {
+        words.extend(["--bug".to_owned(), (*bug).to_owned()]);
+    }
+    Ok(StartSpec {
+        command: CommandLine::from_words(words),
+        environment: Vec::new(),
+        folder: None,
+        ready: Readiness::Http { path: "/health".to_owned(), status: None },
+        ready_within: Duration::from_secs(20),
+        stop_within: Duration::from_secs(5),
+    })
+}
+
+fn bare(url: Option<String>, start: Option<String>) -> Target {
+    Target {
+        name: String::new(),
+        profile: String::new(),
+        url,
+        start,
+        env: Default::default(),
+        cwd: None,
+        ready: Default::default(),
+        allow: None,
+        known: Default::default(),
+    }
+}
+
+fn start_spec(start: &str, target: &Target, profile: &Profile) -> Result<StartSpec, Complaint> {
+    let command = CommandLine::parse(start).map_err(|e| Complaint::Usage(format!("the start command is none: {e}")))?;
+    let health = profile.binding.health.as_ref().and_then(|h| h.request.strip_prefix("GET ")).map(|path| path.trim().to_owned());
+    let ready = match (&target.ready.output, target.ready.path.clone().or(health)) {
+        (Some(line), _) => Readiness::Line(line.clone()),
+        (None, Some(path)) => Readiness::Http { path, status: target.ready.status },
+        (None, None) => Readiness::Port,
+    };
+    Ok(StartSpec {
+        command,
+        environment: target.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        folder: target.cwd.as_ref().map(PathBuf::from),
+        ready,
+        ready_within: Duration::from_millis(target.ready.within_ms),
+        stop_within: Duration::from_millis(target.ready.stop_within_ms),
+    })
+}

@@ -1,0 +1,282 @@
+//! `streamspec test`: break a server's streams, restart it, and judge what its readers saw.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::exit::{self, Ended};
+use super::plan::{Resolved, TargetArgs};
+use super::{Complaint, complain, print};
+use crate::report::{Heading, Paint, Standing, Tally, write_json, write_text};
+use crate::run::Abort;
+use crate::run::suite::{Case, StopSign, Suite, SuiteError, cases, run as run_suite};
+use crate::scenario::{Scenario, applicable};
+
+/// Cases wait more than they compute, so more workers than cores are right.
+const JOBS_A_CORE: usize = 4;
+
+/// What to test, and how.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = exit::TABLE)]
+pub(super) struct TestArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Only scenarios of this name, or written for requirements whose id begins so; may be repeated
+    #[arg(long, value_name = "ID|SCENARIO")]
+    only: Vec<String>,
+    /// Scenarios of your own: a folder, whose *.toml are run beside the built-in ones
+    #[arg(long, value_name = "DIR")]
+    scenarios: Option<PathBuf>,
+    /// The seed of names and choices
+    #[arg(long, value_parser = seed, value_name = "HEX")]
+    seed: Option<u64>,
+    /// How many servers are tested side by side
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: Option<u16>,
+    /// Run every case this often
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// How long to wait for anything; default: twice the profile's delivery bound
+    #[arg(long, value_name = "TIME", value_parser = streamspec_reference_server::duration)]
+    deadline: Option<Duration>,
+    /// Write a report: json=PATH
+    #[arg(long, value_name = "FORMAT=PATH", value_parser = report)]
+    report: Vec<Report>,
+    /// Keep the history of every case that failed in this folder
+    #[arg(long, value_name = "DIR")]
+    history: Option<PathBuf>,
+    /// List what would be run, and stop
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Report {
+    Json(PathBuf),
+}
+
+fn report(text: &str) -> Result<Report, String> {
+    match text.split_once('=') {
+        Some(("json", path)) if !path.is_empty() => Ok(Report::Json(path.into())),
+        Some((format, _)) => Err(format!("there is no report format `{format}`; there is: json")),
+        None => Err("write FORMAT=PATH, such as json=report.json".to_owned()),
+    }
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    u64::from_str_radix(digits, 16).map_err(|_| format!("`{text}` is no seed; write up to 16 hexadecimal digits, such as 0x5eed"))
+}
+
+/// Runs it; the exit code.
+pub(super) fn run(args: &TestArgs) -> u8 {
+    match prepare(args) {
+        Ok(prepared) => prepared.run(args),
+        Err(complaint) => complain(&complaint),
+    }
+}
+
+struct Prepared {
+    resolved: Resolved,
+    suite: Suite,
+    heading: Heading,
+    tally: Tally,
+}
+
+fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
+    let resolved = args.target.resolve()?;
+    let mut all = Scenario::built_in(&resolved.profile.name)?;
+    if let Some(folder) = &args.scenarios {
+        all.extend(own_scenarios(folder)?);
+    }
+    let chosen: Vec<Scenario> = all.iter().filter(|s| wanted(s, &args.only)).cloned().collect();
+    for only in &args.only {
+        if !all.iter().any(|s| wanted(s, std::slice::from_ref(only))) {
+            return Err(Complaint::Usage(format!("no scenario is called `{only}` or written for a requirement that begins so; see `streamspec list scenarios` and `streamspec list requirements`")));
+        }
+    }
+    let mut tally = Tally::default();
+    let mut scenarios = Vec::new();
+    for scenario in chosen {
+        match applicable(&scenario, &resolved.profile, &resolved.capabilities) {
+            Ok(()) => {
+                tally.plan(&scenario);
+                scenarios.push(scenario);
+            }
+            Err(why) => tally.skip(&scenario, &why),
+        }
+    }
+    let bound = Duration::from_millis(resolved.profile.contract.liveness.delivery_ms);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let suite = Suite {
+        profile: resolved.profile.clone(),
+        subject: resolved.subject.clone(),
+        scenarios,
+        seed: args.seed.unwrap_or_else(rand::random),
+        jobs: args.jobs.map_or(cores * JOBS_A_CORE, usize::from),
+        repeat: args.repeat.max(1),
+        deadline: args.deadline.unwrap_or(bound * 2),
+    };
+    let heading = Heading {
+        profile: resolved.profile.name.clone(),
+        target: resolved.name.clone(),
+        seed: suite.seed,
+        again: resolved.again.clone(),
+        known: resolved.target.known.clone(),
+    };
+    Ok(Prepared { resolved, suite, heading, tally })
+}
+
+/// The scenarios in a folder.
+fn own_scenarios(folder: &std::path::Path) -> Result<Vec<Scenario>, Complaint> {
+    let unreadable = |e: std::io::Error| Complaint::Usage(format!("cannot read the folder {}: {e}", folder.display()));
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).map_err(unreadable)?.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|end| end == "toml"));
+    files.sort();
+    if files.is_empty() {
+        return Err(Complaint::Usage(format!("there is no scenario (*.toml) in {}", folder.display())));
+    }
+    files.iter().map(|file| Scenario::load(file).map_err(Complaint::from)).collect()
+}
+
+fn wanted(scenario: &Scenario, only: &[String]) -> bool {
+    only.is_empty() || only.iter().any(|o| scenario.name == *o || scenario.judges.iter().any(|id| id.starts_with(&o.to_uppercase())))
+}
+
+impl Prepared {
+    fn run(mut self, args: &TestArgs) -> u8 {
+        if args.list {
+            let names: String = self.suite.scenarios.iter().map(|s| format!("{:<32} {}\n", s.name, s.says)).collect();
+            print(&names);
+            return exit::OK;
+        }
+        let paint = Paint::for_stdout();
+        print(&format!(
+            "{}\n\n",
+            paint.bold(&format!(
+                "streamspec {} · profile {} · {} · seed {:#x}",
+                env!("CARGO_PKG_VERSION"),
+                self.heading.profile,
+                self.heading.target,
+                self.suite.seed
+            ))
+        ));
+        let began = Instant::now();
+        let stop = StopSign::default();
+        watch_for_interrupt(&stop);
+        let mut progress = Progress::new(cases(&self.suite));
+        let mut trouble = None;
+        let ran = run_suite(&self.suite, &stop, |case| {
+            progress.step(&case.base);
+            if let Err(why) = keep(args.history.as_deref(), &case) {
+                trouble.get_or_insert(why);
+            }
+            self.tally.add(&case);
+        });
+        progress.clear();
+        let seconds = began.elapsed().as_secs_f64();
+        let mut ended = self.ended(&stop);
+        match &ran {
+            Ok(()) => {}
+            Err(SuiteError::Server(error)) => {
+                eprintln!("error: {error}");
+                ended.could_not_test = true;
+            }
+            Err(SuiteError::Bug(why)) => {
+                eprintln!("error: a defect of streamspec: {why}");
+                ended.our_bug = true;
+            }
+        }
+        if self.tally.cases > 0 || ran.is_ok() {
+            print(&write_text(&self.tally, &self.heading, seconds, paint));
+        }
+        let code = ended.code();
+        for Report::Json(path) in &args.report {
+            if let Err(error) = write_json(path, &self.tally, &self.heading, seconds, code) {
+                trouble.get_or_insert(format!("cannot write {}: {error}", path.display()));
+            }
+        }
+        if let Some(why) = trouble {
+            eprintln!("error: {why}");
+            return exit::USAGE;
+        }
+        if self.resolved.built_in && code == exit::OK {
+            let next = "That was the built-in server. Yours: `streamspec init`, then `streamspec doctor`, then `streamspec test TARGET`.";
+            eprintln!("{next}");
+        }
+        code
+    }
+
+    fn ended(&self, stop: &StopSign) -> Ended {
+        let rows = self.tally.rows();
+        let known = |id: &str| self.heading.known.contains_key(id);
+        Ended {
+            our_bug: false,
+            violated: rows.iter().any(|r| r.fails() && !known(r.requirement.id)),
+            could_not_test: !self.tally.aborted.is_empty() && !stop.is_raised(),
+            stale: self.heading.known.keys().any(|id| crate::report::stale(&rows, id)) && !stop.is_raised(),
+            inconclusive: rows.iter().any(|r| matches!(r.standing, Standing::Inconclusive(_))),
+            nothing_ran: self.tally.cases == 0,
+            interrupted: stop.is_raised(),
+        }
+    }
+}
+
+/// The first interrupt stops the run, which then writes what it has; the second ends the process.
+fn watch_for_interrupt(stop: &StopSign) {
+    let stop = stop.clone();
+    std::thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(async {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if stop.is_raised() {
+                    // The guards end the servers when this process is gone.
+                    std::process::exit(i32::from(exit::INTERRUPTED));
+                }
+                eprintln!("interrupted: writing what there is (once more to end at once)");
+                stop.raise();
+            }
+        });
+    });
+}
+
+/// Writes the history of a case that failed.
+fn keep(folder: Option<&std::path::Path>, case: &Case) -> Result<(), String> {
+    let Some(folder) = folder else { return Ok(()) };
+    let failed = case.verdicts.iter().any(|v| matches!(v.finding, crate::check::Finding::Fail { .. }));
+    if !failed && !matches!(case.aborted, Some(Abort::CouldNot(_) | Abort::ServerDied(_))) {
+        return Ok(());
+    }
+    let name = case.scenario.name.replace(['[', ']'], "-");
+    let path = folder.join(format!("{}-{}.ndjson", name.trim_end_matches('-'), case.repetition));
+    std::fs::create_dir_all(folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+    case.history.save(&path).map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+/// One line on a terminal that says how far the run is.
+struct Progress {
+    total: usize,
+    done: usize,
+    shown: bool,
+}
+
+impl Progress {
+    fn new(total: usize) -> Progress {
+        use std::io::IsTerminal;
+        Progress { total, done: 0, shown: std::io::stderr().is_terminal() }
+    }
+
+    fn step(&mut self, name: &str) {
+        self.done += 1;
+        if self.shown {
+            eprint!("\r\u{1b}[K{}/{} {}", self.done, self.total, &name[..name.floor_char_boundary(50)]);
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            eprint!("\r\u{1b}[K");
+        }
+    }
+}
