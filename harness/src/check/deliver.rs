@@ -40,9 +40,8 @@ fn gone(expect: &Expect<'_, '_>, judge: &mut Judge) -> FxHashSet<usize> {
     }
     for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| e.durable) {
         let Some(acked) = event.acked else { continue };
-        let Some(signal) = view.stop_between(acked.at, Micros(u64::MAX)) else { continue };
+        let Some((signal, stopped)) = view.gone_between(acked.at, Micros(u64::MAX)) else { continue };
         let requirement = if signal == "TERM" { "RESTART-4" } else { "RESTART-1" };
-        let stopped = view.process.iter().find(|p| p.at > acked.at).map_or(acked.at, |p| p.at);
         let shows = |c: &&ConnView<'_>| {
             c.connect.at > stopped
                 && c.accepted()

@@ -27,7 +27,25 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
             }
         }
     }
+    expects.iter().for_each(|expect| chains(expect, judge));
     limits(view, profile, judge);
+}
+
+/// Each page goes on where the one before it ended.
+fn chains(expect: &Expect<'_, '_>, judge: &mut Judge) {
+    let pages: Vec<_> = expect.conns().filter(|c| c.connect.what.surface == Surface::History && c.accepted()).collect();
+    for pair in pages.windows(2).filter(|p| p[0].connect.what.reader == p[1].connect.what.reader && p[1].connect.what.nth == p[0].connect.what.nth + 1) {
+        let last = pair[0].got.iter().rev().find_map(|g| expect.event(g.what));
+        let (Some(last), Some((cursor, _))) = (last, pair[1].presented()) else { continue };
+        let Some(named) = expect.named(cursor) else { continue };
+        judge.require("SNAPSHOT-3", named == last, || Violation {
+            says: format!("{} ends with {}, and its cursor for the next page names {}", pair[0].name(), expect.session.events[last].marker, expect.session.events[named].marker),
+            expected: format!("the cursor of {}", expect.session.events[last].marker),
+            seen: cursor.to_owned(),
+            records: vec![pair[1].connect.record, pair[0].connect.record],
+            shape: "pages-do-not-join".to_owned(),
+        });
+    }
 }
 
 /// A snapshot and the first stream that was resumed from its cursor.

@@ -23,8 +23,34 @@ pub enum Opinion {
     Failed(String),
 }
 
+thread_local! {
+    /// True while this thread asks the crate, whose panics are opinions and no news.
+    static ASKING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Keeps the messages of guarded panics from standard error; all others pass to the hook that was there before.
+fn hush() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !ASKING.with(std::cell::Cell::get) {
+                before(panic);
+            }
+        }));
+    });
+}
+
 /// Decodes `bytes`, the beginning of a body.
 pub fn of(bytes: &[u8]) -> Opinion {
+    hush();
+    ASKING.with(|asking| asking.set(true));
+    let opinion = ask(bytes);
+    ASKING.with(|asking| asking.set(false));
+    opinion
+}
+
+fn ask(bytes: &[u8]) -> Opinion {
     let decoded = catch_unwind(AssertUnwindSafe(|| {
         let chunks = stream::iter(bytes.chunks(CHUNK).map(Ok::<_, std::convert::Infallible>));
         let mut events = EventStream::new(chunks);

@@ -112,9 +112,12 @@ impl Hub {
                 store.commit(&[Change::Append { id: stored.id.clone(), event: again.clone(), key: None }])?;
                 stored.events.push(again);
             }
+            // What has expired while the server was away goes from the disk, also when a bug forgets that it was there.
+            let behind_all = stored.head + 1;
             let session = Session::restore(stored, now, bugs);
-            if session.oldest() > 1 {
-                pruned.push(Change::Prune { id: session.id.clone(), oldest: session.oldest() });
+            let oldest = if session.is_empty() { behind_all } else { session.oldest() };
+            if oldest > 1 {
+                pruned.push(Change::Prune { id: session.id.clone(), oldest });
             }
             sessions.insert(session.id.clone(), Arc::new(Cell::new(session)));
         }

@@ -114,7 +114,8 @@ impl Writer {
         if self.hub.bugs.has(Bug::CounterRace) || self.hub.bugs.has(Bug::NumberBeforeLock) {
             self.race(&mut group);
         }
-        if self.hub.bugs.has(Bug::AckBeforeDurable) {
+        let appends = group.changes.iter().any(|change| matches!(change, Change::Append { .. }));
+        if self.hub.bugs.has(Bug::AckBeforeDurable) && appends {
             self.finish(group.done, &group.changes);
             self.behind.extend(group.changes);
             self.due.get_or_insert_with(|| Instant::now() + WRITE_BEHIND);

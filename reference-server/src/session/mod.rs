@@ -185,6 +185,11 @@ impl Session {
         Cursor { epoch: self.epoch, seq: label }
     }
 
+    /// True when no event is kept.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     /// Removes what retention no longer keeps. Applied on append and on read (PAW-12).
     pub fn prune(&mut self, now: Millis) {
         let records = self.retention.records.map(|n| {

@@ -205,13 +205,23 @@ impl<'h> View<'h> {
         &self.sessions[conn.connect.what.session.0 as usize]
     }
 
-    /// The signal that first stopped the process after `since`, before `until`.
+    /// The signal that first took the process away after `since`, before `until`. What counts is when the process was
+    /// gone: until then it may still have answered.
     pub fn stop_between(&self, since: Micros, until: Micros) -> Option<&'h str> {
-        self.process.iter().filter(|p| p.at > since && p.at < until).find_map(|p| match p.what {
-            Process::Signal { name } if name == "KILL" || name == "TERM" => Some(name.as_str()),
-            Process::Died { .. } => Some("KILL"),
-            Process::Signal { .. } | Process::Ready { .. } | Process::Gone | Process::Overdue => None,
-        })
+        self.gone_between(since, until).map(|(name, _)| name)
+    }
+
+    /// As [`View::stop_between`], with the time at which the process was gone.
+    pub fn gone_between(&self, since: Micros, until: Micros) -> Option<(&'h str, Micros)> {
+        let mut signal = "KILL";
+        for process in &self.process {
+            match process.what {
+                Process::Signal { name } if name == "KILL" || name == "TERM" => signal = name,
+                Process::Gone | Process::Died { .. } if process.at > since && process.at < until => return Some((signal, process.at)),
+                Process::Signal { .. } | Process::Ready { .. } | Process::Gone | Process::Died { .. } | Process::Overdue => {}
+            }
+        }
+        None
     }
 
     /// True when the process was stopped, killed or paused in this time.

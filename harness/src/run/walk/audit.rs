@@ -52,6 +52,7 @@ impl<W: World> Walk<'_, W> {
             cast.readers.iter().filter(|(_, r)| open(r)).map(|(name, _)| name.clone()).collect()
         };
         for reader in readers {
+            self.settle_older(&reader, session).await?;
             let connection = self.newest(&reader)?;
             let accepted = connection.progress.state().answer.is_some_and(|(_, accepted)| accepted);
             if !accepted || self.is_stalled(&connection) {
@@ -62,6 +63,30 @@ impl<W: World> Walk<'_, W> {
             } else if self.with(session, |s| s.newest_of_any_kind().is_some())? {
                 self.await_at(&reader, &Upto::Last).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Waits for the last event at connections of a reader that newer ones overlap.
+    async fn settle_older(&self, reader: &str, session: &str) -> Result<(), Abort> {
+        let Some(marker) = self.with(session, |s| s.newest().map(|p| p.marker))? else { return Ok(()) };
+        let older: Vec<super::cast::Connection> = {
+            let cast = self.cast.borrow();
+            let all = cast.readers.get(reader).map_or(&[][..], |r| &r.connections);
+            all.split_last().map_or_else(Vec::new, |(_, older)| older.to_vec())
+        };
+        for connection in older {
+            let open = connection.progress.state().ended.is_none() && connection.progress.state().answer.is_some_and(|(_, accepted)| accepted);
+            if !open || self.is_stalled(&connection) {
+                continue;
+            }
+            let since = self.world.now();
+            let came = || connection.progress.state().markers.contains(&marker);
+            let reached = self.world.wait(self.deadline(), || came() || connection.progress.state().ended.is_some()).await && came();
+            let waited = self.world.now().0.saturating_sub(since.0);
+            let until = crate::history::Until::Marker(marker);
+            let wait = crate::history::Wait { reader: reader.to_owned(), conn: Some(connection.conn), until, reached, waited };
+            self.record(crate::history::What::Wait(wait));
         }
         Ok(())
     }
