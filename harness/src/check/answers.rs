@@ -11,7 +11,9 @@ pub(super) fn foreign(conn: &ConnView<'_>) -> bool {
     match conn.presented() {
         Some((_, class)) => match class {
             CursorClass::Own | CursorClass::Snapshot | CursorClass::Empty => false,
-            CursorClass::Synthetic | CursorClass::Ahead | CursorClass::OtherSession | CursorClass::OtherEpoch | CursorClass::Malformed => true,
+            CursorClass::Synthetic | CursorClass::Ahead | CursorClass::OtherSession | CursorClass::OtherEpoch | CursorClass::Malformed => {
+                true
+            }
         },
         None => false,
     }
@@ -64,7 +66,9 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
 /// RESUME-3: a cursor that the server emitted is accepted, unless the end or retention says otherwise.
 fn resume_point(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let Some((presented, class)) = conn.presented() else { return };
-    let (Some(answer), true) = (conn.answer, matches!(class, CursorClass::Own | CursorClass::Snapshot | CursorClass::Synthetic)) else { return };
+    let (Some(answer), true) = (conn.answer, matches!(class, CursorClass::Own | CursorClass::Snapshot | CursorClass::Synthetic)) else {
+        return;
+    };
     let session = expect.session;
     let of_the_end = session.terminal_cursor == Some(presented) || session.closing.is_some_and(|at| at < answer.at);
     if of_the_end || session.deleted.is_some_and(|at| at < answer.at) {
@@ -110,7 +114,9 @@ fn replays_what_was_seen(expect: &Expect<'_, '_>, conn: &ConnView<'_>, presented
 /// RESUME-10: with two cursors, the replay starts behind the stronger one.
 fn precedence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
     let From::Cursor { value, beside: Some(beside), .. } = &conn.connect.what.from else { return };
-    let (Some(winner), Some(loser), true) = (expect.named(value), expect.named(beside), contract.cursor_precedence.is_some()) else { return };
+    let (Some(winner), Some(loser), true) = (expect.named(value), expect.named(beside), contract.cursor_precedence.is_some()) else {
+        return;
+    };
     let Some(first) = conn.got.iter().find_map(|g| expect.event(g.what).map(|e| (g, e))) else { return };
     let obeyed = winner == loser || expect.after_start(first.1, Some(winner));
     judge.require("RESUME-10", obeyed, || Violation {
@@ -147,19 +153,28 @@ fn answered(
         CursorAnswer::Refused { status: set } => {
             require(!accepted && set.contains(status), format!("a refusal with status {set:?}"), as_status(), "not-refused");
         }
-        CursorAnswer::Stream(StreamAnswer::Refuse) => require(!accepted && status >= 400, "a refusal".to_owned(), as_status(), "not-refused"),
+        CursorAnswer::Stream(StreamAnswer::Refuse) => {
+            require(!accepted && status >= 400, "a refusal".to_owned(), as_status(), "not-refused")
+        }
         CursorAnswer::Stream(_) if !accepted => require(false, "a stream".to_owned(), as_status(), "refused"),
         CursorAnswer::Stream(stream) => {
-            let old = conn.got.iter().find(|g| g.what.durable && expect.event(g.what).is_some_and(|e| expect.phase(e, conn, contract) == Phase::Replay));
+            let old = conn
+                .got
+                .iter()
+                .find(|g| g.what.durable && expect.event(g.what).is_some_and(|e| expect.phase(e, conn, contract) == Phase::Replay));
             let has = |kind: Kind| conn.got.iter().any(|g| g.what.kind == kind);
             match stream {
                 StreamAnswer::Start => {
                     let first_due = (0..expect.session.events.len()).find(|e| {
                         let event = &expect.session.events[*e];
-                        event.durable && event.acked_at().is_some_and(|a| a < conn.connect.at) && expect.kept(*e, conn.connect.at) == Kept::Yes
+                        event.durable
+                            && event.acked_at().is_some_and(|a| a < conn.connect.at)
+                            && expect.kept(*e, conn.connect.at) == Kept::Yes
                     });
                     let first = conn.got.iter().find_map(|g| expect.event(g.what));
-                    let holds = first_due.is_none() || first.is_none() && conn.ended_at() <= answer.at || first.is_some_and(|f| Some(f) <= first_due);
+                    let holds = first_due.is_none()
+                        || first.is_none() && conn.ended_at() <= answer.at
+                        || first.is_some_and(|f| Some(f) <= first_due);
                     require(holds, "everything that is kept, as without a cursor".to_owned(), "a later start".to_owned(), "not-from-start");
                 }
                 StreamAnswer::Live | StreamAnswer::Boundary => {
@@ -224,7 +239,12 @@ fn same_cursor(expect: &Expect<'_, '_>, contract: &Contract, judge: &mut Judge) 
                 c.got.iter().filter(|g| g.what.durable).filter_map(|g| expect.event(g.what)).filter(old).collect()
             };
             let (first, second) = (replayed(pair[0]), replayed(pair[1]));
-            let whole = |c: &ConnView<'_>| c.got.iter().any(|g| expect.event(g.what).is_some_and(|e| expect.session.events[e].acked_at().is_none_or(|a| a >= pair[0].connect.at)) || g.what.kind == Kind::Boundary);
+            let whole = |c: &ConnView<'_>| {
+                c.got.iter().any(|g| {
+                    expect.event(g.what).is_some_and(|e| expect.session.events[e].acked_at().is_none_or(|a| a >= pair[0].connect.at))
+                        || g.what.kind == Kind::Boundary
+                })
+            };
             // A connection that was cut in mid-replay shows only the beginning of it.
             let shared = if whole(pair[0]) && whole(pair[1]) { first.len().max(second.len()) } else { first.len().min(second.len()) };
             if shared == 0 || expect.has_age() || expect.most_records().is_some() {
@@ -234,7 +254,8 @@ fn same_cursor(expect: &Expect<'_, '_>, contract: &Contract, judge: &mut Judge) 
             let _ = contract;
             judge.require("RESUME-9", same, || {
                 let differs = first.iter().zip(&second).position(|(a, b)| a != b).unwrap_or(first.len().min(second.len()));
-                let name = |list: &[usize]| list.get(differs).map_or("nothing".to_owned(), |e| expect.session.events[*e].marker.to_string());
+                let name =
+                    |list: &[usize]| list.get(differs).map_or("nothing".to_owned(), |e| expect.session.events[*e].marker.to_string());
                 Violation {
                     says: format!("{} and {} both resumed after {cursor}", pair[0].name(), pair[1].name()),
                     expected: "the same events".to_owned(),

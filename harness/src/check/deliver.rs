@@ -68,7 +68,10 @@ fn gone(expect: &Expect<'_, '_>, judge: &mut Judge) -> FxHashSet<usize> {
                 judge.violated(
                     requirement,
                     Violation {
-                        says: format!("{} was acknowledged, then the server got SIG{signal}, and no reader has seen it since", event.marker),
+                        says: format!(
+                            "{} was acknowledged, then the server got SIG{signal}, and no reader has seen it since",
+                            event.marker
+                        ),
                         expected: format!("{} in every replay after the restart", event.marker),
                         seen: format!("{} and every other view after the restart lack it", conn.name()),
                         records: vec![acked.record, event.invoked.record, conn.connect.record],

@@ -120,7 +120,8 @@ fn after_resume(expect: &Expect<'_, '_>, conn: &ConnView<'_>, replayed: bool, ju
 /// END-4: the terminal's own cursor is answered with the word to stop.
 fn told_to_stop(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let (Some(closed), Some(answer), Some((presented, _))) = (expect.session.closed, conn.answer, conn.presented()) else { return };
-    let seen_on_terminal = || expect.conns().flat_map(terminals).any(|t| t.what.cursor.as_deref() == Some(presented) && t.at < conn.connect.at);
+    let seen_on_terminal =
+        || expect.conns().flat_map(terminals).any(|t| t.what.cursor.as_deref() == Some(presented) && t.at < conn.connect.at);
     let is_terminals = expect.session.terminal_cursor == Some(presented) || expect.session.terminal_cursor.is_none() && seen_on_terminal();
     if !is_terminals || closed > conn.connect.at {
         return;

@@ -55,7 +55,9 @@ fn control(profile: &Profile, conn: &ConnView<'_>, judge: &mut Judge) {
         let judged = match got.what.kind {
             Kind::Heartbeat | Kind::Gap => true,
             Kind::Boundary => !boundary_names,
-            Kind::Other => got.what.event_type.contains("heartbeat") || got.what.event_type.contains("ping") || got.what.event_type.is_empty(),
+            Kind::Other => {
+                got.what.event_type.contains("heartbeat") || got.what.event_type.contains("ping") || got.what.event_type.is_empty()
+            }
             Kind::Event | Kind::Terminal | Kind::Commit => false,
         };
         if judged {
@@ -73,7 +75,9 @@ fn control(profile: &Profile, conn: &ConnView<'_>, judge: &mut Judge) {
 
 fn cursorless(expect: &Expect<'_, '_>, conn: &ConnView<'_>, on_durable_only: bool, judge: &mut Judge) {
     for got in &conn.got {
-        let Some(event) = expect.event(got.what).map(|e| &expect.session.events[e]).filter(|e| !e.durable && on_durable_only) else { continue };
+        let Some(event) = expect.event(got.what).map(|e| &expect.session.events[e]).filter(|e| !e.durable && on_durable_only) else {
+            continue;
+        };
         judge.require("EPHEMERAL-1", got.what.cursor.is_none(), || Violation {
             says: format!("the live-only event {} carries a cursor on {}", event.marker, conn.name()),
             expected: "none: it is not stored, so nobody can resume behind it".to_owned(),
@@ -137,7 +141,9 @@ fn delivered(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, 
     let live = expect.live_at(conn, contract);
     let until = conn.got.iter().filter_map(|g| expect.event(g.what)).map(|e| expect.session.events[e].invoked.at).max();
     let waited = expect.view.waits.iter().filter(|w| w.what.conn == Some(conn.id) && !w.what.reached && conn.ended_at() > w.at);
-    let waited: Vec<_> = waited.filter_map(|w| if let Until::Marker(m) = w.what.until { expect.session.by_marker.get(&m.n).copied() } else { None }).collect();
+    let waited: Vec<_> = waited
+        .filter_map(|w| if let Until::Marker(m) = w.what.until { expect.session.by_marker.get(&m.n).copied() } else { None })
+        .collect();
     for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| !e.durable && e.invoked.at > live) {
         let Some(acked) = event.acked else { continue };
         let later = until.is_some_and(|until| acked.at < until) || waited.contains(&nth);

@@ -99,7 +99,11 @@ impl<'v, 'h> Expect<'v, 'h> {
             From::Cursor { value, class, .. } => match class {
                 CursorClass::Own | CursorClass::Snapshot => self.named(value).map(Some),
                 CursorClass::Empty => Some(None),
-                CursorClass::Synthetic | CursorClass::Ahead | CursorClass::OtherSession | CursorClass::OtherEpoch | CursorClass::Malformed => None,
+                CursorClass::Synthetic
+                | CursorClass::Ahead
+                | CursorClass::OtherSession
+                | CursorClass::OtherEpoch
+                | CursorClass::Malformed => None,
             },
         }
     }

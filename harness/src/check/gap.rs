@@ -67,7 +67,9 @@ fn signal(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, jud
                 judge.require("GAP-1", in_time, || Violation {
                     says: format!("{} asked for what follows its cursor, and {} is no longer kept", conn.name(), e.marker),
                     expected: "the gap signal, before anything else".to_owned(),
-                    seen: early.and_then(|at| conn.got[at].what.marker).map_or_else(|| format!("status {status}, no signal"), |m| format!("{m}, as if nothing were missing")),
+                    seen: early
+                        .and_then(|at| conn.got[at].what.marker)
+                        .map_or_else(|| format!("status {status}, no signal"), |m| format!("{m}, as if nothing were missing")),
                     records: early.map(|at| conn.got[at].record).into_iter().chain([conn.connect.record, e.invoked.record]).collect(),
                     shape: "silent".to_owned(),
                 });
@@ -79,7 +81,11 @@ fn signal(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, jud
         .filter(|e| expect.session.events[*e].durable && !expect.session.events[*e].refused && expect.after_start(*e, start))
         .filter(|e| expect.session.events[*e].invoked.at < ended)
         .all(|e| {
-            let until = if expect.session.events[e].invoked.at > conn.connect.at { conn.connect.at.max(expect.session.events[e].invoked.at) } else { conn.connect.at };
+            let until = if expect.session.events[e].invoked.at > conn.connect.at {
+                conn.connect.at.max(expect.session.events[e].invoked.at)
+            } else {
+                conn.connect.at
+            };
             let live = expect.phase(e, conn, contract) != Phase::Replay;
             live && !super::deliver::is_slow(conn) || expect.kept(e, until) == Kept::Yes
         });
@@ -99,7 +105,9 @@ fn signal(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, jud
         });
     }
     let Some(at) = frame.filter(|_| gap.then == AfterGap::Kept) else { return };
-    let next = conn.got[at + 1..].iter().find(|g| matches!(g.what.kind, Kind::Event | Kind::Terminal) && g.what.durable && g.what.cursor.is_some());
+    let next = conn.got[at + 1..]
+        .iter()
+        .find(|g| matches!(g.what.kind, Kind::Event | Kind::Terminal) && g.what.durable && g.what.cursor.is_some());
     if let (Some(named), Some(next)) = (conn.got[at].what.points_to.as_deref(), next) {
         judge.require("GAP-6", next.what.cursor.as_deref() == Some(named), || Violation {
             says: format!("the gap signal of {} names {named} as the oldest event that is left", conn.name()),
@@ -116,7 +124,9 @@ fn expired(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     if !expect.has_age() || conn.connect.what.surface == Surface::Snapshot {
         return;
     }
-    for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| e.durable && e.acked_at().is_some_and(|a| a < conn.connect.at)) {
+    for (nth, event) in
+        expect.session.events.iter().enumerate().filter(|(_, e)| e.durable && e.acked_at().is_some_and(|a| a < conn.connect.at))
+    {
         if expect.kept(nth, conn.connect.at) != Kept::No || !conn.accepted() {
             continue;
         }
@@ -136,21 +146,38 @@ fn amount(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let Some((most, slack)) = expect.most_records().filter(|_| !expect.has_age()) else { return };
     let events = expect.session.events.iter().filter(|e| e.durable && !e.refused);
     let before = events.clone().filter(|e| e.acked_at().is_some_and(|a| a < conn.connect.at)).count() as u64;
-    let seam = events.filter(|e| e.invoked.at < conn.answer.map_or(conn.connect.at, |a| a.at) && e.acked_at().is_none_or(|a| a >= conn.connect.at)).count();
-    let whole = conn.boundaries().next().is_some() || conn.got.iter().any(|g| expect.event(g.what).is_some_and(|e| expect.session.events[e].invoked.at > conn.connect.at));
+    let seam = events
+        .filter(|e| e.invoked.at < conn.answer.map_or(conn.connect.at, |a| a.at) && e.acked_at().is_none_or(|a| a >= conn.connect.at))
+        .count();
+    let whole = conn.boundaries().next().is_some()
+        || conn.got.iter().any(|g| expect.event(g.what).is_some_and(|e| expect.session.events[e].invoked.at > conn.connect.at));
     if seam > 0 || !whole || before <= most + slack || !conn.accepted() {
         return;
     }
-    let replayed = conn.got.iter().filter_map(|g| expect.event(g.what)).filter(|e| expect.session.events[*e].acked_at().is_some_and(|a| a < conn.connect.at));
+    let replayed = conn
+        .got
+        .iter()
+        .filter_map(|g| expect.event(g.what))
+        .filter(|e| expect.session.events[*e].acked_at().is_some_and(|a| a < conn.connect.at));
     let replayed = replayed.collect::<rustc_hash::FxHashSet<_>>().len() as u64;
     let asked_for = match expect.start(conn) {
         Some(None) => before,
-        Some(Some(start)) => (0..expect.session.events.len()).filter(|e| expect.session.events[*e].durable && expect.after_start(*e, Some(start)) && expect.session.events[*e].acked_at().is_some_and(|a| a < conn.connect.at)).count() as u64,
+        Some(Some(start)) => (0..expect.session.events.len())
+            .filter(|e| {
+                expect.session.events[*e].durable
+                    && expect.after_start(*e, Some(start))
+                    && expect.session.events[*e].acked_at().is_some_and(|a| a < conn.connect.at)
+            })
+            .count() as u64,
         None => return,
     };
     let (least, most) = (most.min(asked_for), (most + slack).min(asked_for));
     judge.require("GAP-4", (least..=most).contains(&replayed), || Violation {
-        says: format!("{} was sent {replayed} of {before} events by a session that keeps {}", conn.name(), expect.most_records().map_or(0, |m| m.0)),
+        says: format!(
+            "{} was sent {replayed} of {before} events by a session that keeps {}",
+            conn.name(),
+            expect.most_records().map_or(0, |m| m.0)
+        ),
         expected: if least == most { format!("{most} events") } else { format!("{least} to {most} events") },
         seen: format!("{replayed} events"),
         records: vec![conn.connect.record],

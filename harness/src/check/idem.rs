@@ -38,7 +38,9 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
             }
             continue;
         }
-        let before = first.completed.and_then(|c| if let Outcome::Ok { cursor: Some(cursor), .. } = c.what { Some((c.record, cursor)) } else { None });
+        let before = first
+            .completed
+            .and_then(|c| if let Outcome::Ok { cursor: Some(cursor), .. } = c.what { Some((c.record, cursor)) } else { None });
         if let (Some((record, before)), Outcome::Ok { cursor: Some(again), .. }, true) = (before, completed.what, promised.same_cursor) {
             let restarted = view.stop_between(first.invoked.at, op.invoked.at).is_some();
             if before != again && restarted && promised.survives_restart {

@@ -49,7 +49,11 @@ fn in_time(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, st
         }
         let late = got.at.0.saturating_sub(acked.at.0);
         // A wait that gave up on an event which comes after all, with the next one: a lost wake-up.
-        let given_up = expect.view.waits.iter().find(|w| w.what.conn == Some(conn.id) && w.what.until == Until::Marker(e.marker) && !w.what.reached && w.at < got.at);
+        let given_up = expect
+            .view
+            .waits
+            .iter()
+            .find(|w| w.what.conn == Some(conn.id) && w.what.until == Until::Marker(e.marker) && !w.what.reached && w.at < got.at);
         judge.require(requirement(acked.at), late <= bound && given_up.is_none(), || Violation {
             says: format!("{} received {} {} ms after it was acknowledged", conn.name(), e.marker, late / 1000),
             expected: format!("within {} ms", bound / 1000),
@@ -60,7 +64,9 @@ fn in_time(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, st
     }
     // A compressed stream that was waited for in vain held its events back, whatever came of it later.
     if conn.connect.what.role == Role::Compressed {
-        for wait in expect.view.waits.iter().filter(|w| w.what.conn == Some(conn.id) && matches!(w.what.until, Until::Marker(_)) && !w.what.reached) {
+        for wait in
+            expect.view.waits.iter().filter(|w| w.what.conn == Some(conn.id) && matches!(w.what.until, Until::Marker(_)) && !w.what.reached)
+        {
             judge.violated(
                 "LIVE-4",
                 Violation {

@@ -81,7 +81,9 @@ fn deleted(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
                 });
             } else if conn.accepted() && conn.connect.at < deleted && conn.ended_at() > deleted {
                 let waited = view.waits.iter().find(|w| w.what.conn == Some(conn.id) && w.what.until == Until::Closed);
-                let Some(waited) = waited.filter(|w| w.what.reached || w.what.waited >= contract.liveness.delivery_ms * 1000 / 2) else { continue };
+                let Some(waited) = waited.filter(|w| w.what.reached || w.what.waited >= contract.liveness.delivery_ms * 1000 / 2) else {
+                    continue;
+                };
                 let ended = conn.end.is_some_and(|e| matches!(e.what.how, Ended::Eof | Ended::Broken { .. } | Ended::Done));
                 judge.require("OPEN-2", waited.what.reached && ended, || Violation {
                     says: format!("{} stays open although its session was deleted", conn.name()),
@@ -103,7 +105,8 @@ fn bodies(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
         reasoned(&answer.what.body, answer.what.status, answer.record, judge);
     }
     for op in &view.ops {
-        if let (Action::Probe { about: Probe::UnknownSession | Probe::PublishUnknown, .. }, Some(completed)) = (op.invoked.what, op.completed)
+        if let (Action::Probe { about: Probe::UnknownSession | Probe::PublishUnknown, .. }, Some(completed)) =
+            (op.invoked.what, op.completed)
             && let Outcome::Failed { status: status @ 400..=499, body } = completed.what
         {
             reasoned(body, *status, completed.record, judge);

@@ -76,7 +76,12 @@ fn sequence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
                     Some((_, other, record)) => judge.violated(
                         "ORDER-2",
                         Violation {
-                            says: format!("{} delivered {} before {}; other views have them the other way round", conn.name(), expect.session.events[other].marker, e.marker),
+                            says: format!(
+                                "{} delivered {} before {}; other views have them the other way round",
+                                conn.name(),
+                                expect.session.events[other].marker,
+                                e.marker
+                            ),
                             expected: "one order for all readers and the history".to_owned(),
                             seen: format!("{} then {}", expect.session.events[other].marker, e.marker),
                             records: vec![got.record, record],
@@ -106,7 +111,10 @@ fn ascending(expect: &Expect<'_, '_>, conn: &ConnView<'_>, order: CursorOrder, d
             last = None;
             continue;
         }
-        let (Some(cursor), true) = (got.what.cursor.as_deref(), matches!(got.what.kind, Kind::Event | Kind::Terminal) && got.what.durable) else { continue };
+        let (Some(cursor), true) = (got.what.cursor.as_deref(), matches!(got.what.kind, Kind::Event | Kind::Terminal) && got.what.durable)
+        else {
+            continue;
+        };
         let event = expect.event(got.what);
         if let Some((before, before_event, record)) = last {
             let repeated = event.is_some() && event == before_event;

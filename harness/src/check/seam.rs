@@ -27,8 +27,13 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
             // The connection reached live when it was sent something that was published after its head had come, or when
             // the run waited for the boundary in vain.
             let answered = conn.answer.map_or(conn.connect.at, |a| a.at);
-            let live = conn.got.iter().find(|g| g.what.durable && g.what.kind == Kind::Event && expect.event(g.what).is_some_and(|e| expect.session.events[e].invoked.at > answered));
-            let waited = expect.view.waits.iter().any(|w| w.what.conn == Some(conn.id) && w.what.until == Until::Boundary && !w.what.reached);
+            let live = conn.got.iter().find(|g| {
+                g.what.durable
+                    && g.what.kind == Kind::Event
+                    && expect.event(g.what).is_some_and(|e| expect.session.events[e].invoked.at > answered)
+            });
+            let waited =
+                expect.view.waits.iter().any(|w| w.what.conn == Some(conn.id) && w.what.until == Until::Boundary && !w.what.reached);
             let missing = count == 0 && (live.is_some() || waited) && !(boundary.sent == BoundarySent::WithoutReplay && resumed);
             if most.is_some_and(|most| count > most) && !(gap && boundary.sent == BoundarySent::WithoutReplay) || missing {
                 judge.violated(
@@ -40,7 +45,10 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
                             Some(_) => "exactly one".to_owned(),
                             None => "at least one".to_owned(),
                         },
-                        seen: live.filter(|_| missing).and_then(|g| g.what.marker).map_or(format!("{count}"), |m| format!("{count}, and the live event {m}")),
+                        seen: live
+                            .filter(|_| missing)
+                            .and_then(|g| g.what.marker)
+                            .map_or(format!("{count}"), |m| format!("{count}, and the live event {m}")),
                         records: live.filter(|_| missing).map(|g| g.record).into_iter().chain::<Vec<usize>>(records()).collect(),
                         shape: if missing { "missing" } else { "too-many" }.to_owned(),
                     },

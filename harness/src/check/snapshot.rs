@@ -34,12 +34,20 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
 /// Each page goes on where the one before it ended.
 fn chains(expect: &Expect<'_, '_>, judge: &mut Judge) {
     let pages: Vec<_> = expect.conns().filter(|c| c.connect.what.surface == Surface::History && c.accepted()).collect();
-    for pair in pages.windows(2).filter(|p| p[0].connect.what.reader == p[1].connect.what.reader && p[1].connect.what.nth == p[0].connect.what.nth + 1) {
+    for pair in pages
+        .windows(2)
+        .filter(|p| p[0].connect.what.reader == p[1].connect.what.reader && p[1].connect.what.nth == p[0].connect.what.nth + 1)
+    {
         let last = pair[0].got.iter().rev().find_map(|g| expect.event(g.what));
         let (Some(last), Some((cursor, _))) = (last, pair[1].presented()) else { continue };
         let Some(named) = expect.named(cursor) else { continue };
         judge.require("SNAPSHOT-3", named == last, || Violation {
-            says: format!("{} ends with {}, and its cursor for the next page names {}", pair[0].name(), expect.session.events[last].marker, expect.session.events[named].marker),
+            says: format!(
+                "{} ends with {}, and its cursor for the next page names {}",
+                pair[0].name(),
+                expect.session.events[last].marker,
+                expect.session.events[named].marker
+            ),
             expected: format!("the cursor of {}", expect.session.events[last].marker),
             seen: cursor.to_owned(),
             records: vec![pair[1].connect.record, pair[0].connect.record],
@@ -54,7 +62,9 @@ fn snapshot(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let Some(commit) = conn.got.iter().find(|g| g.what.kind == Kind::Commit) else { return };
     let Some(cursor) = commit.what.cursor.as_deref() else { return };
     // Everything acknowledged before the snapshot was asked for is in it, unless retention took it.
-    for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| e.durable && e.acked_at().is_some_and(|a| a < conn.connect.at)) {
+    for (nth, event) in
+        expect.session.events.iter().enumerate().filter(|(_, e)| e.durable && e.acked_at().is_some_and(|a| a < conn.connect.at))
+    {
         if expect.kept(nth, conn.connect.at) == Kept::Yes {
             judge.require("SNAPSHOT-1", held.contains(&nth), || Violation {
                 says: format!("the snapshot lacks {}, acknowledged before it was asked for", event.marker),
@@ -65,7 +75,9 @@ fn snapshot(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
             });
         }
     }
-    let resumed = |c: &&ConnView<'_>| matches!(c.presented(), Some((value, CursorClass::Snapshot)) if value == cursor) && c.connect.at > conn.connect.at && c.accepted();
+    let resumed = |c: &&ConnView<'_>| {
+        matches!(c.presented(), Some((value, CursorClass::Snapshot)) if value == cursor) && c.connect.at > conn.connect.at && c.accepted()
+    };
     for stream in expect.conns().filter(resumed) {
         let sent: Vec<_> = stream.got.iter().filter(|g| g.what.durable).filter_map(|g| expect.event(g.what).map(|e| (g, e))).collect();
         for (got, event) in &sent {
@@ -84,7 +96,11 @@ fn snapshot(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
         for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| e.durable && e.acked_at().is_some_and(|a| a < top)) {
             if expect.kept(nth, conn.connect.at) == Kept::Yes {
                 judge.require("SNAPSHOT-1", held.contains(&nth) || sent.contains(&nth), || Violation {
-                    says: format!("{} is neither in the snapshot nor among the events behind its cursor on {}", event.marker, stream.name()),
+                    says: format!(
+                        "{} is neither in the snapshot nor among the events behind its cursor on {}",
+                        event.marker,
+                        stream.name()
+                    ),
                     expected: "in one of the two".to_owned(),
                     seen: format!("in neither, at cursor {cursor}"),
                     records: vec![event.acked.map_or(event.invoked.record, |a| a.record), commit.record, stream.connect.record],

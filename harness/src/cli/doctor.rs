@@ -47,7 +47,11 @@ pub(super) fn run(args: &TargetArgs) -> u8 {
         Ok(resolved) => resolved,
         Err(complaint) => return complain(&complaint),
     };
-    let mut report = Report { out: format!("streamspec doctor · profile {} · {}\n\n", resolved.profile.name, resolved.name), paint: Paint::for_stdout(), failed: false };
+    let mut report = Report {
+        out: format!("streamspec doctor · profile {} · {}\n\n", resolved.profile.name, resolved.name),
+        paint: Paint::for_stdout(),
+        failed: false,
+    };
     let code = examine(&resolved, &mut report);
     print(&report.out);
     code
@@ -151,7 +155,12 @@ fn basics(case: &Case, report: &mut Report) {
         report.step(false, "run", &format!("{aborted:?}"));
         return;
     }
-    let streams: Vec<ConnId> = view.conns.iter().filter(|c| c.connect.what.surface == Surface::Stream && c.connect.what.reader == "reader").map(|c| c.id).collect();
+    let streams: Vec<ConnId> = view
+        .conns
+        .iter()
+        .filter(|c| c.connect.what.surface == Surface::Stream && c.connect.what.reader == "reader")
+        .map(|c| c.id)
+        .collect();
     for (nth, id) in streams.iter().enumerate() {
         stream(history, &view, *id, if nth == 0 { "read" } else { "resume" }, report);
         if report.failed {
@@ -180,13 +189,17 @@ fn stream(history: &History, view: &View<'_>, id: ConnId, what: &str, report: &m
     let cursors = conn.got.iter().filter(|g| g.what.cursor.is_some()).count();
     let kinds: std::collections::BTreeSet<String> = conn.got.iter().map(|g| format!("{:?}", g.what.kind).to_lowercase()).collect();
     let kinds: Vec<String> = kinds.into_iter().collect();
-    let found = format!("status {}, {media}; {} of our events, {cursors} cursors, frames: {}", answer.what.status, events.len(), kinds.join(" "));
+    let found =
+        format!("status {}, {media}; {} of our events, {cursors} cursors, frames: {}", answer.what.status, events.len(), kinds.join(" "));
     let missed = view.waits.iter().any(|w| w.what.conn == Some(id) && !w.what.reached);
     let first = history.records.iter().position(|r| matches!(&r.what, What::Delivery(d) if d.conn == id));
     if events.is_empty() {
         report.step(false, what, &found);
         report.note("nothing that came holds a marker of ours: is `binding.event.payload` where the payload is?");
-        report.note(&format!("first delivery: {}", first.map_or("none".to_owned(), |at| serde_json::to_string(&history.records[at].what).unwrap_or_default())));
+        report.note(&format!(
+            "first delivery: {}",
+            first.map_or("none".to_owned(), |at| serde_json::to_string(&history.records[at].what).unwrap_or_default())
+        ));
         report.note(&conn.connect.what.request);
         return;
     }

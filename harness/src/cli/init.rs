@@ -61,7 +61,10 @@ fn write(args: &InitArgs) -> Result<String, Complaint> {
     let (profile, target) = (args.dir.join("profile.toml"), args.dir.join("target.toml"));
     for path in [&profile, &target] {
         if path.exists() && !args.force {
-            return Err(Complaint::Usage(format!("{} is there already; name another folder with --dir, or replace it with --force", path.display())));
+            return Err(Complaint::Usage(format!(
+                "{} is there already; name another folder with --dir, or replace it with --force",
+                path.display()
+            )));
         }
     }
     save(&profile, &starter_profile(&found))?;
@@ -114,7 +117,9 @@ async fn ask(url: &str, found: &mut Found, seen: &mut Vec<String>) -> Result<(),
             types.dedup();
             found.types = types;
         }
-        Some((status, media, body)) => seen.push(format!("GET {path} answers {status} {media}: {}", body.trim().chars().take(80).collect::<String>())),
+        Some((status, media, body)) => {
+            seen.push(format!("GET {path} answers {status} {media}: {}", body.trim().chars().take(80).collect::<String>()))
+        }
         None => seen.push(format!("GET {path} does not answer within 3 s")),
     }
     Ok(())

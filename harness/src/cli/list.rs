@@ -47,7 +47,8 @@ pub(super) fn list(args: &ListArgs) -> u8 {
             .iter()
             .map(|(family, about)| {
                 let of = CATALOGUE.iter().filter(|r| r.family() == *family);
-                let lines: String = of.map(|r| format!("  {:<12} {:<6} {}\n", r.id, format!("{:?}", r.level).to_uppercase(), r.says)).collect();
+                let lines: String =
+                    of.map(|r| format!("  {:<12} {:<6} {}\n", r.id, format!("{:?}", r.level).to_uppercase(), r.says)).collect();
                 format!("{family}: {about}\n{lines}")
             })
             .collect(),
@@ -55,7 +56,9 @@ pub(super) fn list(args: &ListArgs) -> u8 {
             Ok(all) => all.iter().map(|s| format!("{:<32} {}\n", s.name, s.says)).collect(),
             Err(error) => return complain(&error),
         },
-        What::Profiles => Profile::built_in().map(|name| format!("{name:<12} {}\n", Profile::load(name).map_or_else(|_| String::new(), |p| p.says))).collect(),
+        What::Profiles => Profile::built_in()
+            .map(|name| format!("{name:<12} {}\n", Profile::load(name).map_or_else(|_| String::new(), |p| p.says)))
+            .collect(),
         What::Bugs => BUGS.iter().map(|b| format!("{:<26} {:<12} {}\n", b.name, b.killed_by, b.says)).collect::<String>(),
     };
     print(&text);
@@ -84,17 +87,22 @@ pub(super) fn explain(args: &ExplainArgs) -> u8 {
         return exit::OK;
     }
     if let Some(s) = all.iter().find(|s| s.name == id) {
-        let steps: String = s.steps.iter().enumerate().map(|(at, step)| format!("  {:>2}. {}\n", at + 1, crate::run::in_words(step))).collect();
+        let steps: String =
+            s.steps.iter().enumerate().map(|(at, step)| format!("  {:>2}. {}\n", at + 1, crate::run::in_words(step))).collect();
         print(&format!("{}: {}\n\nwritten for: {}\n\n{steps}", s.name, s.says, s.judges.join(", ")));
         return exit::OK;
     }
     if let Some(b) = BUGS.iter().find(|b| b.name == id) {
-        print(&format!("{}: {}\n\nsource:    {}\nkilled by: {}\ntry it:    streamspec selftest --only {}\n", b.name, b.says, b.source, b.killed_by, b.name));
+        print(&format!(
+            "{}: {}\n\nsource:    {}\nkilled by: {}\ntry it:    streamspec selftest --only {}\n",
+            b.name, b.says, b.source, b.killed_by, b.name
+        ));
         return exit::OK;
     }
     let like = CATALOGUE.iter().map(|r| r.id).filter(|known| known.starts_with(id.to_uppercase().split('-').next().unwrap_or("?")));
     let like: Vec<&str> = like.collect();
-    let hint = if like.is_empty() { "`streamspec list requirements` shows the ids".to_owned() } else { format!("there are {}", like.join(", ")) };
+    let hint =
+        if like.is_empty() { "`streamspec list requirements` shows the ids".to_owned() } else { format!("there are {}", like.join(", ")) };
     complain(&Complaint::Usage(format!("`{id}` is no requirement, scenario or bug; {hint}")))
 }
 

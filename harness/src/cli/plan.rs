@@ -50,7 +50,8 @@ pub(super) struct Resolved {
 impl TargetArgs {
     /// Reads the files and finds out what may be done.
     pub(super) fn resolve(&self) -> Result<Resolved, Complaint> {
-        let quote = |text: &str| if text.contains([' ', '\'', '"']) { format!("'{}'", text.replace('\'', r"'\''")) } else { text.to_owned() };
+        let quote =
+            |text: &str| if text.contains([' ', '\'', '"']) { format!("'{}'", text.replace('\'', r"'\''")) } else { text.to_owned() };
         let file = self.target.as_ref().or(self.target_flag.as_ref());
         let (mut target, name, mut again) = match (file, &self.url, &self.start) {
             (Some(file), _, _) => {
@@ -67,7 +68,9 @@ impl TargetArgs {
             again += &format!(" --profile {}", quote(profile));
         }
         if target.profile.is_empty() {
-            return Err(Complaint::Usage("which protocol? name one with --profile (a built-in name, or a file as `streamspec init` writes)".to_owned()));
+            return Err(Complaint::Usage(
+                "which protocol? name one with --profile (a built-in name, or a file as `streamspec init` writes)".to_owned(),
+            ));
         }
         let profile = Profile::load(&target.profile)?;
         let missing = crate::run::binding::unset(&profile.binding);
@@ -86,7 +89,9 @@ impl TargetArgs {
     fn built_in(&self) -> Result<Resolved, Complaint> {
         let name = self.profile.as_deref().unwrap_or("sse");
         if name != "sse" {
-            return Err(Complaint::Usage(format!("the built-in server speaks `sse`; to test another one with the profile `{name}`, say where it is with --url, --start or a target file")));
+            return Err(Complaint::Usage(format!(
+                "the built-in server speaks `sse`; to test another one with the profile `{name}`, say where it is with --url, --start or a target file"
+            )));
         }
         let subject = Subject::Start(reference(&[])?);
         let profile = Profile::load(name)?;

@@ -15,7 +15,7 @@ use super::{Complaint, complain, exit, print};
 use crate::check::Finding;
 use crate::contract::{CATALOGUE, Profile};
 use crate::report::Paint;
-use crate::run::suite::{StopSign, Suite, SuiteError, Subject, run as run_suite};
+use crate::run::suite::{StopSign, Subject, Suite, SuiteError, run as run_suite};
 use crate::scenario::Scenario;
 
 /// How long a wait may take against a broken server: long enough for a right one on a busy machine, short enough that a
@@ -57,7 +57,8 @@ fn table(args: &SelftestArgs) -> Result<u8, Complaint> {
     }
     let profile = Arc::new(Profile::load("sse")?);
     let scenarios = Scenario::built_in("sse")?;
-    let chosen: VecDeque<&'static BugEntry> = BUGS.iter().filter(|b| args.only.is_empty() || args.only.iter().any(|o| o == b.name)).collect();
+    let chosen: VecDeque<&'static BugEntry> =
+        BUGS.iter().filter(|b| args.only.is_empty() || args.only.iter().any(|o| o == b.name)).collect();
     let jobs = args.jobs.map_or(8, usize::from);
     let (paint, began) = (Paint::for_stdout(), Instant::now());
     let count = chosen.len();

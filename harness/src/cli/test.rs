@@ -93,7 +93,9 @@ fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     let chosen: Vec<Scenario> = all.iter().filter(|s| wanted(s, &args.only)).cloned().collect();
     for only in &args.only {
         if !all.iter().any(|s| wanted(s, std::slice::from_ref(only))) {
-            return Err(Complaint::Usage(format!("no scenario is called `{only}` or written for a requirement that begins so; see `streamspec list scenarios` and `streamspec list requirements`")));
+            return Err(Complaint::Usage(format!(
+                "no scenario is called `{only}` or written for a requirement that begins so; see `streamspec list scenarios` and `streamspec list requirements`"
+            )));
         }
     }
     let mut tally = Tally::default();

@@ -20,7 +20,7 @@ impl Marker {
         let mut rest = text;
         while let Some(at) = rest.find("«s") {
             rest = &rest[at + "«s".len()..];
-            let Some(end) = rest.find('»') else { return None };
+            let end = rest.find('»')?;
             if let Some(marker) = Marker::parse_inner(&rest[..end]) {
                 return Some(marker);
             }

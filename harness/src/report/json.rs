@@ -40,7 +40,8 @@ pub fn write_json(path: &Path, tally: &Tally, heading: &Heading, seconds: f64, e
             })
         })
         .collect();
-    let aborted: Vec<Value> = tally.aborted.iter().map(|(case, why, output)| json!({ "case": case, "why": why, "output": output })).collect();
+    let aborted: Vec<Value> =
+        tally.aborted.iter().map(|(case, why, output)| json!({ "case": case, "why": why, "output": output })).collect();
     let skipped: Vec<Value> = tally.skipped.iter().map(|(scenario, why)| json!({ "scenario": scenario, "why": why })).collect();
     let document = json!({
         "streamspec_report": VERSION,

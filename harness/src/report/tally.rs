@@ -174,14 +174,8 @@ impl Tally {
     }
 }
 
-static EMPTY: Collected = Collected {
-    judged: 0,
-    violations: 0,
-    failures: Vec::new(),
-    not_applicable: None,
-    inconclusive: None,
-    by_scenario: BTreeMap::new(),
-};
+static EMPTY: Collected =
+    Collected { judged: 0, violations: 0, failures: Vec::new(), not_applicable: None, inconclusive: None, by_scenario: BTreeMap::new() };
 
 impl Row<'_> {
     /// True for a violated MUST.

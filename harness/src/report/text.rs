@@ -144,7 +144,12 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, paint: Paint) {
         one(out, shown, paint);
         if nth == 0 {
             let (failed, judged) = row.reproduced;
-            let _ = writeln!(out, "  in {failed} of {} of this scenario; {} in all", plural(judged, "case"), plural(row.violations, "violation"));
+            let _ = writeln!(
+                out,
+                "  in {failed} of {} of this scenario; {} in all",
+                plural(judged, "case"),
+                plural(row.violations, "violation")
+            );
         }
     }
     let _ = writeln!(out, "  likely: {}", row.requirement.likely);

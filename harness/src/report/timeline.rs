@@ -146,7 +146,14 @@ fn say(history: &History, what: &What, readers: &[(ConnId, String)], session: Op
             };
             Some((lane(connect.conn)?, format!("connects {from}")))
         }
-        What::Answer(answer) => Some((lane(answer.conn)?, format!("status {}{}", answer.status, if answer.body.is_empty() { String::new() } else { format!(": {}", short(&answer.body)) }))),
+        What::Answer(answer) => Some((
+            lane(answer.conn)?,
+            format!(
+                "status {}{}",
+                answer.status,
+                if answer.body.is_empty() { String::new() } else { format!(": {}", short(&answer.body)) }
+            ),
+        )),
         What::Delivery(d) => {
             let cursor = d.cursor.as_deref().map(|c| format!(" [{}]", short(c))).unwrap_or_default();
             let text = match (d.kind, d.marker) {
@@ -176,7 +183,9 @@ fn say(history: &History, what: &What, readers: &[(ConnId, String)], session: Op
         },
         What::Process(process) => {
             let text = match process {
-                Process::Ready { pid, generation, wiped } => format!("ready as pid {pid}, start {}{}", generation + 1, if *wiped { ", data removed" } else { "" }),
+                Process::Ready { pid, generation, wiped } => {
+                    format!("ready as pid {pid}, start {}{}", generation + 1, if *wiped { ", data removed" } else { "" })
+                }
                 Process::Signal { name } => format!("SIG{name}"),
                 Process::Gone => "gone".to_owned(),
                 Process::Died { why } => format!("ended by itself: {}", short(why)),
@@ -184,13 +193,20 @@ fn say(history: &History, what: &What, readers: &[(ConnId, String)], session: Op
             };
             Some(("server".to_owned(), text))
         }
-        What::Resources(r) => Some(("server".to_owned(), format!("{}: {} descriptors, {} threads, {} MiB", r.label, r.descriptors, r.threads, r.resident >> 20))),
+        What::Resources(r) => Some((
+            "server".to_owned(),
+            format!("{}: {} descriptors, {} threads, {} MiB", r.label, r.descriptors, r.threads, r.resident >> 20),
+        )),
         What::Wait(wait) if !wait.reached => Some((
             wait.conn.and_then(lane)?,
-            format!("waited {} ms in vain for {}", wait.waited / 1000, match wait.until {
-                crate::history::Until::Marker(m) => m.to_string(),
-                other => format!("{other:?}").to_lowercase(),
-            }),
+            format!(
+                "waited {} ms in vain for {}",
+                wait.waited / 1000,
+                match wait.until {
+                    crate::history::Until::Marker(m) => m.to_string(),
+                    other => format!("{other:?}").to_lowercase(),
+                }
+            ),
         )),
         What::Step(_) | What::Session(_) | What::Invoke(_) | What::Comment(_) | What::Wait(_) => None,
     }
@@ -231,7 +247,10 @@ fn missing(history: &History, violation: &Violation, lines: &mut Vec<Line>) {
         _ => None,
     });
     let lane = conn.map_or_else(|| "reader".to_owned(), |c| format!("{}#{}", c.reader, c.nth));
-    let next = violation.records.get(2).and_then(|_| lines.iter().position(|l| l.mark == Mark::Part && l.lane == lane && l.text.starts_with("event")));
+    let next = violation
+        .records
+        .get(2)
+        .and_then(|_| lines.iter().position(|l| l.mark == Mark::Part && l.lane == lane && l.text.starts_with("event")));
     let at = next.or_else(|| lines.iter().rposition(|l| l.lane == lane).map(|at| at + 1)).unwrap_or(lines.len());
     let ms = lines.get(at).or(lines.last()).map_or(0, |l| l.ms);
     lines.insert(at, Line { ms, lane, text: format!("✗ {marker} belongs here and never came"), mark: Mark::Missing });
@@ -244,9 +263,7 @@ fn elide(lines: Vec<Line>) -> Vec<Line> {
     }
     let marked: Vec<usize> = lines.iter().enumerate().filter(|(_, l)| l.mark != Mark::None).map(|(at, _)| at).collect();
     let mut around = AROUND;
-    let keep = |around: usize| -> Vec<bool> {
-        (0..lines.len()).map(|at| marked.iter().any(|m| at.abs_diff(*m) <= around)).collect()
-    };
+    let keep = |around: usize| -> Vec<bool> { (0..lines.len()).map(|at| marked.iter().any(|m| at.abs_diff(*m) <= around)).collect() };
     while around > 1 && keep(around).iter().filter(|k| **k).count() > MOST {
         around -= 1;
     }

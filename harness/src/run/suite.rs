@@ -219,5 +219,14 @@ async fn run_case(suite: &Suite, server: &Server, planned: Planned, stopped: &mu
     let aborted = walked.err();
     let output = if aborted.is_some() { server.output().await } else { String::new() };
     let verdicts = judge(&history, &suite.profile);
-    Case { scenario: planned.scenario, base: planned.base, repetition: planned.repetition, history, aborted, verdicts, elapsed: began.elapsed(), output }
+    Case {
+        scenario: planned.scenario,
+        base: planned.base,
+        repetition: planned.repetition,
+        history,
+        aborted,
+        verdicts,
+        elapsed: began.elapsed(),
+        output,
+    }
 }

@@ -151,7 +151,7 @@ impl<'h> View<'h> {
                     }
                     Outcome::Failed { .. } => {
                         // A refused repetition says nothing about the first request.
-                        if view.acked.is_none() && publish.repeats.is_none() {
+                        if view.acked.is_none() && (publish.repeats.is_none() || publish.conflict) {
                             view.refused = true;
                             view.unknown = false;
                         }

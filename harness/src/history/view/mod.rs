@@ -6,8 +6,8 @@ mod build;
 use rustc_hash::FxHashMap;
 
 use crate::history::{
-    Action, Answer, Body, ConnId, Connect, CursorClass, Delivery, End, Fault, From, History, Kind, Lint, Marker, Micros, Opinion, Outcome, Process, Resources,
-    Retain, SessionIx, Surface, Wait,
+    Action, Answer, Body, ConnId, Connect, CursorClass, Delivery, End, Fault, From, History, Kind, Lint, Marker, Micros, Opinion, Outcome,
+    Process, Resources, Retain, SessionIx, Surface, Wait,
 };
 
 /// A history, indexed.

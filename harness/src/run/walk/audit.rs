@@ -76,7 +76,8 @@ impl<W: World> Walk<'_, W> {
             all.split_last().map_or_else(Vec::new, |(_, older)| older.to_vec())
         };
         for connection in older {
-            let open = connection.progress.state().ended.is_none() && connection.progress.state().answer.is_some_and(|(_, accepted)| accepted);
+            let open =
+                connection.progress.state().ended.is_none() && connection.progress.state().answer.is_some_and(|(_, accepted)| accepted);
             if !open || self.is_stalled(&connection) {
                 continue;
             }

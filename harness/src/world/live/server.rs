@@ -150,7 +150,8 @@ impl Server {
     pub async fn peek(&self, path: &str, within: Duration) -> Option<(u16, String, String)> {
         let asked = async {
             let mut response = self.clients.streams().get(format!("{}{path}", self.base())).send().await.ok()?;
-            let media = response.headers().get("content-type").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).unwrap_or_default();
+            let media =
+                response.headers().get("content-type").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).unwrap_or_default();
             let body = super::http::beginning(&mut response, Duration::from_millis(500)).await;
             Some((response.status().as_u16(), media, body))
         };
