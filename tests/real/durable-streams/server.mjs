@@ -13,5 +13,4 @@ const server = new DurableStreamTestServer({ port: Number(port), host: "127.0.0.
 for (const signal of ["SIGTERM", "SIGINT"]) {
   process.once(signal, () => server.stop().then(() => process.exit(0)))
 }
-await server.start()
-console.log(`listening on ${server.baseUrl}`)
+console.log(`listening on ${await server.start()}`)
