@@ -113,22 +113,21 @@ impl<'v, 'h> Expect<'v, 'h> {
         start.is_none_or(|start| start != event && self.before(start, event))
     }
 
-    /// From when on a connection was surely live: its boundary, else its head and the last replayed delivery.
+    /// From when on a connection was surely live: its boundary; where none is promised, its first delivery of something
+    /// that was not acknowledged before it asked. Headers prove nothing: many servers send them, read the log, and
+    /// register the reader last.
     pub(crate) fn live_at(&self, conn: &ConnView<'h>, contract: &Contract) -> Micros {
+        let never = Micros(u64::MAX);
         let marked = matches!(contract.boundary.as_ref().map(|b| b.sent), Some(BoundarySent::Always | BoundarySent::AtLeastOnce));
-        if let Some(boundary) = conn.boundaries().next().filter(|_| marked) {
-            return boundary.at;
-        }
         if marked {
-            return Micros(u64::MAX);
+            return conn.boundaries().next().map_or(never, |boundary| boundary.at);
         }
-        let Some(answer) = conn.answer else { return Micros(u64::MAX) };
-        let asked = conn.connect.at;
-        let replayed = conn.got.iter().filter(|g| {
+        let Some(answer) = conn.answer else { return never };
+        let new = conn.got.iter().find(|g| {
             let event = self.event(g.what).map(|e| &self.session.events[e]);
-            event.is_some_and(|e| e.acked_at().is_some_and(|acked| acked < asked))
+            event.is_some_and(|e| e.acked_at().is_none_or(|acked| acked >= conn.connect.at))
         });
-        replayed.map(|g| g.at).max().unwrap_or(answer.at).max(answer.at)
+        new.map_or(never, |g| g.at.max(answer.at))
     }
 
     /// The phase in which an event was due on a connection.
