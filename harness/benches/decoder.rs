@@ -65,6 +65,6 @@ fn eventsource(bytes: &[u8], chunk: usize) -> usize {
 
 fn sse_stream(bytes: &[u8], chunk: usize) -> usize {
     let chunks = stream::iter(bytes.chunks(chunk).map(|c| Ok::<_, std::convert::Infallible>(bytes::Bytes::copy_from_slice(c))));
-    let events = sse_stream::<sse_stream::SseStream<_>>::from_bytes_stream(chunks);
+    let events = sse_stream::SseByteStream::new(chunks);
     events.filter(|event| std::future::ready(event.is_ok())).count().now_or_never().expect("the source is ready")
 }

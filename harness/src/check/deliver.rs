@@ -10,11 +10,12 @@ use super::expect::{Expect, Kept, Phase, real_time};
 use super::judge::Judge;
 use super::verdict::Violation;
 use crate::contract::Contract;
-use crate::history::{Action, ConnView, CursorClass, Kind, Micros, Role, Surface, View};
+use crate::history::{Action, ConnView, CursorClass, Kind, Micros, Role, Surface};
 
-pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
+pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
     for expect in expects {
         let gone = gone(expect, judge);
+        let live = live_deliveries(expect, contract);
         for conn in expect.conns().filter(|c| expect.judged(c)) {
             strangers(expect, conn, contract, judge);
             if answers::foreign(conn) || conn.connect.what.surface == Surface::Snapshot {
@@ -23,9 +24,9 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
             let Some(start) = expect.start(conn) else { continue };
             repeats(expect, conn, contract, judge);
             before_cursor(expect, conn, start, contract, judge);
-            missing(expect, conn, start, contract, &gone, judge);
+            missing(expect, conn, start, contract, (&gone, &live), judge);
         }
-        bodies(view, expect, judge);
+        bodies(expect, judge);
     }
 }
 
@@ -267,11 +268,13 @@ fn missing(
     conn: &ConnView<'_>,
     start: Option<usize>,
     contract: &Contract,
-    gone: &FxHashSet<usize>,
+    (gone, live): (&FxHashSet<usize>, &[u32]),
     judge: &mut Judge,
 ) {
     let delivered: FxHashSet<usize> = conn.got.iter().filter_map(|g| expect.event(g.what)).collect();
     let announced = announced(expect, conn);
+    let apart = apart(expect, conn);
+    let (of_phase, apart) = (apart.is_none(), apart.unwrap_or_default());
     let ended = conn.ended_at().min(Micros(expect.view.history.records.last().map_or(0, |r| r.at.0)));
     for event in expect.due(conn, start) {
         if gone.contains(&event) {
@@ -279,7 +282,8 @@ fn missing(
         }
         let e = &expect.session.events[event];
         let phase = expect.phase(event, conn, contract);
-        let requirement = requirement(expect, event, conn, phase, contract);
+        let elsewhere = live[event] > u32::from(delivered.contains(&event) && phase == Phase::Live);
+        let requirement = if of_phase { by_phase(phase, elsewhere) } else { apart };
         if delivered.contains(&event) {
             judge.held(requirement);
             continue;
@@ -316,18 +320,30 @@ fn when(phase: Phase) -> &'static str {
     }
 }
 
-/// The requirement that an event due on a connection is judged by.
-fn requirement(expect: &Expect<'_, '_>, event: usize, conn: &ConnView<'_>, phase: Phase, contract: &Contract) -> &'static str {
+/// For each event how many streams received it while they were live.
+fn live_deliveries(expect: &Expect<'_, '_>, contract: &Contract) -> Vec<u32> {
+    let mut live = vec![0; expect.session.events.len()];
+    for conn in expect.conns().filter(|c| c.is_stream()) {
+        let received: FxHashSet<usize> = conn.got.iter().filter_map(|g| expect.event(g.what)).collect();
+        for event in received {
+            live[event] += u32::from(expect.phase(event, conn, contract) == Phase::Live);
+        }
+    }
+    live
+}
+
+/// The requirement that judges everything due on a connection, where the connection is of a special kind.
+fn apart(expect: &Expect<'_, '_>, conn: &ConnView<'_>) -> Option<&'static str> {
     match conn.connect.what.surface {
-        Surface::History => return "SNAPSHOT-3",
-        Surface::Snapshot => return "SNAPSHOT-1",
+        Surface::History => return Some("SNAPSHOT-3"),
+        Surface::Snapshot => return Some("SNAPSHOT-1"),
         Surface::Stream => {}
     }
     if matches!(conn.presented(), Some((_, CursorClass::Snapshot))) {
-        return "SNAPSHOT-1";
+        return Some("SNAPSHOT-1");
     }
     if is_slow(conn) {
-        return "FANOUT-4";
+        return Some("FANOUT-4");
     }
     let overlapping = |other: &ConnView<'_>| {
         other.is_stream()
@@ -337,21 +353,17 @@ fn requirement(expect: &Expect<'_, '_>, event: usize, conn: &ConnView<'_>, phase
             && conn.connect.at < other.ended_at()
             && (other.connect.what.role == Role::Overlap || conn.connect.what.role == Role::Overlap)
     };
-    if expect.conns().any(overlapping) {
-        return "FANOUT-2";
-    }
+    expect.conns().any(overlapping).then_some("FANOUT-2")
+}
+
+/// The requirement that judges an event by the phase it was due in. A live event that others received meanwhile is a
+/// matter of the fan-out.
+fn by_phase(phase: Phase, elsewhere: bool) -> &'static str {
     match phase {
         Phase::Replay => "RESUME-2",
         Phase::Seam => "SEAM-1",
-        Phase::Live => {
-            let also = |other: &ConnView<'_>| {
-                other.is_stream()
-                    && other.id != conn.id
-                    && expect.phase(event, other, contract) == Phase::Live
-                    && other.got.iter().any(|g| expect.event(g.what) == Some(event))
-            };
-            if expect.conns().any(also) { "FANOUT-1" } else { "DELIVER-1" }
-        }
+        Phase::Live if elsewhere => "FANOUT-1",
+        Phase::Live => "DELIVER-1",
     }
 }
 
@@ -384,7 +396,7 @@ fn neighbours<'v, 'h>(
 }
 
 /// Payloads that came back altered (DELIVER-4). Those whose frame broke are WIRE-3's.
-fn bodies(view: &View<'_>, expect: &Expect<'_, '_>, judge: &mut Judge) {
+fn bodies(expect: &Expect<'_, '_>, judge: &mut Judge) {
     for conn in expect.conns() {
         for got in &conn.got {
             let (Some(event), Some(body)) = (expect.event(got.what), got.what.body.as_ref()) else { continue };
@@ -402,5 +414,4 @@ fn bodies(view: &View<'_>, expect: &Expect<'_, '_>, judge: &mut Judge) {
             });
         }
     }
-    let _ = view;
 }

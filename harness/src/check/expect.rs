@@ -190,15 +190,18 @@ impl<'v, 'h> Expect<'v, 'h> {
                 kept = Kept::Perhaps;
             }
         };
-        let newer = self.session.events[event + 1..].iter().filter(|n| n.durable && !n.refused);
+        // What was sent while this event was not yet acknowledged may stand on either side of it.
+        let others = self.session.events.iter().enumerate().filter(|(ix, n)| *ix != event && n.durable && !n.refused).map(|(_, n)| n);
+        let surely_newer = others.clone().filter(|n| real_time(e, n) && n.acked_at().is_some_and(|a| a < at));
+        let perhaps_newer = others.filter(|n| !real_time(n, e) && n.invoked.at < at);
         if let Some(most) = self.bounds.records {
-            let acked = newer.clone().filter(|n| n.acked_at().is_some_and(|a| a < at)).count() as u64;
-            let sent = newer.clone().filter(|n| n.invoked.at < at).count() as u64;
+            let acked = surely_newer.clone().count() as u64;
+            let sent = perhaps_newer.clone().count() as u64;
             limit(acked >= most + self.bounds.slack, sent < most);
         }
         if let Some(most) = self.bounds.bytes {
-            let acked: u64 = newer.clone().filter(|n| n.acked_at().is_some_and(|a| a < at)).map(|n| n.body.len).sum();
-            let sent: u64 = newer.filter(|n| n.invoked.at < at).map(|n| n.body.len + 200).sum();
+            let acked: u64 = surely_newer.map(|n| n.body.len).sum();
+            let sent: u64 = perhaps_newer.map(|n| n.body.len + 200).sum();
             limit(acked >= most * 2, sent + e.body.len + 200 < most / 2);
         }
         if let Some(most) = self.bounds.age {

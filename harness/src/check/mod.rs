@@ -39,7 +39,7 @@ pub fn judge(history: &History, profile: &Profile) -> Vec<Verdict> {
     wire::check(&view, profile, &expects, &mut judge);
     open::check(&view, contract, &mut judge);
     order::check(&view, contract, &expects, &mut judge);
-    deliver::check(&view, contract, &expects, &mut judge);
+    deliver::check(contract, &expects, &mut judge);
     answers::check(&view, contract, &expects, &mut judge);
     seam::check(contract, &expects, &mut judge);
     gap::check(&view, contract, &expects, &mut judge);

@@ -70,6 +70,10 @@ fn deleted(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
         let reborn = view.sessions.iter().any(|s| s.reborn_of.is_some_and(|ix| std::ptr::eq(&view.sessions[ix.0 as usize], session)));
         for conn in session.conns.iter().map(|id| view.conn(*id)).filter(|c| c.is_stream()) {
             if conn.connect.at > deleted && !reborn {
+                // Asking for it made a new one.
+                if contract.creates_on_use {
+                    continue;
+                }
                 let Some(answer) = conn.answer else { continue };
                 let refused = (400..500).contains(&answer.what.status);
                 judge.require("OPEN-2", refused, || Violation {

@@ -15,7 +15,7 @@ use crate::scenario::Scenario;
 const BASICS: &str = r#"
 name = "doctor"
 says = "open, publish, read, cut, resume"
-needs = ["publish"]
+needs = ["publish", "resume"]
 audit = false
 steps = [
   { open = { session = "s" } },

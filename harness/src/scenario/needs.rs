@@ -1,6 +1,6 @@
 //! Whether a scenario can be run against a profile and a target, and if not, why.
 
-use crate::contract::{Allowed, CursorCarrier, Profile, RetainKind, Target, placeholder_used};
+use crate::contract::{Allowed, CursorCarrier, CursorOrder, Profile, RetainKind, Target, placeholder_used};
 use crate::history::Retain;
 
 use super::{Need, Open, Scenario, Step};
@@ -74,6 +74,10 @@ fn met(need: Need, scenario: &Scenario, profile: &Profile, can: Capabilities) ->
     match need {
         Need::Publish => has(binding.publish.is_some(), "`publish`"),
         Need::Resume => has(contract.cursor.is_some(), "cursors to resume from"),
+        Need::Numbers => {
+            let counts = contract.cursor.as_ref().is_some_and(|c| c.order == CursorOrder::Number);
+            has(counts, "cursors that count: none can be made up above the head")
+        }
         Need::Proxy if can.proxy => Ok(()),
         Need::Proxy => Err("the target is not plain HTTP: its bytes cannot be cut".to_owned()),
         Need::Kill | Need::Restart => can.process(can.restart, "restart"),

@@ -53,6 +53,8 @@ pub enum Need {
     Publish,
     /// Cursors, and a way to present them.
     Resume,
+    /// Cursors that count, so that one above the head can be made up.
+    Numbers,
     /// Streams over which single bytes can be cut (plain HTTP).
     Proxy,
     /// SIGKILL and restart on the same data.
