@@ -135,6 +135,7 @@ fn bare(url: Option<String>, start: Option<String>) -> Target {
         cwd: None,
         ready: Default::default(),
         allow: None,
+        contract: Default::default(),
         known: Default::default(),
     }
 }

@@ -63,6 +63,17 @@ pub const FAMILIES: &[(&str, &str)] = &[
     ("SNAPSHOT", "snapshot and history agree with the stream"),
     ("LIVE", "delivery in time, and life after every fault"),
     ("LEAK", "resources return after connections end"),
+    ("START", "a refusal is no stream, and content is no control"),
+    ("AUTH", "every surface demands its credentials"),
+    ("CAUSE", "start before delta before end, by key"),
+    ("FINAL", "what has ended stays ended, and says so everywhere"),
+    ("DETACH", "work outlives whoever started or watched it"),
+    ("CRASH", "a killed run is visibly interrupted, and nothing shown is lost"),
+    ("RETRY", "trying again repeats no output"),
+    ("COMPACT", "a replaced history is not misread"),
+    ("REDACT", "secrets come back on no surface"),
+    ("CONTAIN", "files outside the root never come back"),
+    ("MONEY", "accounts that only go forward, and pay for what was delivered"),
 ];
 
 macro_rules! catalogue {
@@ -333,6 +344,125 @@ catalogue! {
     "LEAK-3" Should "memory returns after connections end",
         from "PAW-29, OC-23", by "resident memory of the server's processes over two rounds of 1,000 dropped connections",
         likely "subscriptions are never removed from the session";
+
+    "START-1" Must "what is no stream is refused with its status and media type, never with an error inside a stream",
+        from "MPPX-15, SSE-11", by "status, media type and first bytes of subscriptions that must be refused",
+        likely "the stream's headers are sent before the request was checked, or an error handler writes into the stream";
+    "START-2" Must "content that looks like a control frame arrives as content",
+        from "MPPX-26, SSE-46", by "payloads with line breaks and with the protocol's own control frames in them",
+        likely "content is written into the stream without being encoded as data";
+
+    "AUTH-1" Must "every surface demands its credentials",
+        from "OC-43, hermes b.2", by "each bound operation and stream, sent without the credentials and with wrong ones",
+        likely "the check stands in the router of some paths, and streams or files are served by another one";
+    "AUTH-2" Must "what is public needs no credentials",
+        from "hermes b.2", by "the health check without credentials",
+        likely "the check stands before every path";
+
+    "CAUSE-1" Must "a key starts before it goes on, and says nothing after its end",
+        from "OC-17, OC-18, OC-33", by "the contract's machines, walked along every connection by key",
+        likely "fragments are published directly while starts and ends go through the store";
+    "CAUSE-2" Must "the whole at a key's end equals its pieces",
+        from "OC-17, DISP-10", by "the text at a key's end against the pieces on a connection that saw all of it",
+        likely "a piece is lost between the buffer and live, or merged across a boundary";
+    "CAUSE-3" Must "at most one key is open at a time, where the contract says so",
+        from "OC-18, DISP-23", by "the contract's machines that are single, walked along every connection",
+        likely "a second turn starts while the first one runs";
+
+    "FINAL-1" Must "a key ends once",
+        from "DISP-1, HERMES-8, PAW-21", by "ends by key over all connections and the history, repetitions by cursor apart",
+        likely "two code paths report the end: the worker and whoever waits for it";
+    "FINAL-2" Must "a key that has ended never starts again",
+        from "PAW-21, PAW-16", by "starts by key after its end, on every connection, in replay and in live",
+        likely "a stale request is replayed after its answer, or a disposed part keeps its records";
+    "FINAL-3" Must "what has ended says so in every view",
+        from "DISP-20, HERMES-12, OC-19", by "status, lists and snapshots asked after the end",
+        likely "the state is broadcast before it is stored, or an error path forgets it";
+
+    "DETACH-1" Must "work outlives the connection that started it",
+        from "DISP-5, DISP-16, DISP-26", by "the rest of a turn, at another reader and in the history, after its starter was cut off",
+        likely "the work is bound to the request's scope and is cancelled with it";
+    "DETACH-2" Must "work that nobody watches completes and is kept",
+        from "DISP-6", by "the history after a turn without readers",
+        likely "the transport that carries the events is also what stores them";
+    "DETACH-3" Must "leaving and joining change nothing for others",
+        from "DISP-7, DISP-8, DISP-9, HERMES-15", by "other readers' deliveries, and repeated reads, around a reader that comes and goes",
+        likely "subscribers are kept by session and not by connection, or reading has effects";
+
+    "CRASH-1" Must "work that a kill ended is visibly interrupted",
+        from "HERMES-12, DISP-27, OC-19", by "the stream and the state of a turn that ran at a kill, after the restart",
+        likely "nothing looks for open work at the start";
+    "CRASH-2" Must "killed work is never reported complete, nor running for ever",
+        from "HERMES-12, DISP-27", by "status, lists and terminals after the restart",
+        likely "the state in memory is lost and the stored one still says running, or its absence is read as complete";
+    "CRASH-3" Must "what readers saw before the kill comes back, or is declared lost",
+        from "HERMES-13", by "replay, snapshot and history after the restart against what was delivered before the kill",
+        likely "the journal is not read by the repair, or a second repair clears what the first one needs";
+    "CRASH-4" Must "after a kill new work is possible",
+        from "DISP-27, OC-39", by "a new turn after the restart",
+        likely "the dead turn still holds the session";
+
+    "RETRY-1" Must "trying again repeats no output",
+        from "DISP-18", by "words of a turn whose provider failed before, after and amid its first output",
+        likely "the step is tried again although a part of it was sent";
+    "RETRY-2" Must "a retry is announced before its wait and is not kept",
+        from "DISP-19", by "retry events before the second attempt, and their absence from the history",
+        likely "all events of a turn go to the history alike";
+
+    "COMPACT-1" Must "a cursor from before a compaction is refused or reset, never misread",
+        from "DISP-21", by "the answer to an old cursor after the history was replaced",
+        likely "numbering starts again without a sign of it";
+    "COMPACT-2" Must "compaction waits for running work",
+        from "DISP-21", by "the answer to a compaction during a turn, and the turn's history",
+        likely "the history is replaced while the turn still writes";
+
+    "REDACT-1" Must "a planted secret comes back on no surface",
+        from "HERMES-18", by "the raw bytes of every stream, page, snapshot and answer",
+        likely "the mask is applied to one view, and live frames or tool arguments go around it";
+
+    "CONTAIN-1" Must "a file outside the root never comes back",
+        from "HERMES-19, HERMES-20", by "a planted file, asked for by every spelling of its path",
+        likely "the path is compared as text, or decoded once more than it is checked";
+    "CONTAIN-2" Must "an escape is answered like a missing file",
+        from "HERMES-19", by "status and body of every escape against those of a file that is not there",
+        likely "the check answers 403 and thereby tells what exists";
+
+    "MONEY-1" Must "accepted, spent and units never go back",
+        from "MPPX-2, MPPX-10", by "every receipt and request for payment of an account, over connections and restarts",
+        likely "a racing lower voucher overwrites the higher one, or an account begins again when it is opened again";
+    "MONEY-2" Must "spent is at most accepted, and accepted at most the deposit",
+        from "MPPX-3", by "every receipt and request for payment of an account",
+        likely "the charge is committed without looking at what was authorised";
+    "MONEY-3" Must "the charge equals the delivery",
+        from "MPPX-4, MPPX-6, MPPX-27", by "items delivered times their price against what the last receipt says was spent",
+        likely "the opening request is charged as well as the first item, or a charge is committed when it is reserved";
+    "MONEY-4" Must "nothing unpaid is delivered",
+        from "MPPX-1, MPPX-5", by "the number of items before each voucher against what was authorised by then",
+        likely "the item is written before its charge is committed";
+    "MONEY-5" Must "a pause for payment is announced once and neither loses nor repeats",
+        from "MPPX-7, MPPX-8", by "numbered items around each request for payment",
+        likely "the loop that waits for payment announces itself at every look";
+    "MONEY-6" Must "a repeated voucher changes nothing; a lower or foreign one is refused",
+        from "MPPX-9, MPPX-11", by "the answers to vouchers sent twice, lowered, and crossed between accounts",
+        likely "vouchers are compared with < or not at all, or bound to the request and not to the account";
+    "MONEY-7" Must "managing an account neither runs content nor costs anything",
+        from "MPPX-12", by "bodies of management answers, and what was spent before and after them",
+        likely "the payment middleware runs the handler behind it for every request";
+    "MONEY-8" Must "a stream ends with one receipt that is true, and no failure has one",
+        from "MPPX-13, MPPX-14", by "receipts by place and content on each stream, and on error answers",
+        likely "the receipt is sent from a destructor, or before the last item";
+    "MONEY-9" Must "accounts survive a restart",
+        from "MPPX-17, MPPX-20, MPPX-21", by "the account before a kill and after the restart, and how often it is opened",
+        likely "what was accepted or spent is kept in memory";
+    "MONEY-10" Must "closing settles what was spent, once",
+        from "MPPX-22", by "the settlement, a second close, and vouchers after it",
+        likely "the authorised amount is settled, or charges go on while the close is pending";
+    "MONEY-11" Must "a stream whose reader has left stops charging",
+        from "MPPX-28", by "what is spent when a voucher comes after its reader left",
+        likely "the task of an abandoned stream waits for its voucher for ever";
+    "MONEY-12" Must "a challenge or proof is good once and for its time",
+        from "MPPX-24, MPPX-25", by "challenges after their expiry and proofs sent twice",
+        likely "nothing remembers what was used";
 }
 
 #[cfg(test)]

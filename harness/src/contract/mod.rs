@@ -1,14 +1,18 @@
 //! What a protocol promises: the requirement catalogue, and (in the files beside it) the contract and profile files.
 
+mod ask;
 mod catalogue;
 pub(crate) mod file;
+mod machine;
 mod profile;
 mod schema;
 mod starter;
 mod validate;
 
+pub use ask::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Recipient};
 pub use catalogue::{CATALOGUE, FAMILIES, Level, Requirement, requirement};
 pub use file::FileError;
+pub use machine::Machine;
 pub use profile::*;
 pub use schema::{SCHEMAS, schema};
 pub use starter::{Found, starter_profile, starter_target};

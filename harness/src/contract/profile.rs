@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Machine, Recipient};
 use crate::history::{CursorClass, Retain};
 
 /// A protocol: who it is, what it promises, how it looks.
@@ -73,6 +74,18 @@ pub struct Contract {
     pub malformed: Option<Vec<String>>,
     /// Payloads are restricted to this alphabet of the protocol; hostile text is not sent when false.
     pub text_payload: Option<bool>,
+    /// Things that start, go on and end within a session.
+    pub machines: Vec<Machine>,
+    /// Who acknowledges a publish.
+    pub acknowledged: Acknowledged,
+    /// True when a session is one piece of work that a stop of the process ends: afterwards it takes no events.
+    pub ends_with_process: bool,
+    /// Credentials. Absent: none are demanded.
+    pub auth: Option<AuthContract>,
+    /// True when secrets in payloads are masked wherever they come back.
+    pub redacts: bool,
+    /// Files that are served. Absent: none.
+    pub files: Option<FilesContract>,
 }
 
 /// Cursors.
@@ -382,6 +395,9 @@ pub struct Binding {
     pub delete: Option<Operation>,
     /// Answers when the server lives.
     pub health: Option<Operation>,
+    /// Operations that the protocol has beside these, by name, for `do` steps.
+    #[serde(default)]
+    pub ops: BTreeMap<String, Operation>,
     /// Opens the stream.
     pub subscribe: Subscribe,
     /// Reads finite pages.
@@ -418,6 +434,16 @@ pub struct Operation {
     /// What to take out of the answer: name → `/json/pointer` or `header:Name`. `session` and `cursor` have a meaning.
     #[serde(default)]
     pub take: BTreeMap<String, String>,
+    /// Whom it is sent to.
+    #[serde(default)]
+    pub to: Recipient,
+    /// Repeat it until its answer is this.
+    pub until: Option<Condition>,
+    /// Send messages over a WebSocket opened by `request`, instead of a body.
+    pub socket: Option<Exchange>,
+    /// Operations that follow it, each with what the ones before it took. It is done when the last one is.
+    #[serde(default)]
+    pub then: Vec<Operation>,
 }
 
 /// Opening a stream.
@@ -432,7 +458,7 @@ pub struct Subscribe {
     /// Query parameters.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
-    /// A JSON body, for protocols that subscribe by POST.
+    /// A JSON body, for protocols that subscribe by POST; over a WebSocket the message that subscribes.
     pub json: Option<serde_json::Value>,
     /// How the answer is framed.
     pub format: Format,
@@ -459,6 +485,8 @@ pub enum Format {
     Ndjson,
     /// A JSON document an answer; the reader asks again with the next cursor.
     LongPoll,
+    /// Text messages of a WebSocket, one JSON value each.
+    Websocket,
 }
 
 /// Reading finite pages.
@@ -510,6 +538,14 @@ pub struct EventShape {
     pub payload: String,
     /// Pointer to an array of records in one frame, each an event of its own.
     pub records: Option<String>,
+    /// Where an event names its session, for streams that carry several: events that name another one are not the
+    /// reader's, unless `isolated` says that they must not come.
+    pub session: Option<String>,
+    /// True when a stream may carry only its own session's events although they name one.
+    #[serde(default)]
+    pub isolated: bool,
+    /// The types of the events that `publish` makes, where others repeat what was published. Absent: any.
+    pub published: Option<OneOrMany>,
     /// Overrides for events on history pages and in snapshots, where they are shaped differently.
     pub page: Option<Box<EventShape>>,
 }
@@ -596,6 +632,10 @@ pub struct Target {
     pub ready: Ready,
     /// What may be done to it. Default: everything for `start`, nothing for `url`.
     pub allow: Option<Vec<Allowed>>,
+    /// Parameters of the contract in which this implementation differs from the profile, in the profile's form
+    /// (`retention = { default = { records = 64 } }`).
+    #[serde(default)]
+    pub contract: BTreeMap<String, serde_json::Value>,
     /// Requirements that are known to fail, until the baseline format of a later version: ids with reasons.
     #[serde(default)]
     pub known: BTreeMap<String, String>,

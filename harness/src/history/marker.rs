@@ -28,6 +28,12 @@ impl Marker {
         None
     }
 
+    /// Every marker in `text`, in order, repetitions included.
+    pub fn find_all(text: &str) -> Vec<Marker> {
+        let inner = |rest: &str| Marker::parse_inner(&rest[..rest.find('»')?]);
+        text.split("«s").skip(1).filter_map(inner).collect()
+    }
+
     fn parse_inner(text: &str) -> Option<Marker> {
         let (session, n) = text.split_once('.')?;
         Some(Marker { session: number(session)?, n: number(n)? })

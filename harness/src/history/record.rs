@@ -71,6 +71,10 @@ pub enum What {
     Resources(Resources),
     /// The runner waited for something.
     Wait(Wait),
+    /// The scenario expected something of an answer.
+    Expectation(Expectation),
+    /// A planted secret came back.
+    Leaked(Leaked),
 }
 
 /// A step of the scenario, for timelines.
@@ -139,6 +143,9 @@ pub enum Action {
     Close {
         /// Which.
         session: SessionIx,
+        /// True when nobody asked for it: the session is work of the process, which was stopped.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_stop: bool,
     },
     /// Remove the session.
     Delete {
@@ -147,6 +154,14 @@ pub enum Action {
     },
     /// Ask whether the server lives.
     Health,
+    /// An operation of the profile's own, by name.
+    Custom {
+        /// Its name among `binding.ops`.
+        name: String,
+        /// The session it touches, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<SessionIx>,
+    },
     /// Another request whose answer is judged by its status alone.
     Probe {
         /// What is probed.
@@ -169,6 +184,10 @@ pub enum Probe {
     WrongMethod,
     /// Ask for history pages with a limit of zero, a negative and an absurd one.
     SenselessLimit,
+    /// Ask every surface without credentials, and with wrong ones.
+    NoCredentials,
+    /// Ask for a file outside the root by every spelling of its path.
+    Escape,
 }
 
 /// An event as it was published.
@@ -198,6 +217,9 @@ pub struct Publish {
     /// True when the event's type holds line breaks and frame-like text.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hostile_type: bool,
+    /// True when its payload holds a secret that the server must mask, so that it comes back altered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
 }
 
 fn yes() -> bool {
@@ -416,6 +438,35 @@ pub struct Delivery {
     /// The cursor in its payload: the fence of a boundary, the oldest of a gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub points_to: Option<String>,
+    /// What it says of a key of the contract's machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Said>,
+}
+
+/// What an event says of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Which of the contract's machines, from 0.
+    pub machine: u16,
+    /// The key, bounded to 200 bytes.
+    pub key: String,
+    /// What happens to it.
+    pub stage: Stage,
+    /// The piece of text, or the whole one at the end; left out above 16 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// What happens to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// It starts.
+    Start,
+    /// It goes on.
+    More,
+    /// It ends.
+    End,
 }
 
 /// A comment or keep-alive.
@@ -569,6 +620,39 @@ pub struct Wait {
     pub reached: bool,
     /// Microseconds waited.
     pub waited: u64,
+    /// The requirement that is violated when it did not come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judges: Option<String>,
+}
+
+/// What a scenario expected, and whether it was so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Expectation {
+    /// The requirement that it judges.
+    pub judges: String,
+    /// What was looked at, as a person would say it.
+    pub says: String,
+    /// Whether it was so.
+    pub held: bool,
+    /// What was expected.
+    pub expected: String,
+    /// What was seen, bounded.
+    pub seen: String,
+    /// The operation whose answer it is, if it is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub op: Option<OpId>,
+}
+
+/// A planted secret in what the server sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Leaked {
+    /// The connection on which it came, if it came on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conn: Option<ConnId>,
+    /// Where it came, as a person would say it: `the stream`, `the answer to "status"`.
+    pub surface: String,
+    /// What is around it, with the secret's middle left out.
+    pub around: String,
 }
 
 /// What a wait waits for.

@@ -28,10 +28,16 @@ pub fn payload(marker: Marker, text: Text, most: Option<u64>) -> String {
         Text::Surrogates => r#"\ud83d \ude00 \uD800\uDC00 "\u0000" \\u2028"#.to_owned(),
         Text::Large => filler(marker, LARGE.min(most)),
         Text::Bulky => filler(marker, BULKY.min(most)),
+        Text::Secret => format!("the key is {} and that is all", secret(marker)),
     };
     let mut payload = format!("{marker} {body}");
     payload.truncate(payload.floor_char_boundary(most));
     payload
+}
+
+/// The credential in a [`Text::Secret`] payload: of a shape that every masker knows (hermes b.10), different for each event.
+pub fn secret(marker: Marker) -> String {
+    format!("ghp_{:0>36}", format!("St{}Sp{}Ec", marker.session, marker.n))
 }
 
 /// Text of about `len` bytes in which every stretch says where it stands, so that a cut or a swap shows.
@@ -59,13 +65,14 @@ pub fn event_type(text: Text) -> &'static str {
         | Text::FrameLike
         | Text::Surrogates
         | Text::Large
-        | Text::Bulky => "message",
+        | Text::Bulky
+        | Text::Secret => "message",
     }
 }
 
 /// True when the text is made to break something.
 pub fn hostile(text: Text) -> bool {
-    !matches!(text, Text::Plain | Text::Bulky)
+    !matches!(text, Text::Plain | Text::Bulky | Text::Secret)
 }
 
 #[cfg(test)]

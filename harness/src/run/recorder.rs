@@ -25,6 +25,8 @@ struct Inner {
     records: Vec<Record>,
     connections: u32,
     operations: u32,
+    /// Secrets that must not come back.
+    planted: Vec<String>,
 }
 
 impl Default for Recorder {
@@ -71,6 +73,16 @@ impl Recorder {
         let mut inner = self.lock();
         inner.operations += 1;
         OpId(inner.operations - 1)
+    }
+
+    /// From now on `secret` must not come back.
+    pub fn plant(&self, secret: String) {
+        self.lock().planted.push(secret);
+    }
+
+    /// The secrets that must not come back.
+    pub fn planted(&self) -> Vec<String> {
+        self.lock().planted.clone()
     }
 
     /// True when the run has seen more than it can keep.

@@ -1,11 +1,13 @@
 //! Scenarios: steps, files, what they need, sweeps.
 
+mod ask;
 mod file;
 mod needs;
 mod step;
 mod sweep;
 mod validate;
 
+pub use ask::{Do, Expect, Markers};
 pub use needs::{Capabilities, applicable};
 pub use step::*;
 pub use sweep::{Sweep, at, places};

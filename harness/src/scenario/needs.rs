@@ -123,6 +123,16 @@ fn met(need: Need, scenario: &Scenario, profile: &Profile, can: Capabilities) ->
         Need::Resources if can.started => Err("the resources of processes can be read on Linux only".to_owned()),
         Need::Resources => Err("the target was given by URL: its resources cannot be read".to_owned()),
         Need::SlowReader => promises(contract.slow_reader.is_some(), "anything about slow readers"),
+        Need::OutlivesProcess if contract.ends_with_process => Err("the profile's sessions end with the process".to_owned()),
+        Need::OutlivesProcess => Ok(()),
+        Need::EndsWithProcess => promises(contract.ends_with_process, "that sessions end with the process"),
+        Need::Auth => promises(contract.auth.is_some(), "that credentials are demanded"),
+        Need::Redacts => promises(contract.redacts, "that secrets are masked"),
+        Need::Files => {
+            promises(contract.files.is_some(), "files")?;
+            if can.started { Ok(()) } else { Err("the target was given by URL: no file can be planted beside it".to_owned()) }
+        }
+        Need::Machines => promises(!contract.machines.is_empty(), "things that start and end"),
     }
 }
 

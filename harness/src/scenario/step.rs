@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Do;
 use crate::history::{CursorClass, Probe, Retain, Role};
 
 /// A scenario file.
@@ -109,6 +110,18 @@ pub enum Need {
     Resources,
     /// A promise about slow readers.
     SlowReader,
+    /// Sessions go on after the process was stopped.
+    OutlivesProcess,
+    /// Sessions are work that ends with the process.
+    EndsWithProcess,
+    /// Credentials are demanded.
+    Auth,
+    /// Secrets are masked.
+    Redacts,
+    /// Files are served.
+    Files,
+    /// The contract has machines.
+    Machines,
 }
 
 /// A number, or every place where the fault can stand.
@@ -187,6 +200,8 @@ pub enum Step {
     Sample(Sample),
     /// Repeat steps.
     Repeat(Repeat),
+    /// An operation of the profile's own, with what is expected of its answer.
+    Do(Do),
 }
 
 /// No parameters.
@@ -306,6 +321,8 @@ pub enum Text {
     Bulky,
     /// Line breaks and frame-like text in the event's type.
     HostileType,
+    /// A credential-shaped text that a server must mask.
+    Secret,
 }
 
 /// `writer`.
@@ -499,6 +516,9 @@ pub struct Await {
     pub reader: String,
     /// What for.
     pub upto: Upto,
+    /// The requirement that is violated when it does not come. Absent: those that follow from what is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judges: Option<String>,
 }
 
 /// What to wait for.

@@ -56,6 +56,7 @@ struct Cast {
     writers: BTreeSet<String>,
     samples: BTreeSet<String>,
     snapshots: BTreeSet<String>,
+    remembered: BTreeSet<String>,
 }
 
 impl Cast {
@@ -189,6 +190,9 @@ fn step(step: &Step, at: &[Seg], cast: &mut Cast, problems: &mut Problems<'_>) {
         }
         Step::Await(wait) => {
             reader!(&wait.reader, "await");
+            if let Some(id) = &wait.judges {
+                known_requirement(id, &to("await", "judges"), problems);
+            }
             match wait.upto {
                 Upto::Boundary => cast.need(Need::Boundary, &key("await"), "a boundary is awaited"),
                 Upto::Gap => cast.need(Need::Gap, &key("await"), "a gap signal is awaited"),
@@ -263,9 +267,11 @@ fn step(step: &Step, at: &[Seg], cast: &mut Cast, problems: &mut Problems<'_>) {
                     cast.need(Need::UnknownSession, &key("probe"), "an unknown session is probed");
                 }
                 Probe::SenselessLimit => cast.need(Need::History, &key("probe"), "history is read"),
+                Probe::NoCredentials => cast.need(Need::Auth, &key("probe"), "credentials are left out"),
+                Probe::Escape => cast.need(Need::Files, &key("probe"), "files are asked for"),
                 Probe::WrongMethod => {}
             }
-            let touches = matches!(probe.about, Probe::WrongMethod | Probe::SenselessLimit);
+            let touches = !matches!(probe.about, Probe::UnknownSession | Probe::PublishUnknown);
             if touches && probe.session.is_none() {
                 problems.at_key(&key("probe"), "this probe needs a session", "in here", "add `session = \"…\"`");
             }
@@ -283,6 +289,22 @@ fn step(step: &Step, at: &[Seg], cast: &mut Cast, problems: &mut Problems<'_>) {
             }
             cast.samples.insert(sample.label.clone());
         }
+        Step::Do(ask) => {
+            if let Some(session) = &ask.session {
+                session!(session, "do");
+            }
+            if let Some(id) = &ask.judges {
+                known_requirement(id, &to("do", "judges"), problems);
+            }
+            if ask.times == 0 || ask.concurrent == 0 {
+                problems.at_key(&key("do"), "nothing would ever be sent", "zero", "give 1 or more");
+            }
+            let same = ask.expect.iter().flat_map(|expect| expect.same_as.iter().chain(&expect.other_than));
+            for name in same {
+                known(name, "answer", "remember", &cast.remembered, &to("do", "expect"), problems);
+            }
+            cast.remembered.extend(ask.remember.clone());
+        }
         Step::Repeat(repeat) => steps(&repeat.steps, &to("repeat", "steps"), cast, problems),
     }
 }
@@ -293,6 +315,7 @@ fn text(text: Text, at: &[Seg], cast: &mut Cast) {
         Text::Hostile | Text::Separators | Text::LineBreaks | Text::Controls | Text::Unicode | Text::FrameLike | Text::Surrogates => {
             cast.need(Need::Text, at, "hostile text is published")
         }
+        Text::Secret => cast.need(Need::Redacts, at, "a secret is published"),
         Text::HostileType => cast.need(Need::EventType, at, "a hostile event type is published"),
     }
 }

@@ -50,6 +50,13 @@ pub enum Call {
     Health,
     /// A request that must be refused.
     Probe(Probe),
+    /// An operation of the profile's own, or a bound one by its name, with more values for its templates.
+    Custom {
+        /// Its name.
+        name: String,
+        /// The values.
+        with: BTreeMap<String, String>,
+    },
 }
 
 /// What an operation brought.
@@ -59,6 +66,31 @@ pub struct Reply {
     pub outcome: Outcome,
     /// What the binding takes out of the answer.
     pub taken: BTreeMap<String, String>,
+    /// The answer itself, for what a scenario expects of it.
+    pub answer: Option<Whole>,
+}
+
+/// An answer, read whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whole {
+    /// Its status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+    /// Its body; bytes that are not UTF-8 are replaced.
+    pub body: String,
+}
+
+impl Whole {
+    /// The value of a header, whatever the case of its name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Option<serde_json::Value> {
+        serde_json::from_str(&self.body).ok()
+    }
 }
 
 /// A stream to open.
@@ -140,6 +172,8 @@ pub struct PageAnswer {
     pub more: Option<bool>,
     /// The beginning of a refusal's body.
     pub body: String,
+    /// The whole body.
+    pub text: String,
 }
 
 /// A world. All methods take `&self`: steps, background writers and waits run side by side on one thread.

@@ -29,7 +29,7 @@ fn sent(binding: &Binding, operation: &Option<Operation>) -> Request {
 }
 
 fn line(binding: &Binding, json: &str) -> Vec<Seen> {
-    see(binding, Raw::Json(json))
+    see(Lens::bare(binding), Raw::Json(json))
 }
 
 fn escaped(text: &str) -> String {
@@ -45,7 +45,7 @@ fn events_in_sse() {
     assert_eq!(for_stream(&b, &vars(), &after("6")).target, "/api/rooms/a%2Fb/feed?since=6");
     assert_eq!(for_stream(&b, &vars(), &From::Start).target, "/api/rooms/a%2Fb/feed?since=0");
 
-    let frame = |data: &str| see(&b, Raw::Sse { event: "message", data: Some(data), id: None }).remove(0);
+    let frame = |data: &str| see(Lens::bare(&b), Raw::Sse { event: "message", data: Some(data), id: None }).remove(0);
     let said = frame(&format!(r#"{{"kind":"said","seq":7,"text":{}}}"#, escaped(HELLO)));
     assert_eq!((said.kind, said.durable, said.event_type.as_str(), said.cursor.as_deref()), (Kind::Event, true, "said", Some("7")));
     assert_eq!(said.marker, Some(Marker { session: 0, n: 1 }));

@@ -1,6 +1,7 @@
 //! The binding at work: operations to requests, answers and frames to what they mean. Pure functions of the profile and
 //! bytes; nothing here does IO.
 
+mod machine;
 mod request;
 mod shape;
 mod template;
@@ -9,5 +10,5 @@ mod template;
 mod examples;
 
 pub use request::{Finite, Request, for_operation, for_page, for_stream};
-pub use shape::{Raw, Seen, see, see_document, taken};
+pub use shape::{Lens, Raw, Seen, see, see_document, taken};
 pub use template::{PLACEHOLDERS, Vars, encode, placeholders, unset};

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use crate::contract::{Binding, EventShape, FrameMatch, Frames};
-use crate::history::{Body, Kind, Marker};
+use super::machine::said;
+use crate::contract::{Binding, EventShape, FrameMatch, Frames, Machine, Profile};
+use crate::history::{Body, Kind, Marker, Said};
 
 /// A frame as a decoder gives it.
 #[derive(Clone, Copy, Debug)]
@@ -38,11 +39,44 @@ pub struct Seen {
     pub durable: bool,
     /// The position that it names.
     pub points_to: Option<String>,
+    /// What it says of a key.
+    pub said: Option<Said>,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Seen { kind: Kind::Event, event_type: String::new(), cursor: None, marker: None, body: None, durable: true, points_to: None }
+        Seen {
+            kind: Kind::Event,
+            event_type: String::new(),
+            cursor: None,
+            marker: None,
+            body: None,
+            durable: true,
+            points_to: None,
+            said: None,
+        }
+    }
+}
+
+/// Through what a reader looks: the binding, the contract's machines, and whose events are its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Lens<'p> {
+    binding: &'p Binding,
+    machines: &'p [Machine],
+    /// The server's name for the reader's session; `None` when every event counts.
+    own: Option<&'p str>,
+}
+
+impl<'p> Lens<'p> {
+    /// A reader of the session that the server calls `own`.
+    pub fn of(profile: &'p Profile, own: &'p str) -> Lens<'p> {
+        Lens { binding: &profile.binding, machines: &profile.contract.machines, own: Some(own) }
+    }
+
+    /// A reader for whom every event counts, under a contract without machines.
+    #[cfg(test)]
+    pub(super) fn bare(binding: &'p Binding) -> Lens<'p> {
+        Lens { binding, machines: &[], own: None }
     }
 }
 
@@ -77,8 +111,10 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// What a frame means: usually one thing, several for a batch, none when the binding says to ignore it.
-pub fn see(binding: &Binding, raw: Raw<'_>) -> Vec<Seen> {
+/// What a frame means: usually one thing, several for a batch, none when the binding says to ignore it or it is another
+/// session's.
+pub fn see(lens: Lens<'_>, raw: Raw<'_>) -> Vec<Seen> {
+    let binding = lens.binding;
     let (event, data, id) = match raw {
         Raw::Sse { event, data, id } => (event, data, id),
         Raw::Json(text) => ("", Some(text), None),
@@ -89,37 +125,50 @@ pub fn see(binding: &Binding, raw: Raw<'_>) -> Vec<Seen> {
         // An id-only block: no event, yet every client takes its id.
         return vec![Seen { kind: Kind::Other, cursor: id.map(bounded), ..Seen::default() }];
     };
-    let json: Option<Value> = needs_json(&binding.event, &binding.frames).then(|| serde_json::from_str(data).ok()).flatten();
+    let json: Option<Value> = needs_json(lens).then(|| serde_json::from_str(data).ok()).flatten();
     let look = Look { event, data: Some(data), id, json: json.as_ref() };
     let shape = &binding.event;
+    if is_foreign(lens, shape, &look) {
+        return Vec::new();
+    }
     if let Some(kind) = special(&binding.frames, shape, &look) {
-        return kind.map(|kind| one(&look, shape, &binding.frames, kind)).into_iter().collect();
+        return kind.map(|kind| one(lens, &look, shape, kind)).into_iter().collect();
     }
     let records = shape.records.as_ref().and_then(|pointer| json.as_ref()?.pointer(pointer)?.as_array());
     match records {
         // The frame's id belongs to its last record: only after that one may a reader resume from it.
         Some(records) => {
             let last = records.len().saturating_sub(1);
-            let record = |(at, record)| record_of(binding, shape, event, id.filter(|_| at == last), record);
+            let record = |(at, record)| record_of(lens, shape, event, id.filter(|_| at == last), record);
             records.iter().enumerate().filter_map(record).collect()
         }
-        None => vec![ordinary(&look, shape)],
+        None => vec![ordinary(lens, &look, shape)],
     }
 }
 
+/// True for an event that names another session than the reader's, on a stream that carries several.
+fn is_foreign(lens: Lens<'_>, shape: &EventShape, look: &Look<'_>) -> bool {
+    let named = shape.session.as_deref().filter(|_| !shape.isolated).and_then(|source| look.source(source));
+    matches!((named, lens.own), (Some(named), Some(own)) if named != own)
+}
+
 /// What the events of a page or snapshot mean.
-pub fn see_document(binding: &Binding, document: &Value, pointer: &str) -> Vec<Seen> {
+pub fn see_document(lens: Lens<'_>, document: &Value, pointer: &str) -> Vec<Seen> {
+    let binding = lens.binding;
     let shape = binding.event.page.as_deref().unwrap_or(&binding.event);
     let Some(items) = document.pointer(pointer).and_then(Value::as_array) else { return Vec::new() };
-    items.iter().filter_map(|item| record_of(binding, shape, "", None, item)).collect()
+    items.iter().filter_map(|item| record_of(lens, shape, "", None, item)).collect()
 }
 
 /// What one record means; `None` for one that the binding says to ignore.
-fn record_of(binding: &Binding, shape: &EventShape, event: &str, id: Option<&str>, record: &Value) -> Option<Seen> {
+fn record_of(lens: Lens<'_>, shape: &EventShape, event: &str, id: Option<&str>, record: &Value) -> Option<Seen> {
     let look = Look { event, data: None, id, json: Some(record) };
-    match special(&binding.frames, shape, &look) {
-        Some(kind) => kind.map(|kind| one(&look, shape, &binding.frames, kind)),
-        None => Some(ordinary(&look, shape)),
+    if is_foreign(lens, shape, &look) {
+        return None;
+    }
+    match special(&lens.binding.frames, shape, &look) {
+        Some(kind) => kind.map(|kind| one(lens, &look, shape, kind)),
+        None => Some(ordinary(lens, &look, shape)),
     }
 }
 
@@ -158,14 +207,15 @@ fn matches(frame: &FrameMatch, event_type: Option<&str>, has_cursor: bool, look:
     type_fits && json_fits && frame.has_cursor.is_none_or(|wanted| wanted == has_cursor)
 }
 
-fn one(look: &Look<'_>, shape: &EventShape, frames: &Frames, special: Special) -> Seen {
+fn one(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape, special: Special) -> Seen {
+    let frames = &lens.binding.frames;
     let (frame, kind) = match special {
         Special::Boundary => (&frames.boundary, Kind::Boundary),
         Special::Gap => (&frames.gap, Kind::Gap),
         Special::Terminal => (&frames.terminal, Kind::Terminal),
         Special::Heartbeat => (&frames.heartbeat, Kind::Heartbeat),
         Special::Commit => (&frames.commit, Kind::Commit),
-        Special::Ephemeral => return Seen { durable: false, ..ordinary(look, shape) },
+        Special::Ephemeral => return Seen { durable: false, ..ordinary(lens, look, shape) },
     };
     let points_to = frame.as_ref().and_then(|m| m.cursor.as_deref()).and_then(|source| look.source(source)).map(|c| bounded(&c));
     let carried = cursor_of(look, shape);
@@ -178,10 +228,18 @@ fn one(look: &Look<'_>, shape: &EventShape, frames: &Frames, special: Special) -
         Special::Boundary | Special::Gap | Special::Heartbeat if says => look.id.map(str::to_owned),
         Special::Boundary | Special::Gap | Special::Terminal | Special::Heartbeat | Special::Ephemeral => carried,
     };
-    Seen { kind, cursor: cursor.map(|c| bounded(&c)), points_to, event_type: type_of(look, shape), ..Seen::default() }
+    let event_type = type_of(look, shape);
+    let said = said(lens.machines, &event_type, |source| look.source(source));
+    Seen { kind, cursor: cursor.map(|c| bounded(&c)), points_to, event_type, said, ..Seen::default() }
 }
 
-fn ordinary(look: &Look<'_>, shape: &EventShape) -> Seen {
+fn ordinary(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape) -> Seen {
+    let event_type = type_of(look, shape);
+    let said = said(lens.machines, &event_type, |source| look.source(source));
+    let cursor = cursor_of(look, shape).map(|c| bounded(&c));
+    if shape.published.as_ref().is_some_and(|types| !types.contains(&event_type)) {
+        return Seen { kind: Kind::Other, event_type, cursor, said, ..Seen::default() };
+    }
     let payload = look.source(&shape.payload);
     let marker = payload.as_deref().and_then(Marker::find);
     let marker = marker.or_else(|| look.json.and_then(in_strings)).or_else(|| look.data.and_then(in_text));
@@ -189,10 +247,8 @@ fn ordinary(look: &Look<'_>, shape: &EventShape) -> Seen {
     // payload is not in its place (torn JSON, say), the whole frame stands for it, and differs from what was published.
     let whole = || look.data.map(str::to_owned).or_else(|| look.json.map(text)).unwrap_or_default();
     let body = marker.map(|_| Body::of(&payload.unwrap_or_else(whole)));
-    let cursor = cursor_of(look, shape);
-    let event_type = type_of(look, shape);
     let kind = if marker.is_some() || shape.event_type.is_none() && cursor.is_some() { Kind::Event } else { Kind::Other };
-    Seen { kind, event_type, cursor: cursor.map(|c| bounded(&c)), marker, body, durable: true, points_to: None }
+    Seen { kind, event_type, cursor, marker, body, durable: true, points_to: None, said }
 }
 
 fn cursor_of(look: &Look<'_>, shape: &EventShape) -> Option<String> {
@@ -228,11 +284,14 @@ fn in_text(text: &str) -> Option<Marker> {
     })
 }
 
-fn needs_json(shape: &EventShape, frames: &Frames) -> bool {
+fn needs_json(lens: Lens<'_>) -> bool {
+    let (shape, frames) = (&lens.binding.event, &lens.binding.frames);
     let pointer = |source: &Option<String>| source.as_ref().is_some_and(|s| s.starts_with('/') || s.is_empty());
     let of_frame = |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|m| !m.json.is_empty() || pointer(&m.cursor));
     shape.payload.starts_with('/')
         || shape.records.is_some()
+        || pointer(&shape.session)
+        || !lens.machines.is_empty()
         || pointer(&shape.cursor)
         || pointer(&shape.event_type)
         || [&frames.boundary, &frames.gap, &frames.terminal, &frames.heartbeat, &frames.commit, &frames.ephemeral, &frames.ignore]
@@ -266,19 +325,19 @@ mod tests {
         let b = binding(
             "[binding.event]\ncursor = \"id\"\ntype = \"event\"\npayload = \"/data\"\n[binding.frames.boundary]\ntype = \"ready\"\ncursor = \"/cursor\"\n[binding.frames.ephemeral]\nhas_cursor = false\n",
         );
-        let seen = see(&b, Raw::Sse { event: "message", data: Some(r#"{"data":"«s0.1» a\u2028"}"#), id: Some("e:1") });
+        let seen = see(Lens::bare(&b), Raw::Sse { event: "message", data: Some(r#"{"data":"«s0.1» a\u2028"}"#), id: Some("e:1") });
         assert_eq!(seen.len(), 1);
         assert_eq!(
             (seen[0].kind, seen[0].cursor.as_deref(), seen[0].marker),
             (Kind::Event, Some("e:1"), Some(Marker { session: 0, n: 1 }))
         );
         assert!(seen[0].body.as_ref().unwrap().same(&Body::of("«s0.1» a\u{2028}")));
-        let boundary = see(&b, Raw::Sse { event: "ready", data: Some(r#"{"cursor":"e:9"}"#), id: None });
+        let boundary = see(Lens::bare(&b), Raw::Sse { event: "ready", data: Some(r#"{"cursor":"e:9"}"#), id: None });
         assert_eq!(
             (boundary[0].kind, boundary[0].points_to.as_deref(), boundary[0].cursor.as_deref()),
             (Kind::Boundary, Some("e:9"), None)
         );
-        let ephemeral = see(&b, Raw::Sse { event: "message", data: Some(r#"{"data":"«s0.2»"}"#), id: None });
+        let ephemeral = see(Lens::bare(&b), Raw::Sse { event: "message", data: Some(r#"{"data":"«s0.2»"}"#), id: None });
         assert!(!ephemeral[0].durable);
     }
 
@@ -287,9 +346,9 @@ mod tests {
         let b = binding(
             "[binding.event]\ntype = \"event\"\nrecords = \"\"\npayload = \"/text\"\n[binding.frames.commit]\ntype = \"control\"\ncursor = \"/next\"\n",
         );
-        let seen = see(&b, Raw::Sse { event: "data", data: Some(r#"[{"text":"«s0.1»"},{"text":"«s0.2»"}]"#), id: None });
+        let seen = see(Lens::bare(&b), Raw::Sse { event: "data", data: Some(r#"[{"text":"«s0.1»"},{"text":"«s0.2»"}]"#), id: None });
         assert_eq!(seen.iter().filter_map(|s| s.marker).map(|m| m.n).collect::<Vec<_>>(), [1, 2]);
-        let commit = see(&b, Raw::Sse { event: "control", data: Some(r#"{"next":"0_5"}"#), id: None });
+        let commit = see(Lens::bare(&b), Raw::Sse { event: "control", data: Some(r#"{"next":"0_5"}"#), id: None });
         assert_eq!((commit[0].kind, commit[0].cursor.as_deref()), (Kind::Commit, Some("0_5")));
     }
 
@@ -298,11 +357,11 @@ mod tests {
         let b = binding(
             "[binding.event]\ncursor = \"/at\"\ntype = \"/type\"\npayload = \"/text\"\n[binding.frames.boundary]\ntype = \"ready\"\ncursor = \"/at\"\n[binding.frames.heartbeat]\ntype = \"ping\"\n",
         );
-        let ready = &see(&b, Raw::Json(r#"{"type":"ready","at":"9"}"#))[0];
+        let ready = &see(Lens::bare(&b), Raw::Json(r#"{"type":"ready","at":"9"}"#))[0];
         assert_eq!((ready.kind, ready.points_to.as_deref(), ready.cursor.as_deref()), (Kind::Boundary, Some("9"), None));
-        let ping = &see(&b, Raw::Json(r#"{"type":"ping","at":"9"}"#))[0];
+        let ping = &see(Lens::bare(&b), Raw::Json(r#"{"type":"ping","at":"9"}"#))[0];
         assert_eq!((ping.kind, ping.cursor.as_deref()), (Kind::Heartbeat, Some("9")), "nobody said that this is a position");
-        let ready = &see(&b, Raw::Sse { event: "message", data: Some(r#"{"type":"ready","at":"9"}"#), id: Some("9") })[0];
+        let ready = &see(Lens::bare(&b), Raw::Sse { event: "message", data: Some(r#"{"type":"ready","at":"9"}"#), id: Some("9") })[0];
         assert_eq!(ready.cursor.as_deref(), Some("9"), "every client of SSE keeps an id");
     }
 
@@ -312,25 +371,25 @@ mod tests {
             "[binding.event]\ncursor = \"id\"\nrecords = \"/all\"\npayload = \"/t\"\n[binding.frames.ignore]\njson = { \"/skip\" = true }\n",
         );
         let data = r#"{"all":[{"t":"«s0.1»"},{"skip":true},{"t":"«s0.2»"}]}"#;
-        let seen = see(&b, Raw::Sse { event: "message", data: Some(data), id: Some("7") });
+        let seen = see(Lens::bare(&b), Raw::Sse { event: "message", data: Some(data), id: Some("7") });
         assert_eq!(seen.iter().map(|s| s.cursor.as_deref()).collect::<Vec<_>>(), [None, Some("7")]);
-        assert_eq!(see(&b, Raw::Sse { event: "message", data: Some(r#"{"t":"«s0.1»"}"#), id: Some("") })[0].cursor, None);
+        assert_eq!(see(Lens::bare(&b), Raw::Sse { event: "message", data: Some(r#"{"t":"«s0.1»"}"#), id: Some("") })[0].cursor, None);
     }
 
     #[test]
     fn a_marker_is_found_in_json_inside_json() {
         let b = binding("[binding.event]\npayload = \"/body\"\n");
         let data = r#"{"body":"{\"text\":\"\\u00abs0.4\\u00BB\"}"}"#;
-        assert_eq!(see(&b, Raw::Json(data))[0].marker, Some(Marker { session: 0, n: 4 }));
+        assert_eq!(see(Lens::bare(&b), Raw::Json(data))[0].marker, Some(Marker { session: 0, n: 4 }));
     }
 
     #[test]
     fn hostile_data_is_text() {
         let b = binding("[binding.event]\ncursor = \"/id\"\npayload = \"/data\"\n");
         let deep = "[".repeat(100_000);
-        let seen = see(&b, Raw::Sse { event: "message", data: Some(&deep), id: None });
+        let seen = see(Lens::bare(&b), Raw::Sse { event: "message", data: Some(&deep), id: None });
         assert_eq!((seen[0].marker, seen[0].kind), (None, Kind::Other));
-        let split = see(&b, Raw::Sse { event: "message", data: Some("{\"data\":\"«s1.2» a"), id: None });
+        let split = see(Lens::bare(&b), Raw::Sse { event: "message", data: Some("{\"data\":\"«s1.2» a"), id: None });
         assert_eq!(split[0].marker, Some(Marker { session: 1, n: 2 }), "a torn payload still names its event");
         assert!(split[0].body.is_some(), "and can be compared with what was published");
     }

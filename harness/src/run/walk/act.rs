@@ -7,7 +7,7 @@ use crate::scenario::{Churn, Close, EvictBy, Open, Restart, Sample, Step, Text};
 use crate::world::{Call, Command, World};
 
 use super::cast::SessionState;
-use super::{Abort, Walk};
+use super::{Abort, Background, Walk};
 
 /// How many times the bound a byte-bounded session is filled before its first event is surely gone.
 const OVERFILL: u64 = 3;
@@ -20,7 +20,7 @@ impl<W: World> Walk<'_, W> {
             Step::Publish(publish) => self.publish(publish).await,
             Step::Writer(writer) => {
                 self.cast.borrow_mut().writers.insert(writer.name.clone(), super::cast::WriterState::default());
-                self.background.send(writer.clone()).expect("the walk holds the receiving end");
+                self.background.send(Background::Write(writer.clone())).expect("the walk holds the receiving end");
                 Ok(())
             }
             Step::Join(join) => {
@@ -39,7 +39,12 @@ impl<W: World> Walk<'_, W> {
             Step::Unstall(of) => self.tell(&of.reader, Command::Unstall),
             Step::Release(of) => self.tell(&of.reader, Command::Release),
             Step::Shape(_) => Ok(()),
-            Step::Await(wait) => self.await_at(&wait.reader, &wait.upto).await,
+            Step::Await(wait) => self.await_judged(&wait.reader, &wait.upto, wait.judges.clone()).await,
+            Step::Do(step) if step.background => {
+                self.background.send(Background::Ask(step.clone())).expect("the walk holds the receiving end");
+                Ok(())
+            }
+            Step::Do(step) => self.ask(step).await,
             Step::Seam(seam) => self.seam(seam).await,
             Step::Evict(evict) => self.evict(&evict.session, evict.by, evict.beyond).await,
             Step::Read(read) => self.read_history(read).await,
@@ -54,7 +59,8 @@ impl<W: World> Walk<'_, W> {
                     Some(name) => self.with(name, |s| (Some(s.ix), s.address.clone()))?,
                     None => (None, self.unknown_address()),
                 };
-                self.operation(Action::Probe { about: probe.about, session: ix }, &address, Call::Probe(probe.about)).await;
+                let reply = self.operation(Action::Probe { about: probe.about, session: ix }, &address, Call::Probe(probe.about)).await;
+                self.probed(probe.about, &reply);
                 Ok(())
             }
             Step::Churn(churn) => self.churn(churn).await,
@@ -163,7 +169,7 @@ impl<W: World> Walk<'_, W> {
 
     async fn close(&self, close: &Close) -> Result<(), Abort> {
         let (ix, address) = self.with(&close.session, |s| (s.ix, s.address.clone()))?;
-        let ending = self.operation(Action::Close { session: ix }, &address, Call::Close);
+        let ending = self.operation(Action::Close { session: ix, by_stop: false }, &address, Call::Close);
         let reply = if close.racing > 0 {
             let racing =
                 futures_util::future::join_all((0..close.racing).map(|_| self.publish_one(&close.session, Text::Plain, true, None)));
@@ -230,7 +236,11 @@ impl<W: World> Walk<'_, W> {
             self.await_at(reader, &crate::scenario::Upto::Count(*events)).await?;
         }
         for _ in 0..if restart.twice { 2 } else { 1 } {
+            self.cast.borrow_mut().restarts += 1;
             self.world.restart(restart.how, restart.wipe).await.map_err(Abort::CouldNot)?;
+        }
+        if self.profile.contract.ends_with_process {
+            self.ended_by_the_stop();
         }
         if restart.wipe {
             let mut cast = self.cast.borrow_mut();
@@ -246,6 +256,21 @@ impl<W: World> Walk<'_, W> {
             self.resume_witnesses().await?;
         }
         Ok(())
+    }
+
+    /// Sessions that are work of the process ended with it.
+    fn ended_by_the_stop(&self) {
+        let mut ended = Vec::new();
+        for session in self.cast.borrow_mut().sessions.values_mut().filter(|s| !s.closed && !s.deleted && !s.refused) {
+            session.closed = true;
+            ended.push(session.ix);
+        }
+        for session in ended {
+            let op = self.world.recorder().operation();
+            self.record(What::Invoke(crate::history::Invoke { op, action: Action::Close { session, by_stop: true } }));
+            let outcome = Outcome::Ok { status: 0, cursor: None };
+            self.record(What::Complete(crate::history::Complete { op, outcome }));
+        }
     }
 
     async fn pause(&self, paused: bool) -> Result<(), Abort> {

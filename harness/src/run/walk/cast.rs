@@ -22,6 +22,10 @@ pub(super) struct Cast {
     pub(super) keys: u32,
     pub(super) finite_reads: u32,
     pub(super) samples: Vec<crate::history::Resources>,
+    /// How often the process was stopped.
+    pub(super) restarts: u32,
+    /// Bodies of answers by the names under which they are remembered.
+    pub(super) remembered: BTreeMap<String, String>,
 }
 
 /// A session.

@@ -113,6 +113,7 @@ impl Seen {
             body: self.body,
             durable: self.durable,
             points_to: self.points_to,
+            said: self.said,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! acts, waits with deadlines, and leaves observations behind.
 
 mod act;
+mod ask;
 mod audit;
 mod cast;
 mod faults;
@@ -22,7 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::contract::Profile;
 use crate::history::{self, What};
-use crate::scenario::{Scenario, Step, Writer};
+use crate::scenario::{Do, Scenario, Step, Writer};
 use crate::world::World;
 
 use cast::Cast;
@@ -49,13 +50,21 @@ pub struct Patience {
     pub salt: u64,
 }
 
+/// What goes on beside the steps.
+pub(crate) enum Background {
+    /// A writer.
+    Write(Writer),
+    /// An operation whose answer is not waited for.
+    Ask(Do),
+}
+
 /// One walk.
 pub(crate) struct Walk<'w, W: World> {
     world: &'w W,
     profile: &'w Profile,
     patience: Patience,
     cast: RefCell<Cast>,
-    background: mpsc::UnboundedSender<Writer>,
+    background: mpsc::UnboundedSender<Background>,
     /// Waits that were missed; each makes the next ones shorter, for the verdict is already known.
     missed: Cell<u32>,
     step: Cell<u32>,
@@ -63,7 +72,7 @@ pub(crate) struct Walk<'w, W: World> {
 
 /// Walks `scenario` over `world`. Observations are in the world's recorder, also when the walk was aborted.
 pub async fn walk<W: World>(world: &W, profile: &Profile, scenario: &Scenario, patience: Patience) -> Result<(), Abort> {
-    let (background, mut writers) = mpsc::unbounded_channel();
+    let (background, mut works) = mpsc::unbounded_channel();
     let walk = Walk { world, profile, patience, cast: RefCell::default(), background, missed: Cell::new(0), step: Cell::new(0) };
     let main = async {
         let ended = walk.steps(&scenario.steps, true).await;
@@ -80,7 +89,7 @@ pub async fn walk<W: World>(world: &W, profile: &Profile, scenario: &Scenario, p
         tokio::select! {
             biased;
             ended = &mut main => return ended,
-            Some(writer) = writers.recv() => running.push(walk.write(writer)),
+            Some(work) = works.recv() => running.push(walk.beside(work)),
             Some(()) = running.next(), if !running.is_empty() => {}
         }
     }
@@ -103,6 +112,14 @@ impl<W: World> Walk<'_, W> {
             }
         }
         Ok(())
+    }
+
+    async fn beside(&self, work: Background) {
+        match work {
+            Background::Write(writer) => self.write(writer).await,
+            // What it brings is judged by what it leaves behind.
+            Background::Ask(step) => drop(self.ask(&step).await),
+        }
     }
 
     fn record(&self, what: What) {

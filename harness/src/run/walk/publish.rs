@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use crate::contract::Profile;
+use crate::contract::{Acknowledged, Profile};
 use crate::history::{self, Action, Body, Marker, OpId, Outcome};
 use crate::run::payload;
 use crate::scenario::{Again, Publish, PublishFault, Text, Writer};
@@ -92,6 +92,9 @@ impl<W: World> Walk<'_, W> {
             })
             .ok()?;
         let payload = payload::payload(marker, text, self.profile.contract.max_payload);
+        if text == Text::Secret {
+            self.world.recorder().plant(payload::secret(marker));
+        }
         let op = self.world.recorder().operation();
         let action = Action::Publish(history::Publish {
             session: ix,
@@ -103,6 +106,7 @@ impl<W: World> Walk<'_, W> {
             conflict: sending.conflict,
             hostile: payload::hostile(text),
             hostile_type: text == Text::HostileType,
+            secret: text == Text::Secret,
         });
         if sending.repeats.is_none() {
             let published = Published { marker, durable, acknowledged: false, cursor: None };
@@ -121,7 +125,12 @@ impl<W: World> Walk<'_, W> {
             durable,
             fault: sending.fault,
         };
-        let reply = self.operation_as(op, action, &address, call).await;
+        self.record(history::What::Invoke(history::Invoke { op, action }));
+        let mut reply = self.world.call(&address, call).await;
+        if self.profile.contract.acknowledged == Acknowledged::ByDelivery {
+            reply.outcome = self.seen_by_anybody(marker, reply.outcome).await;
+        }
+        self.record(history::What::Complete(history::Complete { op, outcome: reply.outcome.clone() }));
         if let Outcome::Ok { cursor, .. } = reply.outcome {
             self.with(session, |s| {
                 if let Some(published) = s.published.iter_mut().find(|p| p.marker == marker) {
@@ -132,6 +141,23 @@ impl<W: World> Walk<'_, W> {
             .ok()?;
         }
         Some((op, marker))
+    }
+
+    /// What became of an event whose publish the server does not answer itself: acknowledged when any reader has it. When
+    /// nobody gets it although the server was there all the time, it is acknowledged too, so that its loss is found.
+    async fn seen_by_anybody(&self, marker: Marker, sent: Outcome) -> Outcome {
+        let Outcome::Ok { .. } = sent else { return sent };
+        let seen = || {
+            let cast = self.cast.borrow();
+            let mut connections = cast.readers.values().flat_map(|reader| &reader.connections);
+            connections.any(|connection| connection.progress.state().markers.contains(&marker))
+        };
+        let starts = self.cast.borrow().restarts;
+        let reached = self.world.wait(self.deadline(), || seen() || self.world.absent() || self.cast.borrow().restarts != starts).await;
+        match reached && !seen() {
+            true => Outcome::Unknown { why: "the server was stopped before any reader had it".to_owned() },
+            false => sent,
+        }
     }
 
     /// Runs a background writer to its end.

@@ -185,6 +185,11 @@ impl<W: World> Walk<'_, W> {
     /// Waits for something at a reader and records whether it came. A stream that the server ended is resumed, as an
     /// ordinary client would.
     pub(super) async fn await_at(&self, reader: &str, upto: &Upto) -> Result<(), Abort> {
+        self.await_judged(reader, upto, None).await
+    }
+
+    /// As [`Walk::await_at`]; when it does not come, the requirement `judges` is violated.
+    pub(super) async fn await_judged(&self, reader: &str, upto: &Upto, judges: Option<String>) -> Result<(), Abort> {
         let session = match self.cast.borrow().readers.get(reader) {
             Some(state) => state.session.clone(),
             None => return self.could_not(format!("reader `{reader}` never subscribed")),
@@ -214,7 +219,7 @@ impl<W: World> Walk<'_, W> {
         }
         let waited = self.world.now().0.saturating_sub(since.0);
         let conn = Some(self.newest(reader)?.conn);
-        self.record(What::Wait(Wait { reader: reader.to_owned(), conn, until, reached, waited }));
+        self.record(What::Wait(Wait { reader: reader.to_owned(), conn, until, reached, waited, judges }));
         Ok(())
     }
 

@@ -6,13 +6,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::proxy::{Fault, Framing, Link, LinkConfig, Plan};
 use super::server::{Server, ServerError};
-use crate::contract::{Binding, Operation, StatusSet};
-use crate::history::{Outcome, Probe};
-use crate::run::binding::{Finite, Request, Vars, for_operation, for_page, for_stream, see_document, taken};
-use crate::scenario::PublishFault;
-use crate::world::{Call, PageAnswer, Reply};
+use crate::run::binding::{Finite, Lens, Request, Vars, for_page, see_document, taken};
+use crate::contract::Binding;
+use crate::world::{PageAnswer, Whole};
 
 /// Largest answer that is read whole.
 const MOST_ANSWER: usize = 64 << 20;
@@ -41,7 +38,7 @@ impl Clients {
         Ok(())
     }
 
-    fn operations(&self) -> reqwest::Client {
+    pub(super) fn operations(&self) -> reqwest::Client {
         self.operations.borrow().clone()
     }
 
@@ -95,35 +92,20 @@ pub(super) fn words(error: &reqwest::Error) -> String {
     if said.is_empty() { error.to_string() } else { said.join(": ") }
 }
 
-/// An answer, read whole.
-struct Whole {
-    status: u16,
-    headers: reqwest::header::HeaderMap,
-    body: String,
+/// The beginning of an answer's body, for reports.
+pub(super) fn excerpt(whole: &Whole) -> String {
+    whole.body[..whole.body.floor_char_boundary(MOST_REFUSAL)].to_owned()
 }
 
-impl Whole {
-    fn header(&self, name: &str) -> Option<String> {
-        self.headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned())
-    }
-
-    fn json(&self) -> Option<Value> {
-        serde_json::from_str(&self.body).ok()
-    }
-
-    fn excerpt(&self) -> String {
-        self.body[..self.body.floor_char_boundary(MOST_REFUSAL)].to_owned()
-    }
-}
-
-enum NoAnswer {
+/// Why there is no answer.
+pub(super) enum NoAnswer {
     /// The request never reached the server.
     NotSent(String),
     /// It may have.
     Lost(String),
 }
 
-async fn send(client: &reqwest::Client, base: &str, request: &Request, within: Duration) -> Result<Whole, NoAnswer> {
+pub(super) async fn send(client: &reqwest::Client, base: &str, request: &Request, within: Duration) -> Result<Whole, NoAnswer> {
     let builder = prepare(client, base, request).map_err(NoAnswer::NotSent)?;
     let exchange = async {
         let response =
@@ -137,7 +119,9 @@ async fn send(client: &reqwest::Client, base: &str, request: &Request, within: D
 }
 
 async fn read(mut response: reqwest::Response) -> Result<Whole, String> {
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    let status = response.status().as_u16();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| words(&e))? {
         body.extend_from_slice(&chunk);
@@ -164,138 +148,11 @@ pub(super) async fn beginning(response: &mut reqwest::Response, within: Duration
     text[..text.floor_char_boundary(MOST_REFUSAL)].to_owned()
 }
 
-fn unknown(why: NoAnswer) -> Reply {
-    let outcome = match why {
-        NoAnswer::NotSent(why) => Outcome::Failed { status: 0, body: why },
-        NoAnswer::Lost(why) => Outcome::Unknown { why },
-    };
-    Reply { outcome, taken: Default::default() }
-}
-
-fn judge(operation: &Operation, whole: &Whole) -> Reply {
-    let done = operation.ok.as_ref().map_or((200..300).contains(&whole.status), |ok: &StatusSet| ok.contains(whole.status));
-    if !done {
-        return Reply { outcome: Outcome::Failed { status: whole.status, body: whole.excerpt() }, taken: Default::default() };
-    }
-    let json = whole.json();
-    let take = |source: &String| taken(source, json.as_ref(), |name| whole.header(name));
-    let taken = operation
-        .take
-        .iter()
-        .filter_map(|(name, source)| Some((name.clone(), take(source)?)))
-        .collect::<std::collections::BTreeMap<_, _>>();
-    Reply { outcome: Outcome::Ok { status: whole.status, cursor: taken.get("cursor").cloned() }, taken }
-}
-
-/// Performs an operation.
-pub(super) async fn call(server: &Server, binding: &Binding, mut vars: Vars, call: Call, within: Duration) -> Reply {
-    let absent = |what: &str| unknown(NoAnswer::NotSent(format!("the profile has no `binding.{what}`")));
-    let (operation, fault) = match &call {
-        Call::Open(retain) => {
-            let retain = retain.unwrap_or_default();
-            for (name, bound) in [("retain_records", retain.records), ("retain_bytes", retain.bytes), ("retain_age_ms", retain.age_ms)] {
-                if let Some(bound) = bound {
-                    vars.number(name, bound);
-                }
-            }
-            match &binding.open {
-                Some(open) => (open, None),
-                None => return absent("open"),
-            }
-        }
-        Call::Publish { payload, event_type, key, durable, fault } => {
-            vars.text("payload", payload.clone()).text("type", event_type.clone());
-            if let Some(key) = key {
-                vars.text("key", key.clone());
-            }
-            let operation = if *durable { &binding.publish } else { &binding.publish_ephemeral };
-            match operation {
-                Some(publish) => (publish, *fault),
-                None => return absent(if *durable { "publish" } else { "publish_ephemeral" }),
-            }
-        }
-        Call::Close => match &binding.close {
-            Some(close) => (close, None),
-            None => return absent("close"),
-        },
-        Call::Delete => match &binding.delete {
-            Some(delete) => (delete, None),
-            None => return absent("delete"),
-        },
-        Call::Health => match &binding.health {
-            Some(health) => (health, None),
-            None => return absent("health"),
-        },
-        Call::Probe(probe) => return self::probe(server, binding, vars, *probe, within).await,
-    };
-    let request = for_operation(binding, operation, &vars);
-    let answer = match fault {
-        None => send(&server.clients().operations(), &server.base(), &request, within).await,
-        Some(fault) => send_broken(server, &request, fault, within).await,
-    };
-    match answer {
-        Ok(whole) => judge(operation, &whole),
-        Err(why) => unknown(why),
-    }
-}
-
-/// Sends a request through a link that loses its answer.
-async fn send_broken(server: &Server, request: &Request, fault: PublishFault, within: Duration) -> Result<Whole, NoAnswer> {
-    let Some(upstream) = server.upstream() else { return Err(NoAnswer::NotSent("the proxy cannot read https".to_owned())) };
-    let config = LinkConfig { upstream, framing: Framing::None, origin: std::time::Instant::now(), observer: std::sync::Arc::new(|_| ()) };
-    let link = Link::open(config).await.map_err(|e| NoAnswer::NotSent(e.to_string()))?;
-    link.plan(Plan::from(match fault {
-        PublishFault::DropAnswer => Fault::DropAnswer,
-        PublishFault::Duplicate => Fault::DuplicateRequest,
-    }));
-    let base = format!("http://{}", link.address());
-    send(&server.clients().streams(), &base, request, within).await
-}
-
-/// Requests that a right server refuses; the outcome is `Ok` when it did not.
-async fn probe(server: &Server, binding: &Binding, mut vars: Vars, probe: Probe, within: Duration) -> Reply {
-    let from = crate::history::From::Start;
-    let requests = match probe {
-        Probe::UnknownSession => vec![for_stream(binding, &vars, &from)],
-        Probe::WrongMethod => vec![Request { method: "PATCH".to_owned(), ..for_stream(binding, &vars, &from) }],
-        Probe::PublishUnknown => {
-            vars.text("payload", "to nobody").text("type", "message");
-            binding.publish.iter().map(|publish| for_operation(binding, publish, &vars)).collect()
-        }
-        Probe::SenselessLimit => {
-            let limit = |n: i64| {
-                let mut vars = vars.clone();
-                vars.number("limit", n);
-                binding.history.as_ref().map(|history| for_page(binding, Finite::History(history), &vars))
-            };
-            [0, -1, 1_000_000_000].into_iter().filter_map(limit).collect()
-        }
-    };
-    let client = server.clients().streams();
-    let mut last = unknown(NoAnswer::NotSent("the profile cannot ask that".to_owned()));
-    for request in &requests {
-        let exchange = async {
-            let builder = prepare(&client, &server.base(), request).map_err(NoAnswer::NotSent)?;
-            let mut response = builder.send().await.map_err(|e| NoAnswer::Lost(words(&e)))?;
-            let body = beginning(&mut response, Duration::from_millis(300)).await;
-            Ok((response.status().as_u16(), body))
-        };
-        last = match tokio::time::timeout(within, exchange).await {
-            Err(_) => unknown(NoAnswer::Lost(format!("no answer within {} s", within.as_secs()))),
-            Ok(Err(why)) => unknown(why),
-            Ok(Ok((status, _))) if status < 300 => {
-                return Reply { outcome: Outcome::Ok { status, cursor: None }, taken: Default::default() };
-            }
-            Ok(Ok((status, body))) => Reply { outcome: Outcome::Failed { status, body }, taken: Default::default() },
-        };
-    }
-    last
-}
-
 /// Reads one page of history, or the snapshot.
 pub(super) async fn page(
     server: &Server,
     binding: &Binding,
+    lens: Lens<'_>,
     finite: Finite<'_>,
     vars: &Vars,
     within: Duration,
@@ -310,25 +167,26 @@ pub(super) async fn page(
     };
     let accepted = operation.ok.as_ref().map_or((200..300).contains(&whole.status), |ok| ok.contains(whole.status));
     let document = whole.json().unwrap_or(Value::Null);
-    let take = |source: &str| taken(source, Some(&document), |name| whole.header(name));
+    let take = |source: &str| taken(source, Some(&document), |name| whole.header(name).map(str::to_owned));
     let (seen, cursor, more) = match finite {
         Finite::History(history) => {
             let more = history.more.as_deref().and_then(|pointer| document.pointer(pointer)?.as_bool());
-            (see_document(binding, &document, &history.events), history.next.as_deref().and_then(take), more)
+            (see_document(lens, &document, &history.events), history.next.as_deref().and_then(take), more)
         }
         Finite::Snapshot(snapshot) => {
-            let seen = snapshot.items.as_deref().map_or_else(Vec::new, |items| see_document(binding, &document, items));
+            let seen = snapshot.items.as_deref().map_or_else(Vec::new, |items| see_document(lens, &document, items));
             (seen, take(&snapshot.cursor), None)
         }
     };
     Ok(PageAnswer {
         status: whole.status,
         accepted,
-        content_type: whole.header("content-type"),
+        content_type: whole.header("content-type").map(str::to_owned),
         seen: if accepted { seen } else { Vec::new() },
         cursor: cursor.filter(|_| accepted),
         more,
-        body: if accepted { String::new() } else { whole.excerpt() },
+        body: if accepted { String::new() } else { excerpt(&whole) },
+        text: whole.body,
     })
 }
 

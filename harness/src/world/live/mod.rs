@@ -6,9 +6,13 @@
 
 mod faults;
 mod http;
+mod leak;
+mod operation;
+mod probe;
 pub mod process;
 pub mod proxy;
 mod server;
+mod socket;
 mod stream;
 
 use std::cell::RefCell;
@@ -20,7 +24,7 @@ use futures_util::StreamExt;
 
 use crate::contract::Profile;
 use crate::history::{ConnId, Micros, Process, Resources, Role, Surface, What};
-use crate::run::binding::{Finite, Vars, for_page, for_stream};
+use crate::run::binding::{Finite, Lens, Vars, for_page, for_stream};
 use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
 use crate::scenario::Stop;
@@ -53,8 +57,11 @@ impl<'s> LiveWorld<'s> {
         self.recorder.take()
     }
 
-    fn vars(address: &Address) -> Vars {
+    fn vars(&self, address: &Address) -> Vars {
         let mut vars = Vars::default();
+        if let Some(provider) = self.server.provider() {
+            vars.text("provider", provider);
+        }
         for (name, value) in &address.taken {
             vars.text(name, value.clone());
         }
@@ -78,12 +85,17 @@ impl World for LiveWorld<'_> {
     }
 
     async fn call(&self, address: &Address, call: Call) -> Reply {
-        http::call(self.server, &self.profile.binding, Self::vars(address), call, OPERATION).await
+        let about = about(&call);
+        let reply = operation::call(self.server, &self.profile, self.vars(address), call, OPERATION).await;
+        if let Some(answer) = &reply.answer {
+            self.scan(&about, &answer.body);
+        }
+        reply
     }
 
     fn connect(&self, opening: Opening) -> Progress {
         let progress = Progress::default();
-        let request = for_stream(&self.profile.binding, &Self::vars(&opening.address), &opening.from);
+        let request = for_stream(&self.profile.binding, &self.vars(&opening.address), &opening.from);
         self.recorder.record(
             self.now(),
             What::Connect(crate::history::Connect {
@@ -104,7 +116,8 @@ impl World for LiveWorld<'_> {
         let follow = stream::Follow {
             conn: opening.conn,
             profile: Arc::clone(&self.profile),
-            vars: Self::vars(&opening.address),
+            vars: self.vars(&opening.address),
+            own: opening.address.id.clone(),
             base: self.server.base(),
             upstream: self.server.upstream().filter(|_| !direct),
             faults: opening.faults,
@@ -127,7 +140,7 @@ impl World for LiveWorld<'_> {
     }
 
     fn describe(&self, read: &PageRead) -> String {
-        let mut vars = Self::vars(&read.address);
+        let mut vars = self.vars(&read.address);
         finite_vars(&mut vars, read);
         match self.finite(read.surface) {
             Some(finite) => for_page(&self.profile.binding, finite, &vars).curl(&self.server.base()),
@@ -136,14 +149,21 @@ impl World for LiveWorld<'_> {
     }
 
     async fn read(&self, read: PageRead) -> Result<PageAnswer, String> {
-        let mut vars = Self::vars(&read.address);
+        let mut vars = self.vars(&read.address);
         finite_vars(&mut vars, &read);
         let finite = self.finite(read.surface).ok_or_else(|| "the profile has no such read".to_owned())?;
-        http::page(self.server, &self.profile.binding, finite, &vars, OPERATION).await
+        let lens = Lens::of(&self.profile, &read.address.id);
+        let page = http::page(self.server, &self.profile.binding, lens, finite, &vars, OPERATION).await?;
+        let about = match read.surface {
+            Surface::History => "a page of history",
+            Surface::Snapshot | Surface::Stream => "the snapshot",
+        };
+        self.scan(about, &page.text);
+        Ok(page)
     }
 
     async fn churn(&self, address: &Address, connections: u32, concurrent: u32) -> u32 {
-        let request = for_stream(&self.profile.binding, &Self::vars(address), &crate::history::From::Start);
+        let request = for_stream(&self.profile.binding, &self.vars(address), &crate::history::From::Start);
         let one = |_| http::touch(self.server, &request, OPERATION);
         let touched = futures_util::stream::iter((0..connections).map(one)).buffer_unordered(concurrent.max(1) as usize);
         touched.fold(0, async |sum, accepted| sum + u32::from(accepted)).await
@@ -211,7 +231,29 @@ impl World for LiveWorld<'_> {
     }
 }
 
+/// An operation as people call it.
+fn about(call: &Call) -> String {
+    let name = match call {
+        Call::Open(_) => "open",
+        Call::Publish { .. } => "publish",
+        Call::Close => "close",
+        Call::Delete => "delete",
+        Call::Health => "health",
+        Call::Probe(_) => "a probe",
+        Call::Custom { name, .. } => name,
+    };
+    format!("the answer to `{name}`")
+}
+
 impl LiveWorld<'_> {
+    /// Looks for planted secrets in what the server sent.
+    fn scan(&self, surface: &str, text: &str) {
+        for around in leak::found(&self.recorder.planted(), text) {
+            let leaked = crate::history::Leaked { conn: None, surface: surface.to_owned(), around };
+            self.recorder.record(self.now(), What::Leaked(leaked));
+        }
+    }
+
     fn finite(&self, surface: Surface) -> Option<Finite<'_>> {
         let binding = &self.profile.binding;
         match surface {

@@ -62,6 +62,8 @@ pub struct Server {
     upstream: Cell<Option<SocketAddr>>,
     clients: Clients,
     process: Option<Process>,
+    /// Where the scripted model provider beside it is.
+    provider: Option<String>,
 }
 
 struct Process {
@@ -70,7 +72,7 @@ struct Process {
     ending: RefCell<Option<Ending>>,
     generation: Cell<u32>,
     /// The data folder; removed with the server.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
@@ -93,7 +95,7 @@ impl Server {
         probe.map_err(|_| dead("no answer within 5 s".to_owned()))?.map_err(|e| dead(e.to_string()))?;
         let base = url.trim_end_matches('/').to_owned();
         let upstream = (parsed.scheme() == "http").then_some(address);
-        Ok(Server { base: RefCell::new(base), upstream: Cell::new(upstream), clients: Clients::new()?, process: None })
+        Ok(Server { base: RefCell::new(base), upstream: Cell::new(upstream), clients: Clients::new()?, process: None, provider: None })
     }
 
     /// Starts a server on a fresh data folder and waits until it is ready.
@@ -122,19 +124,30 @@ impl Server {
             target: Mutex::new(target),
             stop_within,
             generation: Cell::new(0),
-            _folder: folder,
+            folder: folder,
         };
         Ok(Server {
             base: RefCell::new(format!("http://{address}")),
             upstream: Cell::new(Some(address)),
             clients: Clients::new()?,
             process: Some(process),
+            provider: None,
         })
     }
 
     /// Where it is: `http://127.0.0.1:8080`.
     pub fn base(&self) -> String {
         self.base.borrow().clone()
+    }
+
+    /// Where the scripted model provider beside it is, if one runs: `http://127.0.0.1:9090`.
+    pub fn provider(&self) -> Option<String> {
+        self.provider.clone()
+    }
+
+    /// The folder that it was given for its data, if streamspec started it.
+    pub(super) fn data(&self) -> Option<PathBuf> {
+        self.process.as_ref().map(|process| process.folder.path().join("data"))
     }
 
     /// Its address, for the proxy; `None` when the proxy cannot read what it speaks (https).

@@ -3,14 +3,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::{SinkExt, StreamExt};
 use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::faults;
-use super::http::{beginning, prepare, words};
+use super::http::{NoAnswer, beginning, excerpt, prepare, words};
+use super::leak::Scanner;
+use super::socket;
 use super::proxy::{self, Framing, Happened, How as ProxyHow, Link, LinkConfig};
 use crate::contract::{Format, Profile, StatusSet};
-use crate::history::{Answer, Comment, ConnId, End, Ended, Fault, From, Kind, Lint, Micros, Opinion, What};
-use crate::run::binding::{Raw, Request, Seen, Vars, for_stream, see, see_document, taken};
+use crate::history::{Answer, Comment, ConnId, End, Ended, Fault, From, Kind, Leaked, Lint, Micros, Opinion, What};
+use crate::run::binding::{Lens, Raw, Request, Seen, Vars, for_stream, see, see_document, taken};
 use crate::run::class_of;
 use crate::run::progress::{Progress, SeenCursor};
 use crate::run::recorder::Recorder;
@@ -76,6 +80,8 @@ pub(super) struct Follow {
     pub(super) conn: ConnId,
     pub(super) profile: Arc<Profile>,
     pub(super) vars: Vars,
+    /// The server's name for the session.
+    pub(super) own: String,
     pub(super) base: String,
     /// Where the proxy connects to; `None` for a connection that goes straight to the server.
     pub(super) upstream: Option<std::net::SocketAddr>,
@@ -138,6 +144,7 @@ impl Follow {
         };
         match self.profile.binding.subscribe.format {
             Format::Sse | Format::Ndjson => self.stream(&base, &request, closing).await,
+            Format::Websocket => self.messages(&base, &request, closing).await,
             Format::LongPoll => tokio::select! {
                 over = self.poll(&base, request) => over,
                 _ = closing.wait_for(|closing| *closing) => Over::Closed,
@@ -151,6 +158,7 @@ impl Follow {
             Format::Sse => Framing::Sse,
             Format::Ndjson => Framing::Lines,
             Format::LongPoll => Framing::Auto,
+            Format::Websocket => Framing::Messages,
         };
         let (recorder, progress, conn, proxied) =
             (self.recorder.clone(), self.progress.clone(), self.conn, Arc::clone(&self.handle.proxied));
@@ -286,6 +294,73 @@ impl Follow {
         if let Over::Eof(_) = over { Over::Eof(unfinished) } else { over }
     }
 
+    fn lens(&self) -> Lens<'_> {
+        Lens::of(&self.profile, &self.own)
+    }
+
+    /// A stream that is a WebSocket: subscribes by the request's body as a message, and takes each text message as an event.
+    async fn messages(&self, base: &str, request: &Request, closing: &mut watch::Receiver<bool>) -> Over {
+        let slow = self.faults.iter().any(|fault| matches!(fault, ConnFault::Stall(_)));
+        let opened = tokio::select! {
+            opened = socket::open(base, request, slow) => opened,
+            _ = closing.wait_for(|closing| *closing) => return Over::Closed,
+        };
+        let mut socket = match opened {
+            Ok(socket) => socket,
+            Err(socket::Refused::Status(whole)) => {
+                self.progress.state().answer = Some((whole.status, false));
+                let header = |name: &str| whole.header(name).map(str::to_owned);
+                self.record(What::Answer(Answer {
+                    conn: self.conn,
+                    status: whole.status,
+                    accepted: false,
+                    content_type: header("content-type"),
+                    cache_control: header("cache-control"),
+                    body: excerpt(&whole),
+                }));
+                return Over::Done;
+            }
+            Err(socket::Refused::NoAnswer(NoAnswer::NotSent(why) | NoAnswer::Lost(why))) => return Over::NoAnswer(why),
+        };
+        self.progress.state().answer = Some((101, true));
+        let accepted =
+            Answer { conn: self.conn, status: 101, accepted: true, content_type: None, cache_control: None, body: String::new() };
+        self.record(What::Answer(accepted));
+        if let Some(subscribe) = &request.body
+            && let Err(error) = socket.send(Message::text(subscribe.clone())).await
+        {
+            return Over::Broken(error.to_string());
+        }
+        let mut body = Decoding::new(self, false);
+        loop {
+            let message = tokio::select! {
+                message = socket.next() => message,
+                _ = closing.wait_for(|closing| *closing) => {
+                    // A server that does not answer a close is not waited for.
+                    let _ = tokio::time::timeout(Duration::from_millis(200), socket.close(None)).await;
+                    return Over::Closed;
+                }
+            };
+            match message {
+                Some(Ok(Message::Text(text))) => body.message(&text),
+                Some(Ok(Message::Binary(bytes))) => {
+                    body.lint("RFC 6455 5.6", false, 0, "a binary message", &format!("{} bytes", bytes.len()));
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => body.comment(b"ping"),
+                Some(Ok(Message::Close(_) | Message::Frame(_))) => {}
+                Some(Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed)) | None => return Over::Eof(0),
+                Some(Err(tungstenite::Error::Io(error))) => return Over::Broken(error.to_string()),
+                Some(Err(tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake))) => {
+                    return Over::Broken("the connection ended without a closing handshake".to_owned());
+                }
+                Some(Err(error)) => return Over::Undecodable(error.to_string()),
+            }
+            if self.recorder.full() {
+                return Over::Undecodable("the server sends more than a run can keep".to_owned());
+            }
+        }
+    }
+
     async fn poll(&self, base: &str, first: Request) -> Over {
         let subscribe = &self.profile.binding.subscribe;
         let mut request = first;
@@ -317,8 +392,8 @@ impl Follow {
             let document: Option<serde_json::Value> = serde_json::from_str(&text).ok();
             let binding = &self.profile.binding;
             let seen = match (&document, &binding.event.records) {
-                (Some(document), Some(records)) => see_document(binding, document, records),
-                (Some(_), None) => see(binding, Raw::Json(&text)),
+                (Some(document), Some(records)) => see_document(self.lens(), document, records),
+                (Some(_), None) => see(self.lens(), Raw::Json(&text)),
                 (None, _) => Vec::new(),
             };
             let none = seen.is_empty();
@@ -386,6 +461,7 @@ struct Decoding<'f> {
     ours: Vec<(String, String, String)>,
     last_id: String,
     sampled: bool,
+    secrets: Scanner,
 }
 
 enum Decoder {
@@ -397,7 +473,7 @@ impl<'f> Decoding<'f> {
     fn new(follow: &'f Follow, gzip: bool) -> Decoding<'f> {
         let decoder = match follow.profile.binding.subscribe.format {
             Format::Sse => Decoder::Sse(Box::new(sse::Decoder::new(Limits::default()))),
-            Format::Ndjson | Format::LongPoll => Decoder::Ndjson(ndjson::Decoder::new(Limits::default())),
+            Format::Ndjson | Format::LongPoll | Format::Websocket => Decoder::Ndjson(ndjson::Decoder::new(Limits::default())),
         };
         Decoding {
             follow,
@@ -410,6 +486,7 @@ impl<'f> Decoding<'f> {
             ours: Vec::new(),
             last_id: String::new(),
             sampled: true,
+            secrets: Scanner::default(),
         }
     }
 
@@ -422,7 +499,26 @@ impl<'f> Decoding<'f> {
         self.decode(&plain)
     }
 
+    /// One text message of a WebSocket.
+    fn message(&mut self, text: &str) {
+        self.scan(text.as_bytes());
+        for seen in see(self.follow.lens(), Raw::Json(text)) {
+            self.follow.deliver(seen, self.frame);
+        }
+        self.frame += 1;
+    }
+
+    /// Looks for planted secrets.
+    fn scan(&mut self, piece: &[u8]) {
+        let planted = self.follow.recorder.planted();
+        for around in self.secrets.feed(&planted, piece) {
+            let leaked = Leaked { conn: Some(self.follow.conn), surface: "the stream".to_owned(), around };
+            self.follow.record(What::Leaked(leaked));
+        }
+    }
+
     fn decode(&mut self, chunk: &[u8]) -> Result<(), String> {
+        self.scan(chunk);
         // The decoder borrows itself while it calls back, so it stands aside.
         let mut decoder = std::mem::replace(&mut self.decoder, Decoder::Ndjson(ndjson::Decoder::new(Limits::default())));
         let fed = match &mut decoder {
@@ -465,7 +561,7 @@ impl<'f> Decoding<'f> {
                     return;
                 }
                 let raw = Raw::Sse { event: frame.event_type(), data: frame.data.as_deref(), id: frame.id.as_deref() };
-                for seen in see(&self.follow.profile.binding, raw) {
+                for seen in see(self.follow.lens(), raw) {
                     self.follow.deliver(seen, self.frame);
                 }
                 self.frame += 1;
@@ -482,7 +578,7 @@ impl<'f> Decoding<'f> {
         if matches!(text, std::borrow::Cow::Owned(_)) {
             self.lint("SSE-5", true, line.offset, "bytes that are not UTF-8", &text.chars().take(60).collect::<String>());
         }
-        for seen in see(&self.follow.profile.binding, Raw::Json(&text)) {
+        for seen in see(self.follow.lens(), Raw::Json(&text)) {
             self.follow.deliver(seen, self.frame);
         }
         self.frame += 1;

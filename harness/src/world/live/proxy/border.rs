@@ -8,12 +8,17 @@ use memchr::{memchr, memchr2};
 pub(super) enum Borders {
     Sse(SseBorders),
     Lines { blank: bool },
+    Messages(MessageBorders),
     None,
 }
 
 impl Borders {
     pub(super) fn lines() -> Self {
         Self::Lines { blank: true }
+    }
+
+    pub(super) fn messages() -> Self {
+        Self::Messages(MessageBorders::default())
     }
 
     pub(super) fn sse() -> Self {
@@ -30,6 +35,7 @@ impl Borders {
                 *blank &= bytes[..end].iter().all(u8::is_ascii_whitespace);
                 if bytes[..end].ends_with(b"\n") { (end, Some(!std::mem::replace(blank, true))) } else { (end, None) }
             }
+            Self::Messages(borders) => borders.scan(bytes),
             Self::None => (bytes.len(), None),
         }
     }
@@ -38,7 +44,7 @@ impl Borders {
     pub(super) fn finish(&mut self) -> bool {
         match self {
             Self::Sse(borders) => borders.line == Line::AfterCr { blank: true, waits: true } && borders.has_data,
-            Self::Lines { .. } | Self::None => false,
+            Self::Lines { .. } | Self::Messages(_) | Self::None => false,
         }
     }
 }
@@ -135,6 +141,57 @@ impl SseBorders {
     }
 }
 
+/// Frames of a WebSocket (RFC 6455 5.2): a data frame that ends a message is an event, a control frame is none.
+#[derive(Debug, Default)]
+pub(super) struct MessageBorders {
+    head: [u8; 14],
+    filled: usize,
+    /// Bytes of payload that are still to come, once the head is whole.
+    left: Option<u64>,
+}
+
+impl MessageBorders {
+    fn scan(&mut self, bytes: &[u8]) -> (usize, Option<bool>) {
+        let mut at = 0;
+        while self.left.is_none() {
+            let Some(byte) = bytes.get(at) else { return (at, None) };
+            self.head[self.filled] = *byte;
+            self.filled += 1;
+            at += 1;
+            self.left = self.length();
+        }
+        let left = self.left.unwrap_or(0);
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
+        at += taken;
+        self.left = Some(left - taken as u64);
+        if self.left != Some(0) {
+            return (at, None);
+        }
+        let (ends_message, opcode) = (self.head[0] & 0x80 != 0, self.head[0] & 0x0f);
+        *self = MessageBorders::default();
+        (at, Some(ends_message && opcode < 8))
+    }
+
+    /// The length of the payload, once the head is whole.
+    fn length(&self) -> Option<u64> {
+        let head = &self.head[..self.filled];
+        let short = *head.get(1)?;
+        let extended = match short & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let mask = if short & 0x80 == 0 { 0 } else { 4 };
+        if head.len() < 2 + extended + mask {
+            return None;
+        }
+        Some(match extended {
+            0 => u64::from(short & 0x7f),
+            _ => head[2..2 + extended].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +239,18 @@ mod tests {
     #[test]
     fn a_bom_does_not_hide_the_first_data_line() {
         assert_eq!(borders(Borders::sse(), "\u{feff}data: a\n\n".as_bytes(), 1), [(12, true)]);
+    }
+
+    #[test]
+    fn messages_end_with_their_last_frame() {
+        let long = vec![b'x'; 300];
+        let mut body = vec![0x81, 2, b'h', b'i', 0x89, 0, 0x01, 1, b'a', 0x80, 1, b'b', 0x82, 126, 1, 44];
+        body.extend_from_slice(&long);
+        body.extend_from_slice(&[0x81, 127, 0, 0, 0, 0, 0, 0, 0, 1, b'z', 0x88, 2, 3, 232, 0x81]);
+        let expected = [(4, true), (6, false), (9, false), (12, true), (316, true), (327, true), (331, false)];
+        for size in [1, 2, 3, 7, 64, body.len()] {
+            assert_eq!(borders(Borders::messages(), &body, size), expected, "in pieces of {size}");
+        }
     }
 
     #[test]

@@ -158,6 +158,8 @@ pub enum Framing {
     Sse,
     /// A line that is not blank.
     Lines,
+    /// A text or binary message of a WebSocket.
+    Messages,
     /// Nothing is.
     None,
 }

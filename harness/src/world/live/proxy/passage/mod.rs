@@ -202,17 +202,19 @@ impl Passage {
         }
         self.write(raw, steps);
         steps.push_back(Step::Head { status: head.status });
-        if head.status == 101 {
+        if head.status == 101 && self.framing != Framing::Messages {
             self.state = State::Tunnel;
             return;
         }
+        let body = if head.status == 101 { Body::UntilClose } else { head.body };
         let borders = match self.framing {
             Framing::Sse => Borders::sse(),
             Framing::Lines => Borders::lines(),
-            Framing::None => Borders::None,
+            Framing::Messages if head.status == 101 => Borders::messages(),
+            Framing::Messages | Framing::None => Borders::None,
             Framing::Auto => borders_by_type(&head.content_type),
         };
-        self.state = State::Body(head.body, borders);
+        self.state = State::Body(body, borders);
         if std::mem::take(&mut self.first_head) {
             self.begin_pieces(steps);
             self.border_faults(steps);
