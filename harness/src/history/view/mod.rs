@@ -224,6 +224,17 @@ impl<'h> View<'h> {
         None
     }
 
+    /// True when the process ran from `since` to `until`, neither gone nor paused, as far as the history says.
+    pub fn running(&self, since: Micros, until: Micros) -> bool {
+        let next = self.process.partition_point(|p| p.at < since);
+        let before = next.checked_sub(1).is_none_or(|last| match self.process[last].what {
+            Process::Ready { .. } => true,
+            Process::Signal { name } => name == "CONT",
+            Process::Gone | Process::Died { .. } | Process::Overdue => false,
+        });
+        before && self.process.get(next).is_none_or(|p| p.at > until)
+    }
+
     /// True when the process was stopped, killed or paused in this time.
     pub fn process_disturbed(&self, since: Micros, until: Micros) -> bool {
         self.process.iter().any(|p| p.at >= since && p.at <= until)
