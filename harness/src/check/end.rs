@@ -29,7 +29,7 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
                 once_and_last(expect, conn, judge);
                 after_resume(expect, conn, terminal.replayed, judge);
                 if terminal.closes {
-                    closes(expect, conn, contract, judge);
+                    closes(conn, contract, judge);
                 }
             }
             if terminal.stops_reconnect {
@@ -67,22 +67,23 @@ fn once_and_last(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge
     });
     let Some(start) = expect.start(conn) else { return };
     let closing = expect.session.closing.unwrap_or(first.at);
-    for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| e.durable) {
-        let due = event.acked_at().is_some_and(|acked| acked < closing) && expect.after_start(nth, start);
-        if !due || expect.kept(nth, conn.connect.at) != super::expect::Kept::Yes || super::deliver::is_slow(conn) {
+    if super::deliver::is_slow(conn) {
+        return;
+    }
+    // A missing event is judged by the requirement of its phase; here only its place counts.
+    let mut seen = rustc_hash::FxHashSet::default();
+    for (got, nth) in conn.arrivals().filter(|(g, nth)| g.what.durable && seen.insert(*nth)) {
+        let event = &expect.session.events[nth];
+        if event.acked_at().is_none_or(|acked| acked >= closing) || !expect.after_start(nth, start) {
             continue;
         }
-        let at = conn.got.iter().find(|g| expect.event(g.what) == Some(nth));
-        // A missing event is judged by the requirement of its phase; here only its place counts.
-        if let Some(at) = at {
-            judge.require("END-2", at.record < first.record, || Violation {
-                says: format!("on {} the terminal overtook {}", conn.name(), event.marker),
-                expected: format!("{} before the terminal", event.marker),
-                seen: format!("the terminal, then {}", event.marker),
-                records: vec![at.record, first.record, event.invoked.record],
-                shape: "terminal-overtakes".to_owned(),
-            });
-        }
+        judge.require("END-2", got.record < first.record, || Violation {
+            says: format!("on {} the terminal overtook {}", conn.name(), event.marker),
+            expected: format!("{} before the terminal", event.marker),
+            seen: format!("the terminal, then {}", event.marker),
+            records: vec![got.record, first.record, event.invoked.record],
+            shape: "terminal-overtakes".to_owned(),
+        });
     }
 }
 
@@ -91,7 +92,7 @@ fn after_resume(expect: &Expect<'_, '_>, conn: &ConnView<'_>, replayed: bool, ju
     let Some(closed) = expect.session.closed.filter(|closed| *closed < conn.connect.at && replayed) else { return };
     let own = matches!(conn.presented(), None | Some((_, CursorClass::Own | CursorClass::Empty)));
     let end = conn.end.filter(|e| matches!(e.what.how, Ended::Eof | Ended::Done));
-    let waited = expect.view.waits.iter().find(|w| w.what.conn == Some(conn.id) && matches!(w.what.until, Until::Terminal | Until::Closed));
+    let waited = conn.waits.iter().find(|w| matches!(w.what.until, Until::Terminal | Until::Closed));
     if !own || expect.session.terminal_cursor.is_some() && conn.presented().map(|p| p.0) == expect.session.terminal_cursor {
         return;
     }
@@ -155,10 +156,10 @@ fn no_more(view: &View<'_>, judge: &mut Judge) {
 }
 
 /// END-6: the stream ends after its terminal.
-fn closes(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
+fn closes(conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
     let Some(terminal) = terminals(conn).next() else { return };
     let bound = contract.liveness.delivery_ms * 1000;
-    let waited = expect.view.waits.iter().find(|w| w.what.conn == Some(conn.id) && w.what.until == Until::Closed && w.at >= terminal.at);
+    let waited = conn.waits.iter().find(|w| w.what.until == Until::Closed && w.at >= terminal.at);
     let by_server = conn.end.filter(|e| matches!(e.what.how, Ended::Eof | Ended::Done | Ended::Broken { .. }));
     match (by_server, waited) {
         (Some(end), _) if end.at.0.saturating_sub(terminal.at.0) <= bound => judge.held("END-6"),

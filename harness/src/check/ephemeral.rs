@@ -1,11 +1,13 @@
 //! EPHEMERAL: live-only events stay live-only.
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use super::answers;
 use super::deliver::is_slow;
 use super::expect::Expect;
 use super::judge::Judge;
 use super::verdict::Violation;
-use crate::contract::{Contract, Profile};
+use crate::contract::Profile;
 use crate::history::{ConnView, Kind, Surface, Until};
 
 pub(super) fn check(profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut Judge) {
@@ -41,7 +43,7 @@ pub(super) fn check(profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut J
                     in_place(expect, conn, judge);
                 }
                 if ephemeral.delivered {
-                    delivered(expect, conn, contract, judge);
+                    delivered(expect, conn, judge);
                 }
             }
         }
@@ -74,10 +76,11 @@ fn control(profile: &Profile, conn: &ConnView<'_>, judge: &mut Judge) {
 }
 
 fn cursorless(expect: &Expect<'_, '_>, conn: &ConnView<'_>, on_durable_only: bool, judge: &mut Judge) {
-    for got in &conn.got {
-        let Some(event) = expect.event(got.what).map(|e| &expect.session.events[e]).filter(|e| !e.durable && on_durable_only) else {
+    for (got, event) in conn.arrivals() {
+        let event = &expect.session.events[event];
+        if event.durable || !on_durable_only {
             continue;
-        };
+        }
         judge.require("EPHEMERAL-1", got.what.cursor.is_none(), || Violation {
             says: format!("the live-only event {} carries a cursor on {}", event.marker, conn.name()),
             expected: "none: it is not stored, so nobody can resume behind it".to_owned(),
@@ -90,17 +93,19 @@ fn cursorless(expect: &Expect<'_, '_>, conn: &ConnView<'_>, on_durable_only: boo
 
 fn not_replayed(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let finite = conn.connect.what.surface != Surface::Stream;
+    let ephemeral = |event: usize| !expect.session.events[event].durable;
+    let arrived: FxHashMap<usize, usize> = conn.arrivals().filter(|(_, e)| ephemeral(*e)).map(|(g, e)| (e, g.record)).collect();
     for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| !e.durable) {
         let old = event.acked_at().is_some_and(|acked| acked < conn.connect.at);
         if !old && !finite {
             continue;
         }
-        let shown = conn.got.iter().find(|g| expect.event(g.what) == Some(nth));
+        let shown = arrived.get(&nth);
         judge.require("EPHEMERAL-2", shown.is_none(), || Violation {
             says: format!("{} was sent the live-only event {}, published before it connected", conn.name(), event.marker),
             expected: "live-only events to readers that are there".to_owned(),
             seen: event.marker.to_string(),
-            records: shown.map(|g| g.record).into_iter().chain([conn.connect.record, event.invoked.record]).collect(),
+            records: shown.copied().into_iter().chain([conn.connect.record, event.invoked.record]).collect(),
             shape: "replayed".to_owned(),
         });
     }
@@ -109,8 +114,7 @@ fn not_replayed(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge)
 /// EPHEMERAL-3: by real time, each ephemeral event stands behind the durable ones acknowledged before it.
 fn in_place(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let mut newest: Option<(usize, usize)> = None;
-    for got in conn.got.iter() {
-        let Some(event) = expect.event(got.what) else { continue };
+    for (got, event) in conn.arrivals() {
         let e = &expect.session.events[event];
         if !e.durable {
             judge.held("EPHEMERAL-3");
@@ -137,10 +141,11 @@ fn in_place(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     }
 }
 
-fn delivered(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
-    let live = expect.live_at(conn, contract);
-    let until = conn.got.iter().filter_map(|g| expect.event(g.what)).map(|e| expect.session.events[e].invoked.at).max();
-    let waited = expect.view.waits.iter().filter(|w| w.what.conn == Some(conn.id) && !w.what.reached && conn.ended_at() > w.at);
+fn delivered(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
+    let live = expect.live_at(conn);
+    let until = conn.arrivals().map(|(_, e)| expect.session.events[e].invoked.at).max();
+    let waited = conn.waits.iter().filter(|w| !w.what.reached && conn.ended_at() > w.at);
+    let arrived: FxHashSet<usize> = conn.arrivals().map(|(_, e)| e).filter(|e| !expect.session.events[*e].durable).collect();
     let waited: Vec<_> = waited
         .filter_map(|w| if let Until::Marker(m) = w.what.until { expect.session.by_marker.get(&m.n).copied() } else { None })
         .collect();
@@ -150,8 +155,7 @@ fn delivered(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, 
         if !later || expect.view.process_disturbed(event.invoked.at, acked.at) {
             continue;
         }
-        let came = conn.got.iter().any(|g| expect.event(g.what) == Some(nth));
-        judge.require("EPHEMERAL-5", came, || Violation {
+        judge.require("EPHEMERAL-5", arrived.contains(&nth), || Violation {
             says: format!("{} was live and never received the live-only event {}", conn.name(), event.marker),
             expected: event.marker.to_string(),
             seen: "later events alone".to_owned(),

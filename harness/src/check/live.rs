@@ -40,20 +40,15 @@ fn in_time(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, st
         Role::Plain | Role::Witness | Role::Slow | Role::Overlap | Role::Churn => "LIVE-1",
     };
     let mut seen = rustc_hash::FxHashSet::default();
-    for got in conn.got.iter().filter(|g| g.what.kind == Kind::Event) {
-        let Some(event) = expect.event(got.what).filter(|e| seen.insert(*e)) else { continue };
+    for (got, event) in conn.arrivals().filter(|(g, e)| g.what.kind == Kind::Event && seen.insert(*e)) {
         let e = &expect.session.events[event];
-        let Some(acked) = e.acked.filter(|_| expect.phase(event, conn, contract) == Phase::Live) else { continue };
+        let Some(acked) = e.acked.filter(|_| expect.phase(event, conn) == Phase::Live) else { continue };
         if expect.view.process_disturbed(e.invoked.at, got.at) {
             continue;
         }
         let late = got.at.0.saturating_sub(acked.at.0);
         // A wait that gave up on an event which comes after all, with the next one: a lost wake-up.
-        let given_up = expect
-            .view
-            .waits
-            .iter()
-            .find(|w| w.what.conn == Some(conn.id) && w.what.until == Until::Marker(e.marker) && !w.what.reached && w.at < got.at);
+        let given_up = conn.waits.iter().find(|w| w.what.until == Until::Marker(e.marker) && !w.what.reached && w.at < got.at);
         judge.require(requirement(acked.at), late <= bound && given_up.is_none(), || Violation {
             says: format!("{} received {} {} ms after it was acknowledged", conn.name(), e.marker, late / 1000),
             expected: format!("within {} ms", bound / 1000),
@@ -64,9 +59,7 @@ fn in_time(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, st
     }
     // A compressed stream that was waited for in vain held its events back, whatever came of it later.
     if conn.connect.what.role == Role::Compressed {
-        for wait in
-            expect.view.waits.iter().filter(|w| w.what.conn == Some(conn.id) && matches!(w.what.until, Until::Marker(_)) && !w.what.reached)
-        {
+        for wait in conn.waits.iter().filter(|w| matches!(w.what.until, Until::Marker(_)) && !w.what.reached) {
             judge.violated(
                 "LIVE-4",
                 Violation {

@@ -10,11 +10,14 @@ mod ephemeral;
 mod expect;
 mod gap;
 mod idem;
+mod isolate;
 mod judge;
 mod leak;
 mod live;
+mod lost;
 mod open;
 mod order;
+mod repeat;
 mod seam;
 mod snapshot;
 #[cfg(test)]

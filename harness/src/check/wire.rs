@@ -106,8 +106,12 @@ fn ordinary(conn: &ConnView<'_>, judge: &mut Judge) {
 fn payloads(expect: &Expect<'_, '_>, format: Format, judge: &mut Judge) {
     for conn in expect.conns().filter(|c| c.is_stream() && c.accepted()) {
         let torn = conn.lint.iter().find(|l| l.what.rule == "SSE-17" || l.what.error);
-        for got in conn.got.iter().filter(|g| matches!(g.what.kind, Kind::Event | Kind::Other)) {
-            let Some(event) = expect.event(got.what).map(|e| &expect.session.events[e]).filter(|e| e.hostile) else { continue };
+        let unknown_field = conn.lint.iter().find(|l| l.what.rule == "SSE-17");
+        for (got, event) in conn.arrivals().filter(|(g, _)| matches!(g.what.kind, Kind::Event | Kind::Other)) {
+            let event = &expect.session.events[event];
+            if !event.hostile {
+                continue;
+            }
             let same = got.what.body.as_ref().is_none_or(|body| body.same(event.body));
             if event.hostile_type {
                 if format == Format::Sse {
@@ -122,7 +126,7 @@ fn payloads(expect: &Expect<'_, '_>, format: Format, judge: &mut Judge) {
                 continue;
             }
             // UTF-8 that is torn is WIRE-2's; here the frame itself must be whole.
-            let broken = conn.lint.iter().find(|l| l.what.rule == "SSE-17").filter(|_| !same);
+            let broken = unknown_field.filter(|_| !same);
             judge.require("WIRE-3", broken.is_none(), || Violation {
                 says: format!("the payload of {} broke its frame on {}", event.marker, conn.name()),
                 expected: format!("{} bytes: {:?}", event.body.len, event.body.head),
