@@ -150,7 +150,7 @@ fn answered(
     let as_status = || format!("status {status}{}", if accepted { ", and a stream" } else { "" });
     match wanted {
         CursorAnswer::Refused { status: set } => {
-            require(!accepted && set.contains(status), format!("a refusal with status {set:?}"), as_status(), "not-refused");
+            require(!accepted && set.contains(status), format!("a refusal with status {set}"), as_status(), "not-refused");
         }
         CursorAnswer::Stream(StreamAnswer::Refuse) => {
             require(!accepted && status >= 400, "a refusal".to_owned(), as_status(), "not-refused")

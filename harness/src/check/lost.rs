@@ -246,12 +246,6 @@ fn apart(expect: &Expect<'_, '_>, conn: &ConnView<'_>) -> Apart {
     if class == Some(CursorClass::Snapshot) {
         return Apart::All("SNAPSHOT-1");
     }
-    if conn.connect.what.role == Role::Slow {
-        return Apart::All("FANOUT-4");
-    }
-    if is_slow(conn) {
-        return Apart::Stalled;
-    }
     let overlapping = |other: &ConnView<'_>| {
         other.is_stream()
             && other.id != conn.id
@@ -263,7 +257,11 @@ fn apart(expect: &Expect<'_, '_>, conn: &ConnView<'_>) -> Apart {
     if expect.conns().any(overlapping) {
         return Apart::All("FANOUT-2");
     }
-    if class == Some(CursorClass::Empty) { Apart::Empty } else { Apart::Phase }
+    match class {
+        _ if is_slow(conn) => Apart::Stalled,
+        Some(CursorClass::Empty) => Apart::Empty,
+        Some(_) | None => Apart::Phase,
+    }
 }
 
 /// What a connection was told that it will not get.

@@ -46,7 +46,7 @@ fn probes(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
         };
         judge.require(requirement, refused, || Violation {
             says: format!("{what} was not refused as it should be"),
-            expected: contract.unknown_session.as_ref().map_or("a 4xx status".to_owned(), |set| format!("a 4xx status ({set:?})")),
+            expected: contract.unknown_session.as_ref().map_or("a 4xx status".to_owned(), |set| format!("a 4xx status ({set})")),
             seen: match completed.what {
                 Outcome::Ok { status, .. } => format!("status {status}"),
                 Outcome::Failed { status, body } => format!("status {status}: {body}"),

@@ -118,7 +118,9 @@ impl<'v, 'h> Expect<'v, 'h> {
         start.is_none_or(|start| start != event && self.before(start, event))
     }
 
-    /// From when on a connection was surely live: its boundary, else its head and the last replayed delivery.
+    /// From when on a connection was surely live: its boundary; where none is promised, its first delivery of something
+    /// that was not acknowledged before it asked. Headers prove nothing: many servers send them, read the log, and
+    /// register the reader last.
     pub(crate) fn live_at(&self, conn: &ConnView<'h>) -> Micros {
         self.live_at[conn.place]
     }
@@ -244,12 +246,6 @@ fn live_at(session: &SessionView<'_>, conn: &ConnView<'_>, contract: &Contract) 
         return conn.boundaries().next().map_or(never, |boundary| boundary.at);
     }
     let Some(answer) = conn.answer else { return never };
-    let asked = conn.connect.at;
-    let replayed = conn.arrivals().filter(|(_, event)| session.events[*event].acked_at().is_some_and(|acked| acked < asked));
-    let live = replayed.map(|(got, _)| got.at).max().unwrap_or(answer.at).max(answer.at);
-    // Nothing but a first event shows that a reader without replay has arrived.
-    match conn.connect.what.from {
-        From::Live => conn.arrivals().next().map_or(never, |(got, _)| got.at.max(live)),
-        From::Start | From::Cursor { .. } => live,
-    }
+    let new = conn.arrivals().find(|(_, event)| session.events[*event].acked_at().is_none_or(|acked| acked >= conn.connect.at));
+    new.map_or(never, |(got, _)| got.at.max(answer.at))
 }
