@@ -2,7 +2,6 @@
 
 pub mod check;
 pub mod cli;
-pub mod client;
 pub mod contract;
 pub mod history;
 pub mod report;

@@ -18,7 +18,7 @@ use super::live::patient;
 use super::verdict::Violation;
 use super::{answers, sights};
 use crate::contract::{Contract, Durability, Format, Profile, TerminalContract};
-use crate::history::{Action, ConnView, CursorClass, Delivery, Ended, From, Kind, Micros, Outcome, Process, Seen, Until, View, Wait};
+use crate::history::{Action, ConnView, CursorClass, Delivery, Ended, From, Kind, Micros, Outcome, Seen, Until, View, Wait};
 
 pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut Judge) {
     let contract = &profile.contract;
@@ -71,21 +71,10 @@ fn terminals<'c, 'h>(conn: &'c ConnView<'h>) -> impl Iterator<Item = &'c Seen<&'
     conn.got.iter().filter(|g| g.what.kind == Kind::Terminal)
 }
 
-/// True when what held at `since` must still hold at `until`: nothing in between took it away that the contract allows to.
+/// True when what held at `since` must still hold at `until`: no stop in between may have taken it away.
 fn outlives(view: &View<'_>, durability: &Durability, since: Micros, until: Micros) -> bool {
-    let mut signal = "KILL";
-    view.process.iter().all(|p| match p.what {
-        Process::Signal { name } if name == "KILL" || name == "TERM" => {
-            signal = name;
-            true
-        }
-        Process::Gone | Process::Died { .. } | Process::Overdue if p.at > since && p.at < until => {
-            let graceful = signal == "TERM" && matches!(p.what, Process::Gone);
-            if graceful { durability.restart } else { durability.kill }
-        }
-        Process::Ready { wiped, .. } => !(*wiped && p.at > since && p.at < until),
-        Process::Signal { .. } | Process::Gone | Process::Died { .. } | Process::Overdue => true,
-    })
+    let between = view.stops.iter().skip_while(|stop| stop.at <= since).take_while(|stop| stop.at < until);
+    between.into_iter().all(|stop| !stop.wiped && if stop.signal == "TERM" { durability.restart } else { durability.kill })
 }
 
 /// END-1 on one connection.
@@ -130,7 +119,7 @@ fn last(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     if behind.is_some() || is_slow(conn) || conn.got.iter().any(|g| g.what.kind == Kind::Gap) {
         return;
     }
-    let shown = sights::first(expect, conn);
+    let shown = sights::first(conn);
     let owed: FxHashSet<usize> = expect.due(conn, start).into_iter().collect();
     for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| e.durable) {
         let Some(acked) = event.acked.filter(|acked| acked.at < closing) else { continue };
@@ -189,7 +178,7 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
             }
             From::Cursor { beside: Some(_), .. } => false,
         };
-        if !older || expect.has_age() || !self.over(expect.view, conn) {
+        if !older || expect.keep().has_age() || !self.over(expect.view, conn) {
             return;
         }
         if terminals(conn).next().is_some() {
@@ -198,8 +187,8 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
         }
         // The server ended it, or the run waited: only then is the absence of the terminal telling.
         let end = conn.end.filter(|e| matches!(e.what.how, Ended::Eof | Ended::Done));
-        let in_vain = expect.view.waits.iter().find(|w| {
-            let of_the_end = matches!(w.what.until, Until::Terminal | Until::Closed) && w.what.conn == Some(conn.id);
+        let in_vain = conn.waits.iter().find(|w| {
+            let of_the_end = matches!(w.what.until, Until::Terminal | Until::Closed);
             of_the_end && !w.what.reached && w.at < conn.ended_at() && patient(w.what, self.contract)
         });
         let until = end.map(|e| e.at).or(in_vain.map(|w| w.at));
@@ -240,18 +229,14 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
     /// connection.
     fn readers(&self, expect: &Expect<'_, '_>, judge: &mut Judge) {
         let Some(closed) = self.closed.filter(|_| expect.session.deleted.is_none()) else { return };
-        let mut lives: FxHashMap<&str, Vec<&ConnView<'_>>> = FxHashMap::default();
-        for conn in expect.conns().filter(|c| c.is_stream()) {
-            lives.entry(conn.connect.what.reader.as_str()).or_default().push(conn);
-        }
-        let in_vain = |w: &&Seen<&Wait>| w.what.until == Until::Terminal && !w.what.reached && patient(w.what, self.contract);
-        for wait in expect.view.waits.iter().filter(in_vain) {
-            let Some(life) = lives.get(wait.what.reader.as_str()) else { continue };
-            let Some(conn) = life.iter().find(|c| Some(c.id) == wait.what.conn) else { continue };
+        let told: FxHashSet<&str> =
+            expect.conns().filter(|c| terminals(c).next().is_some()).map(|c| c.connect.what.reader.as_str()).collect();
+        let there = |c: &&ConnView<'_>| c.is_stream() && c.accepted() && c.connect.at < closed && !c.disturbed() && !is_slow(c);
+        for conn in expect.conns().filter(there).filter(|c| !answers::foreign(c) && !told.contains(c.connect.what.reader.as_str())) {
+            let in_vain = conn.waits.iter().find(|w| w.what.until == Until::Terminal && !w.what.reached && patient(w.what, self.contract));
+            let Some(wait) = in_vain.filter(|w| conn.ended_at() > w.at) else { continue };
             let since = Micros(wait.at.0.saturating_sub(wait.what.waited));
-            let there = conn.accepted() && conn.connect.at < closed && conn.ended_at() > wait.at && !conn.disturbed() && !is_slow(conn);
-            let came = life.iter().any(|c| terminals(c).next().is_some());
-            if !there || came || closed > since || answers::foreign(conn) || !expect.view.running(since, wait.at) {
+            if closed > since || !expect.view.running(since, wait.at) {
                 continue;
             }
             judge.violated(
@@ -321,17 +306,14 @@ fn no_more(view: &View<'_>, durability: &Durability, judge: &mut Judge) {
 /// END-6: the stream ends after its terminal.
 fn closes(view: &View<'_>, conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
     let Some(terminal) = terminals(conn).next() else { return };
-    let last = view.history.records.last().map_or(terminal.at, |r| r.at);
-    let until = conn.ended_at().min(last);
+    let until = conn.ended_at().min(view.ended_at());
     if conn.disturbed() || is_slow(conn) || !view.running(terminal.at, until) {
         return;
     }
     let late = until.0.saturating_sub(terminal.at.0) > contract.liveness.delivery_ms * 2_000;
     let by_server = conn.end.is_some_and(|e| matches!(e.what.how, Ended::Eof | Ended::Done | Ended::Broken { .. }));
-    let in_vain = view.waits.iter().find(|w| {
-        let judged = w.what.conn == Some(conn.id) && w.what.until == Until::Closed && !w.what.reached;
-        judged && w.at >= terminal.at && patient(w.what, contract)
-    });
+    let closed = |w: &&Seen<&Wait>| w.what.until == Until::Closed && !w.what.reached && w.at >= terminal.at && patient(w.what, contract);
+    let in_vain = conn.waits.iter().find(closed);
     if !late && in_vain.is_none() {
         if by_server {
             judge.held("END-6");

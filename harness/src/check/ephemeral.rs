@@ -104,8 +104,8 @@ fn control(profile: &Profile, conn: &ConnView<'_>, judge: &mut Judge) {
 }
 
 fn cursorless(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    for got in &conn.got {
-        let Some(event) = expect.event(got.what).map(|e| &expect.session.events[e]).filter(|e| !e.durable) else { continue };
+    let ephemeral = conn.arrivals().map(|(got, event)| (got, &expect.session.events[event])).filter(|(_, event)| !event.durable);
+    for (got, event) in ephemeral {
         judge.require("EPHEMERAL-1", got.what.cursor.is_none(), || Violation {
             says: format!("the live-only event {} carries a cursor on {}", event.marker, conn.name()),
             expected: "none: it is not stored, so nobody can resume behind it".to_owned(),
@@ -118,7 +118,7 @@ fn cursorless(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
 
 fn not_replayed(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let stream = conn.connect.what.surface == Surface::Stream;
-    let first = sights::first(expect, conn);
+    let first = sights::first(conn);
     for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| !e.durable) {
         let old = event.acked_at().is_some_and(|acked| acked < conn.connect.at);
         let shown = first.get(&nth);
@@ -147,8 +147,7 @@ type Newest<'v, 'h> = Option<(&'v EventView<'h>, usize)>;
 fn in_place(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let (mut ephemeral, mut durable): (Newest<'_, '_>, Newest<'_, '_>) = (None, None);
     let mut shown = FxHashSet::default();
-    for got in &conn.got {
-        let Some(nth) = expect.event(got.what).filter(|nth| shown.insert(*nth)) else { continue };
+    for (got, nth) in conn.arrivals().filter(|(_, nth)| shown.insert(*nth)) {
         let event = &expect.session.events[nth];
         if event.acked_at().is_some_and(|acked| acked < conn.connect.at) {
             continue;
@@ -178,8 +177,8 @@ fn overtakes(conn: &ConnView<'_>, early: (&EventView<'_>, usize), late: (&EventV
 }
 
 fn delivered(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, ordered: bool, judge: &mut Judge) {
-    let live = expect.live_at(conn, contract);
-    let first = sights::first(expect, conn);
+    let live = expect.live_at(conn);
+    let first = sights::first(conn);
     let due = expect.session.events.iter().enumerate().filter(|(_, e)| !e.durable && e.acked.is_some() && e.invoked.at > live);
     let (came, missing): (Vec<_>, Vec<_>) = due.partition(|(nth, _)| first.contains_key(nth));
     judge.held_n("EPHEMERAL-5", came.len() as u64);
@@ -187,7 +186,7 @@ fn delivered(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, 
         return;
     }
     let newest = first.keys().map(|nth| expect.session.events[*nth].invoked.at).max();
-    let waited: FxHashSet<Marker> = expect.view.waits.iter().filter_map(|w| in_vain(w, conn, contract)).collect();
+    let waited: FxHashSet<Marker> = conn.waits.iter().filter_map(|w| in_vain(w, conn, contract)).collect();
     for (_, event) in missing {
         let Some(acked) = event.acked else { continue };
         // Without an order a later event tells nothing until the earlier one has had its time.
@@ -211,7 +210,7 @@ fn delivered(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, 
 
 /// The event that the run waited for at this connection in vain while it was open.
 fn in_vain(wait: &Seen<&Wait>, conn: &ConnView<'_>, contract: &Contract) -> Option<Marker> {
-    let judged = wait.what.conn == Some(conn.id) && !wait.what.reached && conn.ended_at() > wait.at && patient(wait.what, contract);
+    let judged = !wait.what.reached && conn.ended_at() > wait.at && patient(wait.what, contract);
     match wait.what.until {
         Until::Marker(marker) if judged => Some(marker),
         Until::Marker(_)

@@ -17,9 +17,8 @@ use super::deliver::is_slow;
 use super::expect::Expect;
 use super::judge::Judge;
 use super::verdict::Violation;
-use crate::contract::{Format, Profile};
-use crate::contract::Contract;
-use crate::history::{Action, ConnId, ConnView, Kind, Marker, Micros, Outcome, Process, Role, Seen, Until, View, Wait};
+use crate::contract::{Contract, Format, Profile};
+use crate::history::{Action, ConnView, Kind, Marker, Micros, Outcome, Process, Role, Seen, Until, View, Wait};
 
 /// True for a wait that was long enough to tell something by what did not come. After a miss the runner waits a shorter
 /// while, for a verdict is known by then; such a wait must not be taken for one more.
@@ -27,25 +26,19 @@ pub(super) fn patient(wait: &Wait, contract: &Contract) -> bool {
     wait.waited >= contract.liveness.delivery_ms * 1_000 / 2
 }
 
-/// Waits that were given up, by what they waited for.
-#[derive(Default)]
-struct GivenUp<'v, 'h> {
-    events: FxHashMap<(ConnId, Marker), &'v Seen<&'h Wait>>,
-    heads: FxHashMap<ConnId, &'v Seen<&'h Wait>>,
-}
-
 pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut Judge) {
     let contract = &profile.contract;
-    let given_up = given_up(view, contract);
     let slow = view.conns.iter().filter(|c| is_slow(c)).filter_map(|c| Some((c.faults.first()?.at, c.ended_at()))).collect::<Vec<_>>();
     let stalled = |at: Micros| slow.iter().any(|(from, to)| at >= *from && at <= *to);
     for expect in expects {
         let alone = |c: &&ConnView<'_>| c.is_stream() && c.accepted() && !answers::foreign(c) && !is_slow(c) && !c.disturbed();
         for conn in expect.conns().filter(alone) {
-            in_time(expect, conn, contract, (&given_up, &stalled), judge);
+            in_time(expect, conn, contract, &stalled, judge);
         }
     }
-    held_back(view, &given_up, judge);
+    for conn in view.conns.iter().filter(|c| c.connect.what.role == Role::Compressed) {
+        held_back(view, conn, contract, judge);
+    }
     match contract.liveness.headers_ms {
         _ if profile.binding.subscribe.format == Format::LongPoll => {
             judge.not_applicable("LIVE-2", "a long-poll is answered when there is an event");
@@ -53,7 +46,7 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
         None => judge.not_applicable("LIVE-2", "the profile does not promise that headers come at once"),
         Some(bound) => {
             for conn in view.conns.iter().filter(|c| c.is_stream() && !c.disturbed()) {
-                headers(view, conn, bound * 1_000, given_up.heads.get(&conn.id).copied(), judge);
+                headers(view, conn, bound * 1_000, judge);
             }
         }
     }
@@ -61,21 +54,12 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
     publishes(view, contract, &stalled, judge);
 }
 
-fn given_up<'v, 'h>(view: &'v View<'h>, contract: &Contract) -> GivenUp<'v, 'h> {
-    let mut given_up = GivenUp::default();
-    for wait in view.waits.iter().filter(|w| !w.what.reached && patient(w.what, contract)) {
-        let Some(conn) = wait.what.conn else { continue };
-        match wait.what.until {
-            Until::Marker(marker) => {
-                given_up.events.entry((conn, marker)).or_insert(wait);
-            }
-            Until::Headers => {
-                given_up.heads.entry(conn).or_insert(wait);
-            }
-            Until::Events(_) | Until::Boundary | Until::Gap | Until::Terminal | Until::Heartbeat | Until::Closed => {}
-        }
-    }
-    given_up
+/// The events that the run waited for at a connection and gave up, each with the first such wait.
+fn in_vain<'c, 'h>(conn: &'c ConnView<'h>, contract: &Contract) -> impl Iterator<Item = (Marker, &'c Seen<&'h Wait>)> {
+    conn.waits.iter().rev().filter(|w| !w.what.reached && patient(w.what, contract)).filter_map(|w| match w.what.until {
+        Until::Marker(marker) => Some((marker, w)),
+        Until::Events(_) | Until::Headers | Until::Boundary | Until::Gap | Until::Terminal | Until::Heartbeat | Until::Closed => None,
+    })
 }
 
 /// LIVE-1 for readers that are left alone, LIVE-4 for compressed ones, FANOUT-3 while somebody else does not read.
@@ -83,19 +67,19 @@ fn in_time(
     expect: &Expect<'_, '_>,
     conn: &ConnView<'_>,
     contract: &Contract,
-    (given_up, stalled): (&GivenUp<'_, '_>, &impl Fn(Micros) -> bool),
+    stalled: &impl Fn(Micros) -> bool,
     judge: &mut Judge,
 ) {
     let bound = contract.liveness.delivery_ms * 1_000;
-    let live = expect.live_at(conn, contract);
+    let live = expect.live_at(conn);
+    let given_up: FxHashMap<Marker, &Seen<&Wait>> = in_vain(conn, contract).collect();
     let requirement = |at: Micros| match conn.connect.what.role {
         Role::Compressed => "LIVE-4",
         _ if stalled(at) => "FANOUT-3",
         Role::Plain | Role::Witness | Role::Slow | Role::Overlap | Role::Churn => "LIVE-1",
     };
     let mut seen = FxHashSet::default();
-    for got in conn.got.iter().filter(|g| g.what.kind == Kind::Event) {
-        let Some(event) = expect.event(got.what).filter(|e| seen.insert(*e)) else { continue };
+    for (got, event) in conn.arrivals().filter(|(g, e)| g.what.kind == Kind::Event && seen.insert(*e)) {
         let e = &expect.session.events[event];
         let Some(acked) = e.acked.filter(|_| e.invoked.at > live && e.invoked.at > conn.connect.at) else { continue };
         if !expect.view.running(e.invoked.at, got.at) {
@@ -103,7 +87,7 @@ fn in_time(
         }
         let late = got.at.0.saturating_sub(acked.at.0);
         // A wait that gave up on an event which comes after all, with the next one: a lost wake-up.
-        let lost_wakeup = given_up.events.get(&(conn.id, e.marker)).filter(|w| w.at < got.at && w.at > acked.at);
+        let lost_wakeup = given_up.get(&e.marker).filter(|w| w.at < got.at && w.at > acked.at);
         judge.require(requirement(acked.at), late <= bound && lost_wakeup.is_none(), || Violation {
             says: format!("{} received {} {} ms after it was acknowledged", conn.name(), e.marker, late / 1000),
             expected: format!("within {} ms", bound / 1000),
@@ -115,12 +99,11 @@ fn in_time(
 }
 
 /// LIVE-4: a compressed stream that was waited for in vain held its events back, whatever came of it later.
-fn held_back(view: &View<'_>, given_up: &GivenUp<'_, '_>, judge: &mut Judge) {
-    for wait in given_up.events.values() {
-        let Some(conn) = wait.what.conn.and_then(|id| view.conns.get(id.0 as usize)) else { continue };
+fn held_back(view: &View<'_>, conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
+    for (_, wait) in in_vain(conn, contract) {
         let since = Micros(wait.at.0.saturating_sub(wait.what.waited));
-        let open = conn.accepted() && !conn.disturbed() && conn.ended_at() > wait.at && view.running(since, wait.at);
-        if conn.connect.what.role != Role::Compressed || !open {
+        let open = conn.is_stream() && conn.accepted() && !conn.disturbed() && conn.ended_at() > wait.at;
+        if !open || !view.running(since, wait.at) {
             continue;
         }
         judge.violated(
@@ -137,14 +120,13 @@ fn held_back(view: &View<'_>, given_up: &GivenUp<'_, '_>, judge: &mut Judge) {
 }
 
 /// LIVE-2.
-fn headers(view: &View<'_>, conn: &ConnView<'_>, bound: u64, given_up: Option<&Seen<&Wait>>, judge: &mut Judge) {
-    let last = view.history.records.last().map_or(Micros(0), |r| r.at);
-    let until = conn.answer.map_or(conn.ended_at().min(last), |a| a.at);
+fn headers(view: &View<'_>, conn: &ConnView<'_>, bound: u64, judge: &mut Judge) {
+    let until = conn.answer.map_or(conn.ended_at().min(view.ended_at()), |a| a.at);
     if !view.running(conn.connect.at, until) {
         return;
     }
     let took = until.0.saturating_sub(conn.connect.at.0);
-    let in_vain = given_up.filter(|w| w.at <= until && w.what.waited > bound);
+    let in_vain = conn.waits.iter().find(|w| w.what.until == Until::Headers && !w.what.reached && w.at <= until && w.what.waited > bound);
     // Without an answer the time until the reader left tells only when it is longer than the bound.
     if conn.answer.is_none() && took <= 2 * bound && in_vain.is_none() {
         return;

@@ -8,13 +8,13 @@
 //! | OPEN-3 | 4xx of a subscription, or of a probe of an unknown session | an empty body, an HTML page | other statuses: 204 after the end needs no body |
 //! | OPEN-4 | probe with another method | neither 4xx nor 501 | no answer |
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::judge::Judge;
 use super::live::patient;
 use super::verdict::Violation;
 use crate::contract::Contract;
-use crate::history::{Action, ConnId, ConnView, Ended, Micros, Outcome, Probe, Role, Seen, Until, View, Wait};
+use crate::history::{Action, ConnView, Ended, Micros, Outcome, Probe, Role, Seen, Until, View, Wait};
 
 pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
     if contract.creates_on_use {
@@ -53,7 +53,7 @@ fn probes(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
         };
         judge.require(requirement, refused, || Violation {
             says: format!("{what} was not refused as it should be"),
-            expected: unknown.map_or("a 4xx status".to_owned(), |set| format!("a 4xx status ({set:?})")),
+            expected: unknown.map_or("a 4xx status".to_owned(), |set| format!("a 4xx status ({set})")),
             seen: match completed.what {
                 Outcome::Ok { status, .. } => format!("status {status}"),
                 Outcome::Failed { status, body } => format!("status {status}: {body}"),
@@ -69,12 +69,6 @@ fn probes(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
 fn deleted(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
     // A successor under the same name answers in the old one's stead.
     let reborn: FxHashSet<u32> = view.sessions.iter().filter_map(|s| s.reborn_of.map(|ix| ix.0)).collect();
-    let mut waits: FxHashMap<ConnId, &Seen<&Wait>> = FxHashMap::default();
-    for wait in view.waits.iter().filter(|w| w.what.until == Until::Closed) {
-        if let Some(conn) = wait.what.conn {
-            waits.insert(conn, wait);
-        }
-    }
     for (ix, session) in view.sessions.iter().enumerate() {
         let Some(deleted) = session.deleted else { continue };
         for conn in session.conns.iter().map(|id| view.conn(*id)).filter(|c| c.is_stream()) {
@@ -89,24 +83,18 @@ fn deleted(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
                     shape: "still-open".to_owned(),
                 });
             } else if conn.accepted() && conn.connect.at < deleted && conn.ended_at() > deleted && !conn.disturbed() {
-                streams_end(view, contract, conn, (deleted, waits.get(&conn.id).copied()), judge);
+                streams_end(view, contract, conn, deleted, judge);
             }
         }
     }
 }
 
 /// OPEN-2, for a stream that was open when its session was deleted.
-fn streams_end(
-    view: &View<'_>,
-    contract: &Contract,
-    conn: &ConnView<'_>,
-    (deleted, waited): (Micros, Option<&Seen<&Wait>>),
-    judge: &mut Judge,
-) {
-    let last = view.history.records.last().map_or(deleted, |r| r.at);
-    let until = conn.ended_at().min(last);
+fn streams_end(view: &View<'_>, contract: &Contract, conn: &ConnView<'_>, deleted: Micros, judge: &mut Judge) {
+    let until = conn.ended_at().min(view.ended_at());
     let by_server = conn.end.is_some_and(|e| matches!(e.what.how, Ended::Eof | Ended::Broken { .. } | Ended::Done));
-    let in_vain = waited.filter(|w| !w.what.reached && w.at > deleted && patient(w.what, contract));
+    let closed = |w: &&Seen<&Wait>| w.what.until == Until::Closed && !w.what.reached && w.at > deleted && patient(w.what, contract);
+    let in_vain = conn.waits.iter().find(closed);
     let outlives = until.0.saturating_sub(deleted.0) > contract.liveness.delivery_ms * 2_000;
     if !view.running(deleted, until) || matches!(conn.connect.what.role, Role::Slow | Role::Churn) {
         return;

@@ -164,7 +164,7 @@ fn ordinary(conn: &ConnView<'_>, judge: &mut Judge) {
 /// WIRE-3 and WIRE-8: hostile payloads and types come back in intact frames.
 fn payloads(expect: &Expect<'_, '_>, conn: &ConnView<'_>, format: Format, judge: &mut Judge) {
     let mut before: Option<(usize, &EventView<'_>)> = None;
-    let mut own = conn.got.iter().filter_map(|g| expect.event(g.what).map(|e| (g, &expect.session.events[e]))).peekable();
+    let mut own = conn.arrivals().map(|(got, event)| (got, &expect.session.events[event])).peekable();
     while let Some((got, event)) = own.next() {
         let (since, behind) = before.replace((got.record, event)).map_or((0, None), |(record, event)| (record, Some(event)));
         if !event.hostile || !matches!(got.what.kind, Kind::Event | Kind::Other) {
@@ -235,12 +235,12 @@ fn awaited(view: &View<'_>, interval: u64, judge: &mut Judge) -> FxHashSet<ConnI
 
 /// WIRE-5 on every other stream that was left alone: no two items are further apart than `silence`.
 fn silences(view: &View<'_>, (interval, silence): (u64, u64), judged: &FxHashSet<ConnId>, judge: &mut Judge) {
-    let last = view.history.records.last().map_or(Micros(0), |r| r.at);
+    let last = view.ended_at();
     let alone = |c: &&ConnView<'_>| c.is_stream() && c.accepted() && !c.disturbed() && !is_slow(c) && !judged.contains(&c.id);
     for conn in view.conns.iter().filter(alone) {
         let plain = !matches!(conn.connect.what.role, Role::Compressed | Role::Churn) && conn.comments.len() < MOST_COMMENTS;
         let (Some(answer), true) = (conn.answer, plain) else { continue };
-        let deleted = view.sessions.get(conn.connect.what.session.0 as usize).and_then(|s| s.deleted).unwrap_or(last);
+        let deleted = view.session_of(conn).deleted.unwrap_or(last);
         let over = conn.got.iter().find(|g| g.what.kind == Kind::Terminal).map_or(last, |g| g.at);
         let until = conn.ended_at().min(deleted).min(over).min(last);
         if until.0.saturating_sub(answer.at.0) <= silence {

@@ -290,6 +290,16 @@ pub enum StatusSet {
     Any(Vec<u16>),
 }
 
+impl std::fmt::Display for StatusSet {
+    /// `410`, or `404 or 410`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StatusSet::One(one) => write!(f, "{one}"),
+            StatusSet::Any(any) => f.write_str(&any.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ")),
+        }
+    }
+}
+
 impl StatusSet {
     /// True when `status` is in the set.
     pub fn contains(&self, status: u16) -> bool {

@@ -676,9 +676,6 @@ pub struct Churn {
     /// How many at once. Default 50.
     #[serde(default = "fifty")]
     pub concurrent: u32,
-    /// How they end.
-    #[serde(default)]
-    pub how: How,
 }
 
 fn fifty() -> u32 {

@@ -167,7 +167,7 @@ pub trait World {
     async fn read(&self, read: PageRead) -> Result<PageAnswer, String>;
 
     /// Opens and drops `connections` streams of the session, `concurrent` at a time; returns how many were accepted.
-    async fn churn(&self, address: &Address, connections: u32, concurrent: u32, how: How) -> u32;
+    async fn churn(&self, address: &Address, connections: u32, concurrent: u32) -> u32;
 
     /// Stops the process, proves that it is gone, removes its data if asked to, starts it and waits until it is ready.
     async fn restart(&self, how: Stop, wipe: bool) -> Result<(), String>;

@@ -263,7 +263,7 @@ impl<W: World> Walk<'_, W> {
 
     async fn churn(&self, churn: &Churn) -> Result<(), Abort> {
         let address = self.with(&churn.session, |s| s.address.clone())?;
-        let accepted = self.world.churn(&address, churn.connections, churn.concurrent, churn.how).await;
+        let accepted = self.world.churn(&address, churn.connections, churn.concurrent).await;
         self.cast.borrow_mut().connections_churned += u64::from(accepted);
         self.record(What::Fault(crate::history::Fault {
             conn: None,

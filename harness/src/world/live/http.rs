@@ -11,7 +11,7 @@ use super::server::{Server, ServerError};
 use crate::contract::{Binding, Operation, StatusSet};
 use crate::history::{Outcome, Probe};
 use crate::run::binding::{Finite, Request, Vars, for_operation, for_page, for_stream, see_document, taken};
-use crate::scenario::{How, PublishFault};
+use crate::scenario::PublishFault;
 use crate::world::{Call, PageAnswer, Reply};
 
 /// Largest answer that is read whole.
@@ -333,7 +333,7 @@ pub(super) async fn page(
 }
 
 /// Opens a stream, waits for its head and drops it; true when it was accepted.
-pub(super) async fn touch(server: &Server, request: &Request, _how: How, within: Duration) -> bool {
+pub(super) async fn touch(server: &Server, request: &Request, within: Duration) -> bool {
     let Ok(builder) = prepare(&server.clients().streams(), &server.base(), request) else { return false };
     match tokio::time::timeout(within, builder.send()).await {
         Ok(Ok(response)) => response.status().is_success(),

@@ -23,7 +23,7 @@ use crate::history::{ConnId, Micros, Process, Resources, Role, Surface, What};
 use crate::run::binding::{Finite, Vars, for_page, for_stream};
 use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
-use crate::scenario::{How, Stop};
+use crate::scenario::Stop;
 use crate::world::{Address, Call, Command, Opening, PageAnswer, PageRead, Reply, World};
 
 pub use http::Clients;
@@ -142,9 +142,9 @@ impl World for LiveWorld<'_> {
         http::page(self.server, &self.profile.binding, finite, &vars, OPERATION).await
     }
 
-    async fn churn(&self, address: &Address, connections: u32, concurrent: u32, how: How) -> u32 {
+    async fn churn(&self, address: &Address, connections: u32, concurrent: u32) -> u32 {
         let request = for_stream(&self.profile.binding, &Self::vars(address), &crate::history::From::Start);
-        let one = |_| http::touch(self.server, &request, how, OPERATION);
+        let one = |_| http::touch(self.server, &request, OPERATION);
         let touched = futures_util::stream::iter((0..connections).map(one)).buffer_unordered(concurrent.max(1) as usize);
         touched.fold(0, async |sum, accepted| sum + u32::from(accepted)).await
     }

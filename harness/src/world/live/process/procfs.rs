@@ -212,10 +212,15 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let (owners, hidden) = listeners(port).expect("/proc is readable");
-        assert_eq!(owners.iter().map(|owner| owner.pid).collect::<Vec<_>>(), [std::process::id()]);
+        // A child that another test is starting holds our descriptors too, from its fork to its exec.
+        assert!(owners.iter().any(|owner| owner.pid == std::process::id()), "{owners:?}");
         assert_eq!(hidden, 0);
         drop(listener);
-        assert_eq!(listeners(port), Some((Vec::new(), 0)));
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while listeners(port) != Some((Vec::new(), 0)) {
+            assert!(std::time::Instant::now() < deadline, "still there: {:?}", listeners(port));
+            std::thread::yield_now();
+        }
     }
 
     #[test]

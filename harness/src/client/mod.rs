@@ -1,1 +1,0 @@
-//! A reader's state, sans-IO: cursor, chain of connections, reconnect decisions.
