@@ -11,9 +11,12 @@ use streamspec::history::{
     Micros, OpId, Outcome, Process, Publish, Record, Retain, Role, Session, SessionIx, Surface, What,
 };
 
+/// Makes a right history of at least so many records.
+type Shape = fn(usize) -> Vec<Record>;
+
 fn main() {
     let profile = Profile::load("sse").expect("it is built in");
-    let shapes: [(&str, fn(usize) -> Vec<Record>); 4] =
+    let shapes: [(&str, Shape); 4] =
         [("many sessions", many_sessions), ("one long session", one_long_session), ("restarts", restarts), ("retention", retention)];
     for (name, shape) in shapes {
         let mut before = None;
@@ -51,7 +54,7 @@ fn many_sessions(records: usize) -> Vec<Record> {
         for _ in 0..1000 {
             server.publish(&readers);
         }
-        readers.map(|reader| server.end(reader, Ended::Ours));
+        readers.into_iter().for_each(|reader| server.end(reader, Ended::Ours));
     }
     server.records
 }
@@ -85,7 +88,7 @@ fn restarts(records: usize) -> Vec<Record> {
             server.publish(&readers);
         }
         server.push(What::Process(Process::Signal { name: "KILL".to_owned() }));
-        readers.map(|reader| server.end(reader, Ended::Broken { why: "reset".to_owned() }));
+        readers.into_iter().for_each(|reader| server.end(reader, Ended::Broken { why: "reset".to_owned() }));
         server.push(What::Process(Process::Gone));
         server.push(What::Process(Process::Ready { pid: 1, generation: 1, wiped: false }));
     }

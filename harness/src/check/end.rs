@@ -158,7 +158,8 @@ struct SessionEnd<'c, 'h> {
 impl<'c, 'h> SessionEnd<'c, 'h> {
     fn of(expect: &Expect<'_, 'h>, contract: &'c Contract) -> SessionEnd<'c, 'h> {
         let mut cursors: FxHashSet<&str> = expect.session.terminal_cursor.into_iter().collect();
-        cursors.extend(expect.conns().flat_map(|c| &c.got).filter(|g| g.what.kind == Kind::Terminal).filter_map(|g| g.what.cursor.as_deref()));
+        cursors
+            .extend(expect.conns().flat_map(|c| &c.got).filter(|g| g.what.kind == Kind::Terminal).filter_map(|g| g.what.cursor.as_deref()));
         SessionEnd { contract, closed: expect.session.closed, cursors }
     }
 

@@ -63,13 +63,7 @@ fn in_vain<'c, 'h>(conn: &'c ConnView<'h>, contract: &Contract) -> impl Iterator
 }
 
 /// LIVE-1 for readers that are left alone, LIVE-4 for compressed ones, FANOUT-3 while somebody else does not read.
-fn in_time(
-    expect: &Expect<'_, '_>,
-    conn: &ConnView<'_>,
-    contract: &Contract,
-    stalled: &impl Fn(Micros) -> bool,
-    judge: &mut Judge,
-) {
+fn in_time(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, stalled: &impl Fn(Micros) -> bool, judge: &mut Judge) {
     let bound = contract.liveness.delivery_ms * 1_000;
     let live = expect.live_at(conn);
     let given_up: FxHashMap<Marker, &Seen<&Wait>> = in_vain(conn, contract).collect();
