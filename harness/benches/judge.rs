@@ -1,4 +1,4 @@
-//! How fast a history file becomes verdicts, and that the time grows with the file and no faster:
+//! How fast a history file becomes verdicts, and that the time grows with the file and no faster, whatever its shape:
 //! `cargo bench -p streamspec --bench judge`.
 
 use std::hint::black_box;
@@ -7,134 +7,205 @@ use std::time::Instant;
 use streamspec::check::{Finding, judge};
 use streamspec::contract::Profile;
 use streamspec::history::{
-    Action, Answer, Body, Complete, ConnId, Connect, Delivery, End, Ended, From, Header, History, Invoke, Kind, Marker, Micros, OpId,
-    Outcome, Publish, Record, Role, Session, SessionIx, Surface, What,
+    Action, Answer, Body, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, From, Header, History, Invoke, Kind, Marker,
+    Micros, OpId, Outcome, Process, Publish, Record, Retain, Role, Session, SessionIx, Surface, What,
 };
+
+/// Makes a right history of at least so many records.
+type Shape = fn(usize) -> Vec<Record>;
 
 fn main() {
     let profile = Profile::load("sse").expect("it is built in");
-    let mut before = None;
-    for records in [100_000, 1_000_000] {
-        let mut file = Vec::new();
-        history(records).write(&mut file).expect("writing to memory");
-        let began = Instant::now();
-        let read = History::read(black_box(file.as_slice())).expect("it was just written");
-        let parsed = began.elapsed().as_secs_f64();
-        let verdicts = judge(&read, &profile);
-        let seconds = began.elapsed().as_secs_f64();
-        let failed = verdicts.iter().filter(|v| matches!(v.finding, Finding::Fail { .. })).count();
-        assert_eq!(failed, 0, "the history is right");
-        let n = read.records.len() as f64;
-        println!(
-            "{:>9} records, {:>4} MB: {seconds:.2} s ({parsed:.2} s of it reading), {:.2} M records/s",
-            read.records.len(),
-            file.len() / 1_000_000,
-            n / seconds / 1e6
-        );
-        if let Some((records, time)) = before {
-            println!("{:.1} × the records, {:.1} × the time", n / records, seconds / time);
+    let shapes: [(&str, Shape); 4] =
+        [("many sessions", many_sessions), ("one long session", one_long_session), ("restarts", restarts), ("retention", retention)];
+    for (name, shape) in shapes {
+        let mut before = None;
+        for records in [100_000, 1_000_000] {
+            let header = Header { streamspec_history: History::VERSION, profile: "sse".to_owned(), scenario: name.to_owned(), seed: 0 };
+            let mut file = Vec::new();
+            History { header, records: shape(records) }.write(&mut file).expect("writing to memory");
+            let began = Instant::now();
+            let read = History::read(black_box(file.as_slice())).expect("it was just written");
+            let parsed = began.elapsed().as_secs_f64();
+            let verdicts = judge(&read, &profile);
+            let seconds = began.elapsed().as_secs_f64();
+            let failed: Vec<_> = verdicts.iter().filter(|v| matches!(v.finding, Finding::Fail { .. })).collect();
+            assert!(failed.is_empty(), "the history is right, and yet {failed:#?}");
+            let n = read.records.len() as f64;
+            let growth = before
+                .map_or(String::new(), |(records, time)| format!(", {:.1} × the records in {:.1} × the time", n / records, seconds / time));
+            println!(
+                "{name:<17} {:>8} records, {:>4} MB: {seconds:.2} s ({parsed:.2} s of it reading), {:.2} M records/s{growth}",
+                read.records.len(),
+                file.len() / 1_000_000,
+                n / seconds / 1e6
+            );
+            before = Some((n, seconds));
         }
-        before = Some((n, seconds));
     }
 }
 
-/// A right history: sessions of 1,000 events, a witness and a reader that is cut twice.
-fn history(records: usize) -> History {
-    let mut all = Vec::with_capacity(records);
-    let (mut op, mut conn, mut at, mut session) = (0, 0, 0, 0);
-    let mut push = |what: What| {
-        at += 7;
-        all.push(Record { at: Micros(at), what });
-        all.len()
-    };
-    loop {
-        let ix = SessionIx(session);
-        push(What::Session(Session { session: ix, name: format!("s{session}"), retain: None, reborn_of: None }));
-        let mut open = |reader: &str, nth: u32, from: From, push: &mut dyn FnMut(What) -> usize| {
-            let id = ConnId(conn);
-            conn += 1;
-            let connect = Connect {
-                conn: id,
-                reader: reader.to_owned(),
-                nth,
-                session: ix,
-                surface: Surface::Stream,
-                from,
-                role: Role::Plain,
-                limit: None,
-                request: String::new(),
-            };
-            push(What::Connect(connect));
-            let answer = Answer {
-                conn: id,
-                status: 200,
-                accepted: true,
-                content_type: Some("text/event-stream".to_owned()),
-                cache_control: Some("no-cache".to_owned()),
-                body: String::new(),
-            };
-            push(What::Answer(answer));
-            id
-        };
-        let control = |conn, kind| Delivery {
-            conn,
-            frame: 0,
-            kind,
-            event_type: "ready".to_owned(),
-            cursor: None,
-            marker: None,
-            body: None,
-            durable: true,
-            points_to: None,
-        };
-        let witness = open("witness", 1, From::Start, &mut push);
-        push(What::Delivery(control(witness, Kind::Boundary)));
-        let reader = open("a", 1, From::Start, &mut push);
-        push(What::Delivery(control(reader, Kind::Boundary)));
-        for n in 1..=1000 {
-            let marker = Marker { session, n };
-            let body = Body::of(&format!("{marker} word {n}"));
-            let publish = Publish {
-                session: ix,
-                marker,
-                durable: true,
-                body: body.clone(),
-                key: None,
-                repeats: None,
-                conflict: false,
-                hostile: false,
-                hostile_type: false,
-            };
-            push(What::Invoke(Invoke { op: OpId(op), action: Action::Publish(publish) }));
-            let cursor = Some(format!("0abc{session:04x}:{n}"));
-            push(What::Complete(Complete { op: OpId(op), outcome: Outcome::Ok { status: 201, cursor: cursor.clone() } }));
-            op += 1;
-            for conn in [witness, reader] {
-                let delivery = Delivery {
-                    conn,
-                    frame: n,
-                    kind: Kind::Event,
-                    event_type: "message".to_owned(),
-                    cursor: cursor.clone(),
-                    marker: Some(marker),
-                    body: Some(body.clone()),
-                    durable: true,
-                    points_to: None,
-                };
-                push(What::Delivery(delivery));
-            }
+/// Sessions of 1,000 events, each with a witness and another reader.
+fn many_sessions(records: usize) -> Vec<Record> {
+    let mut server = Server::default();
+    while server.records.len() < records {
+        server.open(None);
+        let readers = [server.connect("witness", 0, None), server.connect("a", 0, None)];
+        for _ in 0..1000 {
+            server.publish(&readers);
         }
-        let mut len = 0;
-        for conn in [witness, reader] {
-            len = push(What::End(End { conn, how: Ended::Ours, unfinished: 0 }));
+        readers.into_iter().for_each(|reader| server.end(reader, Ended::Ours));
+    }
+    server.records
+}
+
+/// One session with a witness; another reader is cut after each 500 events, misses 500 and replays them.
+fn one_long_session(records: usize) -> Vec<Record> {
+    let mut server = Server::default();
+    server.open(None);
+    let witness = server.connect("witness", 0, None);
+    while server.records.len() < records {
+        let seen = server.last();
+        let a = server.connect("a", seen.saturating_sub(500), None);
+        for _ in 0..500 {
+            server.publish(&[witness, a]);
         }
-        session += 1;
-        if len >= records {
-            break;
+        server.end(a, Ended::Ours);
+        for _ in 0..500 {
+            server.publish(&[witness]);
         }
     }
-    History {
-        header: Header { streamspec_history: History::VERSION, profile: "sse".to_owned(), scenario: "bench".to_owned(), seed: 0 },
-        records: all,
+    server.records
+}
+
+/// One session whose server is killed after each 200 events, with a publish unanswered; all readers come back.
+fn restarts(records: usize) -> Vec<Record> {
+    let mut server = Server::default();
+    server.open(None);
+    while server.records.len() < records {
+        let readers = [server.connect("witness", server.last(), None), server.connect("a", server.last(), None)];
+        for _ in 0..200 {
+            server.publish(&readers);
+        }
+        server.push(What::Process(Process::Signal { name: "KILL".to_owned() }));
+        readers.into_iter().for_each(|reader| server.end(reader, Ended::Broken { why: "reset".to_owned() }));
+        server.push(What::Process(Process::Gone));
+        server.push(What::Process(Process::Ready { pid: 1, generation: 1, wiped: false }));
+    }
+    let (reader, end) = (server.connect("auditor", 0, None), Ended::Ours);
+    server.end(reader, end);
+    server.records
+}
+
+/// One session that keeps 300 events; a reader comes with an evicted cursor after each 1,000.
+fn retention(records: usize) -> Vec<Record> {
+    let mut server = Server::default();
+    server.open(Some(300));
+    let witness = server.connect("witness", 0, None);
+    while server.records.len() < records {
+        for _ in 0..1000 {
+            server.publish(&[witness]);
+        }
+        let (last, oldest) = (server.last(), server.last() - 299);
+        let a = server.connect("a", last - 900, Some(oldest));
+        server.end(a, Ended::Ours);
+    }
+    server.records
+}
+
+/// A right server, as its history shows it.
+#[derive(Default)]
+struct Server {
+    records: Vec<Record>,
+    sessions: u32,
+    conns: u32,
+    ops: u32,
+    /// Events of the newest session.
+    events: Vec<Body>,
+}
+
+impl Server {
+    fn push(&mut self, what: What) {
+        let at = Micros(self.records.len() as u64 * 7);
+        self.records.push(Record { at, what });
+    }
+
+    fn open(&mut self, keep: Option<i64>) {
+        let (session, name) = (SessionIx(self.sessions), format!("s{}", self.sessions));
+        let retain = keep.map(|records| Retain { records: Some(records), ..Retain::default() });
+        self.sessions += 1;
+        self.events.clear();
+        self.push(What::Session(Session { session, name, retain, reborn_of: None }));
+    }
+
+    fn last(&self) -> u32 {
+        self.events.len() as u32
+    }
+
+    fn cursor(&self, n: u32) -> String {
+        format!("{:08x}:{n}", self.sessions)
+    }
+
+    /// A stream behind event `after`, up to its boundary. Where `oldest` is given, a gap up to there is announced.
+    fn connect(&mut self, reader: &str, after: u32, oldest: Option<u32>) -> ConnId {
+        let conn = ConnId(self.conns);
+        self.conns += 1;
+        let from = match after {
+            0 => From::Start,
+            n => From::Cursor { value: self.cursor(n), class: CursorClass::Own, beside: None },
+        };
+        let (session, request) = (SessionIx(self.sessions - 1), String::new());
+        let (surface, role) = (Surface::Stream, Role::Plain);
+        self.push(What::Connect(Connect { conn, reader: reader.to_owned(), nth: 1, session, surface, from, role, limit: None, request }));
+        let (content_type, cache_control) = (Some("text/event-stream".to_owned()), Some("no-cache".to_owned()));
+        self.push(What::Answer(Answer { conn, status: 200, accepted: true, content_type, cache_control, body: String::new() }));
+        if let Some(oldest) = oldest {
+            self.control(conn, Kind::Gap, Some(self.cursor(oldest)));
+        }
+        for n in oldest.unwrap_or(after + 1)..=self.last() {
+            self.deliver(conn, n);
+        }
+        self.control(conn, Kind::Boundary, None);
+        conn
+    }
+
+    fn end(&mut self, conn: ConnId, how: Ended) {
+        self.push(What::End(End { conn, how, unfinished: 0 }));
+    }
+
+    /// Publishes an event and delivers it to these readers.
+    fn publish(&mut self, readers: &[ConnId]) {
+        let (session, n, op) = (SessionIx(self.sessions - 1), self.last() + 1, OpId(self.ops));
+        let marker = Marker { session: session.0, n };
+        let body = Body::of(&format!("{marker} word {n}"));
+        self.ops += 1;
+        self.events.push(body.clone());
+        let (key, repeats, conflict, hostile, hostile_type) = Default::default();
+        let publish = Publish { session, marker, durable: true, body, key, repeats, conflict, hostile, hostile_type };
+        self.push(What::Invoke(Invoke { op, action: Action::Publish(publish) }));
+        self.push(What::Complete(Complete { op, outcome: Outcome::Ok { status: 201, cursor: Some(self.cursor(n)) } }));
+        for conn in readers {
+            self.deliver(*conn, n);
+        }
+    }
+
+    fn deliver(&mut self, conn: ConnId, n: u32) {
+        self.push(What::Delivery(Delivery {
+            conn,
+            frame: n,
+            kind: Kind::Event,
+            event_type: "message".to_owned(),
+            cursor: Some(self.cursor(n)),
+            marker: Some(Marker { session: self.sessions - 1, n }),
+            body: Some(self.events[n as usize - 1].clone()),
+            durable: true,
+            points_to: None,
+        }));
+    }
+
+    fn control(&mut self, conn: ConnId, kind: Kind, points_to: Option<String>) {
+        let event_type = format!("{kind:?}").to_lowercase();
+        let (cursor, marker, body) = Default::default();
+        self.push(What::Delivery(Delivery { conn, frame: 0, kind, event_type, cursor, marker, body, durable: true, points_to }));
     }
 }

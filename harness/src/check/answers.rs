@@ -1,5 +1,7 @@
 //! RESUME-3 to RESUME-10 and ISOLATE-3: what a presented cursor is answered with.
 
+use rustc_hash::FxHashSet;
+
 use super::expect::{Expect, Kept, Phase};
 use super::judge::Judge;
 use super::verdict::Violation;
@@ -59,7 +61,7 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
                 tells(view, conn, judge);
             }
         }
-        same_cursor(expect, contract, judge);
+        same_cursor(expect, judge);
     }
 }
 
@@ -76,13 +78,15 @@ fn resume_point(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge)
     }
     let named = expect.named(presented);
     let evictable = match named {
-        Some(event) => (event + 1..session.events.len()).any(|e| expect.kept(e, conn.connect.at) != Kept::Yes),
-        None => expect.most_records().is_some() || expect.has_age(),
+        Some(event) if expect.keep().bounded() => (event + 1..session.events.len()).any(|e| expect.kept(e, conn.connect.at) != Kept::Yes),
+        Some(_) => false,
+        None => expect.keep().bounded(),
     };
     if evictable {
         return;
     }
-    let restarted = expect.view.stop_between(conn_first_seen(expect), conn.connect.at).is_some();
+    let first = expect.conns().next().map_or(conn.connect.at, |c| c.connect.at);
+    let restarted = expect.view.stop_between(first, conn.connect.at).is_some();
     if !answer.what.accepted && restarted && answer.what.status == 404 {
         return;
     }
@@ -100,15 +104,10 @@ fn resume_point(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge)
     });
 }
 
-fn conn_first_seen(expect: &Expect<'_, '_>) -> crate::history::Micros {
-    expect.conns().map(|c| c.connect.at).min().unwrap_or_default()
-}
-
 /// True when a connection opened with a synthetic id delivers events that came before that id.
 fn replays_what_was_seen(expect: &Expect<'_, '_>, conn: &ConnView<'_>, presented: &str) -> bool {
-    let first = expect.conns().flat_map(|c| &c.got).filter(|g| g.what.cursor.as_deref() == Some(presented)).map(|g| g.at).min();
-    let Some(first) = first else { return false };
-    conn.got.iter().any(|g| expect.event(g.what).is_some_and(|e| expect.session.events[e].acked_at().is_some_and(|acked| acked < first)))
+    let Some(first) = expect.session.synthetic.get(presented) else { return false };
+    conn.arrivals().any(|(_, event)| expect.session.events[event].acked_at().is_some_and(|acked| acked < *first))
 }
 
 /// RESUME-10: with two cursors, the replay starts behind the stronger one.
@@ -117,7 +116,7 @@ fn precedence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract,
     let (Some(winner), Some(loser), true) = (expect.named(value), expect.named(beside), contract.cursor_precedence.is_some()) else {
         return;
     };
-    let Some(first) = conn.got.iter().find_map(|g| expect.event(g.what).map(|e| (g, e))) else { return };
+    let Some(first) = conn.arrivals().next() else { return };
     let obeyed = winner == loser || expect.after_start(first.1, Some(winner));
     judge.require("RESUME-10", obeyed, || Violation {
         says: format!("{} sent {value} and, by the way that must lose, {beside}", conn.name()),
@@ -158,10 +157,7 @@ fn answered(
         }
         CursorAnswer::Stream(_) if !accepted => require(false, "a stream".to_owned(), as_status(), "refused"),
         CursorAnswer::Stream(stream) => {
-            let old = conn
-                .got
-                .iter()
-                .find(|g| g.what.durable && expect.event(g.what).is_some_and(|e| expect.phase(e, conn, contract) == Phase::Replay));
+            let old = conn.arrivals().find(|(g, e)| g.what.durable && expect.phase(*e, conn) == Phase::Replay).map(|(g, _)| g);
             let has = |kind: Kind| conn.got.iter().any(|g| g.what.kind == kind);
             match stream {
                 StreamAnswer::Start => {
@@ -171,7 +167,7 @@ fn answered(
                             && event.acked_at().is_some_and(|a| a < conn.connect.at)
                             && expect.kept(*e, conn.connect.at) == Kept::Yes
                     });
-                    let first = conn.got.iter().find_map(|g| expect.event(g.what));
+                    let first = conn.arrivals().next().map(|(_, event)| event);
                     let holds = first_due.is_none()
                         || first.is_none() && conn.ended_at() <= answer.at
                         || first.is_some_and(|f| Some(f) <= first_due);
@@ -196,11 +192,11 @@ fn answered(
 
 /// What was published after such a connection was accepted arrives all the same.
 fn swallowed(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, id: &'static str, judge: &mut Judge) {
-    let live = expect.live_at(conn, contract);
-    for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| e.durable && e.invoked.at > live) {
+    let first = expect.session.events.partition_point(|e| e.invoked.at <= expect.live_at(conn));
+    let arrived: FxHashSet<usize> = conn.arrivals().map(|(_, event)| event).collect();
+    for (nth, event) in expect.session.events.iter().enumerate().skip(first).filter(|(_, e)| e.durable) {
         let Some(acked) = event.acked.filter(|a| a.at.0 + contract.liveness.delivery_ms * 1000 < conn.ended_at().0) else { continue };
-        let came = conn.got.iter().any(|g| expect.event(g.what) == Some(nth));
-        judge.require(id, came, || Violation {
+        judge.require(id, arrived.contains(&nth), || Violation {
             says: format!("{} was accepted and never received {}, published afterwards", conn.name(), event.marker),
             expected: event.marker.to_string(),
             seen: "nothing".to_owned(),
@@ -225,7 +221,7 @@ fn tells(view: &View<'_>, conn: &ConnView<'_>, judge: &mut Judge) {
 }
 
 /// RESUME-9: two connections with the same cursor replay the same.
-fn same_cursor(expect: &Expect<'_, '_>, contract: &Contract, judge: &mut Judge) {
+fn same_cursor(expect: &Expect<'_, '_>, judge: &mut Judge) {
     let mut by_cursor: std::collections::BTreeMap<&str, Vec<&ConnView<'_>>> = Default::default();
     for conn in expect.conns().filter(|c| c.is_stream() && c.accepted() && !foreign(c)) {
         if let (Some((cursor, CursorClass::Own)), From::Cursor { beside: None, .. }) = (conn.presented(), &conn.connect.what.from) {
@@ -236,22 +232,19 @@ fn same_cursor(expect: &Expect<'_, '_>, contract: &Contract, judge: &mut Judge) 
         for pair in conns.windows(2) {
             let replayed = |c: &ConnView<'_>| -> Vec<usize> {
                 let old = |e: &usize| expect.session.events[*e].acked_at().is_some_and(|acked| acked < pair[0].connect.at);
-                c.got.iter().filter(|g| g.what.durable).filter_map(|g| expect.event(g.what)).filter(old).collect()
+                c.arrivals().filter(|(g, _)| g.what.durable).map(|(_, event)| event).filter(old).collect()
             };
             let (first, second) = (replayed(pair[0]), replayed(pair[1]));
             let whole = |c: &ConnView<'_>| {
-                c.got.iter().any(|g| {
-                    expect.event(g.what).is_some_and(|e| expect.session.events[e].acked_at().is_none_or(|a| a >= pair[0].connect.at))
-                        || g.what.kind == Kind::Boundary
-                })
+                let newer = |event: usize| expect.session.events[event].acked_at().is_none_or(|a| a >= pair[0].connect.at);
+                c.boundaries().next().is_some() || c.arrivals().any(|(_, event)| newer(event))
             };
             // A connection that was cut in mid-replay shows only the beginning of it.
             let shared = if whole(pair[0]) && whole(pair[1]) { first.len().max(second.len()) } else { first.len().min(second.len()) };
-            if shared == 0 || expect.has_age() || expect.most_records().is_some() {
+            if shared == 0 || expect.keep().bounded() {
                 continue;
             }
             let same = first.iter().take(shared).eq(second.iter().take(shared));
-            let _ = contract;
             judge.require("RESUME-9", same, || {
                 let differs = first.iter().zip(&second).position(|(a, b)| a != b).unwrap_or(first.len().min(second.len()));
                 let name =

@@ -1,53 +1,84 @@
 //! END: the terminal event and what follows it.
+//!
+//! | id | judged once for each | violated by | left open |
+//! |---|---|---|---|
+//! | END-1 | stream with a terminal, and wait for one by a reader that was there at the close | a second terminal, the terminal behind its own cursor, none on any connection of the reader | readers that were cut: they resume (END-3) |
+//! | END-2 | terminal, and acknowledged event that a stream owed before it | an event behind it; an event acknowledged before the close was sent that the stream ends without, or shows behind it | what was in flight together with the close; slow and overtaken readers; events before others that came (their phase's requirement) |
+//! | END-3 | connection opened after the close with an older cursor | an end, or a wait, without the terminal | faults; torn ends (WIRE-7); age limits; a close that need not survive the stop in between |
+//! | END-4 | connection opened after the close with the terminal's cursor | status 200 | deleted sessions |
+//! | END-5 | publish sent after the close was acknowledged | an acknowledgement; a lost answer and the event in some view | lost answers otherwise; repetitions of a key that was used before |
+//! | END-6 | terminal on an undisturbed stream | a wait for the end in vain, or twice the delivery bound without an end | long-polls; servers that were away |
 
-use super::answers;
-use super::expect::Expect;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::deliver::is_slow;
+use super::expect::{Expect, Kept};
 use super::judge::Judge;
+use super::live::patient;
 use super::verdict::Violation;
-use crate::contract::Contract;
-use crate::history::{Action, ConnView, CursorClass, Ended, Kind, Outcome, Until, View};
+use super::{answers, sights};
+use crate::contract::{Contract, Durability, Format, Profile, TerminalContract};
+use crate::history::{Action, ConnView, CursorClass, Delivery, Ended, From, Kind, Micros, Outcome, Seen, Until, View, Wait};
 
-pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
+pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut Judge) {
+    let contract = &profile.contract;
     let Some(terminal) = &contract.terminal else {
         for id in ["END-1", "END-2", "END-3", "END-4", "END-5", "END-6"] {
             judge.not_applicable(id, "the profile's sessions have no terminal event");
         }
         return;
     };
+    if !terminal.replayed {
+        judge.not_applicable("END-3", "the profile does not promise that the terminal is kept");
+    }
     if !terminal.stops_reconnect {
         judge.not_applicable("END-4", "the profile does not promise that a reconnect after the end is refused");
     }
     if !terminal.refuses_publish {
         judge.not_applicable("END-5", "the profile does not promise that a closed session refuses events");
     }
-    if !terminal.closes {
+    let polled = profile.binding.subscribe.format == Format::LongPoll;
+    if polled {
+        judge.not_applicable("END-6", "a long-poll's answers end by their length");
+    } else if !terminal.closes {
         judge.not_applicable("END-6", "the profile's streams stay open after the terminal");
     }
     for expect in expects {
+        let end = SessionEnd::of(expect, contract);
         for conn in expect.conns().filter(|c| c.is_stream() && !answers::foreign(c)) {
             if conn.accepted() {
-                once_and_last(expect, conn, judge);
-                after_resume(expect, conn, terminal.replayed, judge);
-                if terminal.closes {
-                    closes(expect, conn, contract, judge);
+                once(conn, terminal, judge);
+                last(expect, conn, judge);
+                if terminal.replayed {
+                    end.after_resume(expect, conn, judge);
+                }
+                if terminal.closes && !polled {
+                    closes(view, conn, contract, judge);
                 }
             }
             if terminal.stops_reconnect {
-                told_to_stop(expect, conn, judge);
+                end.told_to_stop(expect, conn, judge);
             }
         }
+        end.readers(expect, judge);
     }
     if terminal.refuses_publish {
-        no_more(view, judge);
+        no_more(view, &contract.durability, judge);
     }
 }
 
-fn terminals<'c, 'h>(conn: &'c ConnView<'h>) -> impl Iterator<Item = &'c crate::history::Seen<&'h crate::history::Delivery>> {
+fn terminals<'c, 'h>(conn: &'c ConnView<'h>) -> impl Iterator<Item = &'c Seen<&'h Delivery>> {
     conn.got.iter().filter(|g| g.what.kind == Kind::Terminal)
 }
 
-/// END-1, END-2.
-fn once_and_last(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
+/// True when what held at `since` must still hold at `until`: no stop in between may have taken it away.
+fn outlives(view: &View<'_>, durability: &Durability, since: Micros, until: Micros) -> bool {
+    let between = view.stops.iter().skip_while(|stop| stop.at <= since).take_while(|stop| stop.at < until);
+    between.into_iter().all(|stop| !stop.wiped && if stop.signal == "TERM" { durability.restart } else { durability.kill })
+}
+
+/// END-1 on one connection.
+fn once(conn: &ConnView<'_>, terminal: &TerminalContract, judge: &mut Judge) {
     let Some(first) = terminals(conn).next() else { return };
     let second = terminals(conn).nth(1);
     judge.require("END-1", second.is_none(), || Violation {
@@ -57,6 +88,25 @@ fn once_and_last(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge
         records: second.map(|s| s.record).into_iter().chain([first.record]).collect(),
         shape: "twice".to_owned(),
     });
+    // Where such a reconnect must be refused, END-4 says so.
+    let presented = conn.presented().map(|(value, _)| value).filter(|_| !terminal.stops_reconnect);
+    if presented.is_some() && first.what.cursor.as_deref() == presented {
+        judge.violated(
+            "END-1",
+            Violation {
+                says: format!("{} presented the terminal's cursor and was sent the terminal again", conn.name()),
+                expected: "nothing: the cursor is exclusive".to_owned(),
+                seen: "the terminal".to_owned(),
+                records: vec![first.record, conn.connect.record],
+                shape: "again".to_owned(),
+            },
+        );
+    }
+}
+
+/// END-2.
+fn last(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
+    let Some(first) = terminals(conn).next() else { return };
     let behind = conn.got.iter().find(|g| g.record > first.record && g.what.kind == Kind::Event);
     judge.require("END-2", behind.is_none(), || Violation {
         says: format!("{} was sent an event behind the terminal", conn.name()),
@@ -65,113 +115,220 @@ fn once_and_last(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge
         records: behind.map(|b| b.record).into_iter().chain([first.record]).collect(),
         shape: "event-behind-terminal".to_owned(),
     });
-    let Some(start) = expect.start(conn) else { return };
-    let closing = expect.session.closing.unwrap_or(first.at);
+    let (Some(closing), Some(start)) = (expect.session.closing, expect.start(conn)) else { return };
+    if behind.is_some() || is_slow(conn) || conn.got.iter().any(|g| g.what.kind == Kind::Gap) {
+        return;
+    }
+    let shown = sights::first(conn);
+    let owed: FxHashSet<usize> = expect.due(conn, start).into_iter().collect();
     for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| e.durable) {
-        let due = event.acked_at().is_some_and(|acked| acked < closing) && expect.after_start(nth, start);
-        if !due || expect.kept(nth, conn.connect.at) != super::expect::Kept::Yes || super::deliver::is_slow(conn) {
+        let Some(acked) = event.acked.filter(|acked| acked.at < closing) else { continue };
+        if shown.contains_key(&nth) {
+            judge.held("END-2");
             continue;
         }
-        let at = conn.got.iter().find(|g| expect.event(g.what) == Some(nth));
-        // A missing event is judged by the requirement of its phase; here only its place counts.
-        if let Some(at) = at {
-            judge.require("END-2", at.record < first.record, || Violation {
-                says: format!("on {} the terminal overtook {}", conn.name(), event.marker),
-                expected: format!("{} before the terminal", event.marker),
-                seen: format!("the terminal, then {}", event.marker),
-                records: vec![at.record, first.record, event.invoked.record],
-                shape: "terminal-overtakes".to_owned(),
-            });
+        // What is missing before something that came belongs to the requirement of its phase, and what a stop took away
+        // to RESTART.
+        let elsewhere = owed.contains(&nth) || expect.view.stop_between(acked.at, conn.connect.at).is_some();
+        if elsewhere || !expect.after_start(nth, start) || expect.kept(nth, first.at) != Kept::Yes {
+            continue;
         }
+        judge.violated(
+            "END-2",
+            Violation {
+                says: format!("{} was sent the terminal without {}, acknowledged before the close", conn.name(), event.marker),
+                expected: format!("{} before the terminal", event.marker),
+                seen: "the terminal".to_owned(),
+                records: vec![first.record, acked.record, event.invoked.record],
+                shape: "terminal-overtakes".to_owned(),
+            },
+        );
     }
 }
 
-/// END-3: whoever connects with an older cursor after the close gets the terminal.
-fn after_resume(expect: &Expect<'_, '_>, conn: &ConnView<'_>, replayed: bool, judge: &mut Judge) {
-    let Some(closed) = expect.session.closed.filter(|closed| *closed < conn.connect.at && replayed) else { return };
-    let own = matches!(conn.presented(), None | Some((_, CursorClass::Own | CursorClass::Empty)));
-    let end = conn.end.filter(|e| matches!(e.what.how, Ended::Eof | Ended::Done));
-    let waited = expect.view.waits.iter().find(|w| w.what.conn == Some(conn.id) && matches!(w.what.until, Until::Terminal | Until::Closed));
-    if !own || expect.session.terminal_cursor.is_some() && conn.presented().map(|p| p.0) == expect.session.terminal_cursor {
-        return;
+/// What is known of the end of one session.
+struct SessionEnd<'c, 'h> {
+    contract: &'c Contract,
+    /// When its close was acknowledged.
+    closed: Option<Micros>,
+    /// The cursors that name its terminal.
+    cursors: FxHashSet<&'h str>,
+}
+
+impl<'c, 'h> SessionEnd<'c, 'h> {
+    fn of(expect: &Expect<'_, 'h>, contract: &'c Contract) -> SessionEnd<'c, 'h> {
+        let mut cursors: FxHashSet<&str> = expect.session.terminal_cursor.into_iter().collect();
+        cursors
+            .extend(expect.conns().flat_map(|c| &c.got).filter(|g| g.what.kind == Kind::Terminal).filter_map(|g| g.what.cursor.as_deref()));
+        SessionEnd { contract, closed: expect.session.closed, cursors }
     }
-    // The server ended it, or the run waited: only then is the absence of the terminal telling.
-    if end.is_none() && waited.is_none_or(|w| w.what.reached) {
+
+    /// True for a connection that asked after the close and must find the session closed.
+    fn over(&self, view: &View<'_>, conn: &ConnView<'_>) -> bool {
+        let (asked, durability) = (conn.connect.at, &self.contract.durability);
+        self.closed.is_some_and(|closed| closed < asked && outlives(view, durability, closed, asked))
+    }
+
+    /// END-3: whoever connects with an older cursor after the close gets the terminal.
+    fn after_resume(&self, expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
+        let older = match &conn.connect.what.from {
+            From::Start => true,
+            From::Live => false,
+            From::Cursor { value, class, beside: None } => {
+                matches!(class, CursorClass::Own | CursorClass::Empty) && !self.cursors.contains(value.as_str())
+            }
+            From::Cursor { beside: Some(_), .. } => false,
+        };
+        if !older || expect.keep().has_age() || !self.over(expect.view, conn) {
+            return;
+        }
         if terminals(conn).next().is_some() {
             judge.held("END-3");
+            return;
         }
-        return;
+        // The server ended it, or the run waited: only then is the absence of the terminal telling.
+        let end = conn.end.filter(|e| matches!(e.what.how, Ended::Eof | Ended::Done));
+        let in_vain = conn.waits.iter().find(|w| {
+            let of_the_end = matches!(w.what.until, Until::Terminal | Until::Closed);
+            of_the_end && !w.what.reached && w.at < conn.ended_at() && patient(w.what, self.contract)
+        });
+        let until = end.map(|e| e.at).or(in_vain.map(|w| w.at));
+        let torn = end.is_some_and(|e| e.what.unfinished > 0);
+        let Some(until) = until.filter(|until| !torn && !conn.disturbed() && expect.view.running(conn.connect.at, *until)) else { return };
+        if expect.session.deleted.is_some_and(|deleted| deleted < until) {
+            return;
+        }
+        judge.violated(
+            "END-3",
+            Violation {
+                says: format!("{} connected after the session had ended and never learned of it", conn.name()),
+                expected: "the rest, then the terminal".to_owned(),
+                seen: if end.is_some() { "the end of the stream without it" } else { "an open stream without it" }.to_owned(),
+                records: vec![end.map_or(conn.connect.record, |e| e.record), conn.connect.record],
+                shape: "no-terminal".to_owned(),
+            },
+        );
     }
-    let came = terminals(conn).next().is_some();
-    let torn = end.is_some_and(|e| e.what.unfinished > 0);
-    if torn && !came {
-        return;
-    }
-    let _ = closed;
-    judge.require("END-3", came, || Violation {
-        says: format!("{} connected after the session had ended and never learned of it", conn.name()),
-        expected: "the rest, then the terminal".to_owned(),
-        seen: if end.is_some() { "the end of the stream without it" } else { "an open stream without it" }.to_owned(),
-        records: vec![end.map_or(conn.connect.record, |e| e.record), conn.connect.record],
-        shape: "no-terminal".to_owned(),
-    });
-}
 
-/// END-4: the terminal's own cursor is answered with the word to stop.
-fn told_to_stop(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    let (Some(closed), Some(answer), Some((presented, _))) = (expect.session.closed, conn.answer, conn.presented()) else { return };
-    let seen_on_terminal =
-        || expect.conns().flat_map(terminals).any(|t| t.what.cursor.as_deref() == Some(presented) && t.at < conn.connect.at);
-    let is_terminals = expect.session.terminal_cursor == Some(presented) || expect.session.terminal_cursor.is_none() && seen_on_terminal();
-    if !is_terminals || closed > conn.connect.at {
-        return;
+    /// END-4: the terminal's own cursor is answered with the word to stop.
+    fn told_to_stop(&self, expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
+        let (Some(answer), Some((presented, _))) = (conn.answer, conn.presented()) else { return };
+        let gone = expect.session.deleted.is_some_and(|deleted| deleted < answer.at);
+        if gone || !self.cursors.contains(presented) || !self.over(expect.view, conn) {
+            return;
+        }
+        judge.require("END-4", answer.what.status != 200, || Violation {
+            says: format!("{} reconnected behind the terminal and was let in", conn.name()),
+            expected: "204, or another status than 200".to_owned(),
+            seen: "200: a conforming client will ask for ever".to_owned(),
+            records: vec![answer.record, conn.connect.record],
+            shape: "let-in".to_owned(),
+        });
     }
-    judge.require("END-4", answer.what.status != 200, || Violation {
-        says: format!("{} reconnected behind the terminal and was let in", conn.name()),
-        expected: "204, or another status than 200".to_owned(),
-        seen: "200: a conforming client will ask for ever".to_owned(),
-        records: vec![answer.record, conn.connect.record],
-        shape: "let-in".to_owned(),
-    });
+
+    /// END-1 over a reader's life: one that was there at the close, and that the run waited for, got the terminal on some
+    /// connection.
+    fn readers(&self, expect: &Expect<'_, '_>, judge: &mut Judge) {
+        let Some(closed) = self.closed.filter(|_| expect.session.deleted.is_none()) else { return };
+        let told: FxHashSet<&str> =
+            expect.conns().filter(|c| terminals(c).next().is_some()).map(|c| c.connect.what.reader.as_str()).collect();
+        let there = |c: &&ConnView<'_>| c.is_stream() && c.accepted() && c.connect.at < closed && !c.disturbed() && !is_slow(c);
+        for conn in expect.conns().filter(there).filter(|c| !answers::foreign(c) && !told.contains(c.connect.what.reader.as_str())) {
+            let in_vain = conn.waits.iter().find(|w| w.what.until == Until::Terminal && !w.what.reached && patient(w.what, self.contract));
+            let Some(wait) = in_vain.filter(|w| conn.ended_at() > w.at) else { continue };
+            let since = Micros(wait.at.0.saturating_sub(wait.what.waited));
+            if closed > since || !expect.view.running(since, wait.at) {
+                continue;
+            }
+            judge.violated(
+                "END-1",
+                Violation {
+                    says: format!("{} was there when the session ended and was not told", conn.name()),
+                    expected: "the terminal".to_owned(),
+                    seen: format!("nothing for {} ms", wait.what.waited / 1000),
+                    records: vec![wait.record, conn.connect.record],
+                    shape: "never".to_owned(),
+                },
+            );
+        }
+    }
 }
 
 /// END-5: what is published after the close was acknowledged is refused.
-fn no_more(view: &View<'_>, judge: &mut Judge) {
+fn no_more(view: &View<'_>, durability: &Durability, judge: &mut Judge) {
+    let mut late: FxHashMap<(u32, u32), usize> = FxHashMap::default();
     for op in &view.ops {
         let (Action::Publish(publish), Some(completed)) = (op.invoked.what, op.completed) else { continue };
-        let Some(closed) = view.sessions.get(publish.session.0 as usize).and_then(|s| s.closed) else { continue };
-        if op.invoked.at < closed {
+        let closed = view.sessions.get(publish.session.0 as usize).and_then(|s| s.closed);
+        let Some(closed) = closed.filter(|closed| *closed < op.invoked.at) else { continue };
+        // The same key again may be answered as it was the first time.
+        let first = publish.repeats.is_none() || publish.conflict;
+        if !first || !outlives(view, durability, closed, op.invoked.at) {
             continue;
         }
-        let accepted = matches!(completed.what, Outcome::Ok { .. });
-        judge.require("END-5", !accepted, || Violation {
-            says: format!("{} was accepted by a session that had ended", publish.marker),
-            expected: "a refusal".to_owned(),
-            seen: "an acknowledgement".to_owned(),
-            records: vec![completed.record, op.invoked.record],
-            shape: "accepted-after-close".to_owned(),
-        });
+        match completed.what {
+            Outcome::Failed { .. } => judge.held("END-5"),
+            Outcome::Unknown { .. } => {
+                late.insert((publish.marker.session, publish.marker.n), op.invoked.record);
+            }
+            Outcome::Ok { .. } => judge.violated(
+                "END-5",
+                Violation {
+                    says: format!("{} was accepted by a session that had ended", publish.marker),
+                    expected: "a refusal".to_owned(),
+                    seen: "an acknowledgement".to_owned(),
+                    records: vec![completed.record, op.invoked.record],
+                    shape: "accepted-after-close".to_owned(),
+                },
+            ),
+        }
+    }
+    if late.is_empty() {
+        return;
+    }
+    for conn in &view.conns {
+        for got in &conn.got {
+            let Some(marker) = got.what.marker else { continue };
+            let Some(invoked) = late.remove(&(marker.session, marker.n)) else { continue };
+            judge.violated(
+                "END-5",
+                Violation {
+                    says: format!("{} was sent {marker}, published after its session had ended", conn.name()),
+                    expected: "no event behind the end".to_owned(),
+                    seen: marker.to_string(),
+                    records: vec![got.record, invoked],
+                    shape: "delivered-after-close".to_owned(),
+                },
+            );
+        }
     }
 }
 
 /// END-6: the stream ends after its terminal.
-fn closes(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
+fn closes(view: &View<'_>, conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
     let Some(terminal) = terminals(conn).next() else { return };
-    let bound = contract.liveness.delivery_ms * 1000;
-    let waited = expect.view.waits.iter().find(|w| w.what.conn == Some(conn.id) && w.what.until == Until::Closed && w.at >= terminal.at);
-    let by_server = conn.end.filter(|e| matches!(e.what.how, Ended::Eof | Ended::Done | Ended::Broken { .. }));
-    match (by_server, waited) {
-        (Some(end), _) if end.at.0.saturating_sub(terminal.at.0) <= bound => judge.held("END-6"),
-        (_, Some(waited)) if !waited.what.reached => judge.violated(
-            "END-6",
-            Violation {
-                says: format!("{} stays open after its terminal", conn.name()),
-                expected: "the end of the stream".to_owned(),
-                seen: format!("nothing for {} ms", waited.what.waited / 1000),
-                records: vec![waited.record, terminal.record],
-                shape: "stays-open".to_owned(),
-            },
-        ),
-        _ => {}
+    let until = conn.ended_at().min(view.ended_at());
+    if conn.disturbed() || is_slow(conn) || !view.running(terminal.at, until) {
+        return;
     }
+    let late = until.0.saturating_sub(terminal.at.0) > contract.liveness.delivery_ms * 2_000;
+    let by_server = conn.end.is_some_and(|e| matches!(e.what.how, Ended::Eof | Ended::Done | Ended::Broken { .. }));
+    let closed = |w: &&Seen<&Wait>| w.what.until == Until::Closed && !w.what.reached && w.at >= terminal.at && patient(w.what, contract);
+    let in_vain = conn.waits.iter().find(closed);
+    if !late && in_vain.is_none() {
+        if by_server {
+            judge.held("END-6");
+        }
+        return;
+    }
+    judge.violated(
+        "END-6",
+        Violation {
+            says: format!("{} stays open after its terminal", conn.name()),
+            expected: "the end of the stream".to_owned(),
+            seen: format!("nothing for {} ms", in_vain.map_or(until.0 - terminal.at.0, |w| w.what.waited) / 1000),
+            records: vec![in_vain.map_or(conn.connect.record, |w| w.record), terminal.record],
+            shape: "stays-open".to_owned(),
+        },
+    );
 }

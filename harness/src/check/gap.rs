@@ -1,11 +1,16 @@
 //! GAP: what retention took is announced, and nothing else is.
 
+use rustc_hash::FxHashSet;
+
 use super::answers;
-use super::expect::{Expect, Kept, Phase};
+use super::expect::{Expect, Kept};
 use super::judge::Judge;
 use super::verdict::Violation;
-use crate::contract::{AfterGap, Contract, GapSignal, RetainKind};
-use crate::history::{Action, ConnView, From, Kind, Micros, Outcome, Surface, View};
+use crate::contract::{AfterGap, BoundarySent, Contract, GapContract, GapSignal, RetainKind};
+use crate::history::{Action, ConnView, From, Kind, Micros, Outcome, View};
+
+/// So many gap signals of one connection are judged.
+const MOST_SIGNALS: usize = 64;
 
 pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
     let validated = contract.retention.as_ref().is_some_and(|r| r.validated);
@@ -36,84 +41,139 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
     }
 }
 
-/// The kept-state of the first acknowledged event behind a connection's start.
-fn first_behind(expect: &Expect<'_, '_>, start: Option<usize>, conn: &ConnView<'_>) -> Option<usize> {
-    (0..expect.session.events.len()).find(|e| {
-        let event = &expect.session.events[*e];
-        event.durable && event.acked_at().is_some_and(|a| a < conn.connect.at) && expect.after_start(*e, start)
-    })
-}
-
 /// GAP-1, GAP-2, GAP-6.
 fn signal(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
     let (Some(gap), Some(start)) = (&contract.gap, expect.start(conn)) else { return };
-    let status = conn.status().unwrap_or(0);
     let frame = conn.got.iter().position(|g| g.what.kind == Kind::Gap);
     let said = match gap.signal {
         GapSignal::Frame => frame.is_some(),
-        GapSignal::Refusal => !conn.accepted() && status >= 400,
+        GapSignal::Refusal => !conn.accepted() && conn.status().is_some_and(|status| status >= 400),
         GapSignal::Boundary => conn.boundaries().next().is_some(),
     };
-    let ended = conn.ended_at().min(Micros(expect.view.history.records.last().map_or(0, |r| r.at.0)));
-    if let Some(first) = first_behind(expect, start, conn) {
-        let applies = conn.connect.what.from != From::Start || gap.on_start;
-        let showed = !conn.accepted() || conn.got.iter().any(|g| g.what.durable);
-        if applies && showed && expect.kept(first, conn.connect.at) == Kept::No {
-            let early = conn.got.iter().position(|g| expect.event(g.what).is_some());
-            let in_time = said && frame.is_none_or(|gap| early.is_none_or(|event| gap < event));
-            let by_age = expect.has_age() && conn.got.iter().any(|g| expect.event(g.what) == Some(first));
-            if !by_age {
-                let e = &expect.session.events[first];
-                judge.require("GAP-1", in_time, || Violation {
-                    says: format!("{} asked for what follows its cursor, and {} is no longer kept", conn.name(), e.marker),
-                    expected: "the gap signal, before anything else".to_owned(),
-                    seen: early
-                        .and_then(|at| conn.got[at].what.marker)
-                        .map_or_else(|| format!("status {status}, no signal"), |m| format!("{m}, as if nothing were missing")),
-                    records: early.map(|at| conn.got[at].record).into_iter().chain([conn.connect.record, e.invoked.record]).collect(),
-                    shape: "silent".to_owned(),
-                });
+    if conn.connect.what.from != From::Start || gap.on_start {
+        silent(expect, conn, start, said.then_some(frame), judge);
+    }
+    false_signal(expect, conn, start, (contract, gap), judge);
+    if gap.then == AfterGap::Kept {
+        goes_on(conn, judge);
+    }
+}
+
+/// GAP-1: the signal where the first event behind the cursor is no longer kept; `said` tells whether there was one, and
+/// its place among the deliveries where it has one.
+fn silent(expect: &Expect<'_, '_>, conn: &ConnView<'_>, start: Option<usize>, said: Option<Option<usize>>, judge: &mut Judge) {
+    let Some(first) = expect.first_behind(start, conn) else { return };
+    let showed = !conn.accepted() || conn.boundaries().next().is_some() || conn.got.iter().any(|g| g.what.durable);
+    // What had expired and is served all the same is GAP-3's.
+    let by_age = expect.keep().has_age() && conn.arrivals().any(|(_, event)| event == first);
+    if !showed || by_age || expect.kept(first, conn.connect.at) != Kept::No {
+        return;
+    }
+    let early = conn.events.iter().position(Option::is_some);
+    let in_time = said.is_some_and(|frame| frame.is_none_or(|gap| early.is_none_or(|event| gap < event)));
+    let e = &expect.session.events[first];
+    judge.require("GAP-1", in_time, || Violation {
+        says: format!("{} asked for what follows its cursor, and {} is no longer kept", conn.name(), e.marker),
+        expected: "the gap signal, before anything else".to_owned(),
+        seen: early
+            .and_then(|at| conn.got[at].what.marker)
+            .map_or_else(|| format!("status {}, no signal", conn.status().unwrap_or(0)), |m| format!("{m}, as if nothing were missing")),
+        records: early.map(|at| conn.got[at].record).into_iter().chain([conn.connect.record, e.invoked.record]).collect(),
+        shape: "silent".to_owned(),
+    });
+}
+
+/// GAP-2: no signal where nothing that it stands for was lost.
+fn false_signal(
+    expect: &Expect<'_, '_>,
+    conn: &ConnView<'_>,
+    start: Option<usize>,
+    (contract, gap): (&Contract, &GapContract),
+    judge: &mut Judge,
+) {
+    let mut violated = |record: usize| {
+        judge.violated(
+            "GAP-2",
+            Violation {
+                says: format!("{} was told of a gap, and nothing behind its cursor was lost", conn.name()),
+                expected: "a plain resume".to_owned(),
+                seen: "the gap signal".to_owned(),
+                records: vec![record, conn.connect.record],
+                shape: "false-gap".to_owned(),
+            },
+        );
+    };
+    let signal = match gap.signal {
+        GapSignal::Frame => {
+            let mut before = start;
+            let mut frames = 0;
+            let mut early = FxHashSet::default();
+            for (at, (got, event)) in conn.got.iter().zip(&conn.events).enumerate() {
+                if got.what.kind == Kind::Gap {
+                    frames += 1;
+                    let next = conn.events[at..].iter().flatten().next().map(|event| *event as usize);
+                    // A first signal that comes late still stands for what is missing from the start on.
+                    let before = if frames == 1 { start } else { before };
+                    if frames <= MOST_SIGNALS && nothing_lost(expect, (before, next), &early, got.at) {
+                        violated(got.record);
+                    }
+                }
+                if frames == 0 {
+                    early.extend(*event);
+                }
+                before = event.filter(|_| got.what.durable).map(|event| event as usize).or(before);
+            }
+            frames > 0
+        }
+        GapSignal::Refusal => match conn.answer.filter(|a| !a.what.accepted && matches!(a.what.status, 404 | 410)) {
+            Some(answer) if nothing_lost(expect, (start, None), &FxHashSet::default(), answer.at) => return violated(answer.record),
+            answer => answer.is_some() || !conn.accepted(),
+        },
+        GapSignal::Boundary => {
+            let means_gap = contract.boundary.as_ref().is_some_and(|b| b.sent == BoundarySent::WithoutReplay);
+            match conn.boundaries().next().filter(|_| means_gap && start.is_some()) {
+                Some(boundary) if nothing_lost(expect, (start, None), &FxHashSet::default(), boundary.at) => {
+                    return violated(boundary.record);
+                }
+                boundary => boundary.is_some(),
             }
         }
-    }
-    // The cursor's own position may be the newest there is: then nothing behind it can be lost.
-    let all_kept = (0..expect.session.events.len())
-        .filter(|e| expect.session.events[*e].durable && !expect.session.events[*e].refused && expect.after_start(*e, start))
-        .filter(|e| expect.session.events[*e].invoked.at < ended)
-        .all(|e| {
-            let until = if expect.session.events[e].invoked.at > conn.connect.at {
-                conn.connect.at.max(expect.session.events[e].invoked.at)
-            } else {
-                conn.connect.at
-            };
-            let live = expect.phase(e, conn, contract) != Phase::Replay;
-            live && !super::deliver::is_slow(conn) || expect.kept(e, until) == Kept::Yes
-        });
-    let refused_for_gap = gap.signal == GapSignal::Refusal && said && matches!(status, 410 | 404);
-    let signalled = match gap.signal {
-        GapSignal::Frame => frame.is_some(),
-        GapSignal::Refusal => refused_for_gap,
-        GapSignal::Boundary => said && conn.connect.what.from != From::Start,
     };
-    if all_kept && conn.accepted() | refused_for_gap {
-        judge.require("GAP-2", !signalled, || Violation {
-            says: format!("{} was told of a gap, and nothing behind its cursor was lost", conn.name()),
-            expected: "a plain resume".to_owned(),
-            seen: "the gap signal".to_owned(),
-            records: frame.map(|at| conn.got[at].record).into_iter().chain([conn.connect.record]).collect(),
-            shape: "false-gap".to_owned(),
-        });
-    }
-    let Some(at) = frame.filter(|_| gap.then == AfterGap::Kept) else { return };
-    let next = conn.got[at + 1..]
-        .iter()
-        .find(|g| matches!(g.what.kind, Kind::Event | Kind::Terminal) && g.what.durable && g.what.cursor.is_some());
-    if let (Some(named), Some(next)) = (conn.got[at].what.points_to.as_deref(), next) {
-        judge.require("GAP-6", next.what.cursor.as_deref() == Some(named), || Violation {
+    let until = conn.ended_at().min(expect.view.ended_at());
+    let kept = expect.first_behind(start, conn).is_none_or(|first| expect.kept(first, until) == Kept::Yes);
+    judge.held_n("GAP-2", u64::from(!signal && kept && conn.accepted()));
+}
+
+/// True when every event behind `before` and ahead of `next` that was not delivered `early` was surely kept at a time.
+fn nothing_lost(expect: &Expect<'_, '_>, (before, next): (Option<usize>, Option<usize>), early: &FxHashSet<u32>, at: Micros) -> bool {
+    let events = &expect.session.events;
+    let between = |event: &usize| {
+        let e = &events[*event];
+        e.durable
+            && !e.refused
+            && e.invoked.at < at
+            && !early.contains(&(*event as u32))
+            && before.is_none_or(|before| before != *event && !expect.before(*event, before))
+            && next.is_none_or(|next| next != *event && !expect.before(next, *event))
+    };
+    (0..events.len()).filter(between).all(|event| expect.kept(event, at) == Kept::Yes)
+}
+
+/// GAP-6: the first event behind a signal is the one that it names.
+fn goes_on(conn: &ConnView<'_>, judge: &mut Judge) {
+    let mut named: Option<(&str, usize)> = None;
+    for got in &conn.got {
+        if got.what.kind == Kind::Gap {
+            named = got.what.points_to.as_deref().map(|cursor| (cursor, got.record));
+        }
+        let event = matches!(got.what.kind, Kind::Event | Kind::Terminal) && got.what.durable;
+        let (Some(cursor), true) = (got.what.cursor.as_deref(), event) else { continue };
+        let Some((named, record)) = named.take() else { continue };
+        judge.require("GAP-6", cursor == named, || Violation {
             says: format!("the gap signal of {} names {named} as the oldest event that is left", conn.name()),
             expected: format!("{named} as the next event"),
-            seen: next.what.cursor.clone().unwrap_or_default(),
-            records: vec![next.record, conn.got[at].record],
+            seen: cursor.to_owned(),
+            records: vec![got.record, record],
             shape: "misplaced".to_owned(),
         });
     }
@@ -121,67 +181,53 @@ fn signal(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, jud
 
 /// GAP-3: nothing is served that had expired when it was asked for.
 fn expired(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    if !expect.has_age() || conn.connect.what.surface == Surface::Snapshot {
+    if !expect.keep().has_age() || !conn.accepted() {
         return;
     }
-    for (nth, event) in
-        expect.session.events.iter().enumerate().filter(|(_, e)| e.durable && e.acked_at().is_some_and(|a| a < conn.connect.at))
-    {
-        if expect.kept(nth, conn.connect.at) != Kept::No || !conn.accepted() {
-            continue;
+    let mut served = false;
+    for (got, event) in conn.arrivals().filter(|(g, _)| g.what.durable) {
+        let e = &expect.session.events[event];
+        if expect.expired(event, conn.connect.at) {
+            served = true;
+            judge.violated(
+                "GAP-3",
+                Violation {
+                    says: format!("{} was sent {}, which had expired before it connected", conn.name(), e.marker),
+                    expected: "the gap signal".to_owned(),
+                    seen: e.marker.to_string(),
+                    records: vec![got.record, conn.connect.record, e.invoked.record],
+                    shape: "expired-replayed".to_owned(),
+                },
+            );
         }
-        let served = conn.got.iter().find(|g| expect.event(g.what) == Some(nth));
-        judge.require("GAP-3", served.is_none(), || Violation {
-            says: format!("{} was sent {}, which had expired before it connected", conn.name(), event.marker),
-            expected: "the gap signal".to_owned(),
-            seen: event.marker.to_string(),
-            records: served.map(|g| g.record).into_iter().chain([conn.connect.record, event.invoked.record]).collect(),
-            shape: "expired-replayed".to_owned(),
-        });
     }
+    let start = expect.start(conn).flatten();
+    let due = expect.first_behind(start, conn).is_some_and(|first| expect.expired(first, conn.connect.at));
+    judge.held_n("GAP-3", u64::from(!served && due));
 }
 
 /// GAP-4: as many events are replayed as the bound says.
 fn amount(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    let Some((most, slack)) = expect.most_records().filter(|_| !expect.has_age()) else { return };
-    let events = expect.session.events.iter().filter(|e| e.durable && !e.refused);
-    let before = events.clone().filter(|e| e.acked_at().is_some_and(|a| a < conn.connect.at)).count() as u64;
-    let seam = events
-        .filter(|e| e.invoked.at < conn.answer.map_or(conn.connect.at, |a| a.at) && e.acked_at().is_none_or(|a| a >= conn.connect.at))
-        .count();
-    let whole = conn.boundaries().next().is_some()
-        || conn.got.iter().any(|g| expect.event(g.what).is_some_and(|e| expect.session.events[e].invoked.at > conn.connect.at));
-    if seam > 0 || !whole || before <= most + slack || !conn.accepted() {
+    let keep = expect.keep();
+    let Some((most, slack)) = keep.records().filter(|_| !keep.has_age() && !keep.has_bytes()) else { return };
+    let Some(start) = expect.start(conn).filter(|_| conn.accepted()) else { return };
+    let acked_before = |event: usize| expect.session.events[event].acked_at().is_some_and(|at| at < conn.connect.at);
+    let (before, in_flight) = keep.logged(conn.connect.at, conn.answer.map_or(conn.connect.at, |a| a.at));
+    let whole =
+        conn.boundaries().next().is_some() || conn.arrivals().any(|(_, event)| expect.session.events[event].invoked.at > conn.connect.at);
+    if in_flight > 0 || !whole || before <= most + slack {
         return;
     }
-    let replayed = conn
-        .got
-        .iter()
-        .filter_map(|g| expect.event(g.what))
-        .filter(|e| expect.session.events[*e].acked_at().is_some_and(|a| a < conn.connect.at));
-    let replayed = replayed.collect::<rustc_hash::FxHashSet<_>>().len() as u64;
-    let asked_for = match expect.start(conn) {
-        Some(None) => before,
-        Some(Some(start)) => (0..expect.session.events.len())
-            .filter(|e| {
-                expect.session.events[*e].durable
-                    && expect.after_start(*e, Some(start))
-                    && expect.session.events[*e].acked_at().is_some_and(|a| a < conn.connect.at)
-            })
-            .count() as u64,
-        None => return,
-    };
-    let (least, most) = (most.min(asked_for), (most + slack).min(asked_for));
-    judge.require("GAP-4", (least..=most).contains(&replayed), || Violation {
-        says: format!(
-            "{} was sent {replayed} of {before} events by a session that keeps {}",
-            conn.name(),
-            expect.most_records().map_or(0, |m| m.0)
-        ),
-        expected: if least == most { format!("{most} events") } else { format!("{least} to {most} events") },
+    let replayed = conn.arrivals().filter(|(g, event)| g.what.durable && acked_before(*event)).map(|(_, event)| event);
+    let replayed = replayed.collect::<FxHashSet<_>>().len() as u64;
+    let asked_for = expect.count_behind(start, conn, most + slack);
+    let (least, allowed) = (most.min(asked_for), (most + slack).min(asked_for));
+    judge.require("GAP-4", (least..=allowed).contains(&replayed), || Violation {
+        says: format!("{} was sent {replayed} of {before} events by a session that keeps {most}", conn.name()),
+        expected: if least == allowed { format!("{allowed} events") } else { format!("{least} to {allowed} events") },
         seen: format!("{replayed} events"),
         records: vec![conn.connect.record],
-        shape: if replayed > most { "too-many" } else { "too-few" }.to_owned(),
+        shape: if replayed > allowed { "too-many" } else { "too-few" }.to_owned(),
     });
 }
 

@@ -65,10 +65,11 @@ impl Judge {
     pub(crate) fn verdicts(mut self) -> Vec<Verdict> {
         let verdict = |id: &'static str| {
             let found = self.found.remove(id).unwrap_or_default();
-            let finding = if found.count > 0 {
-                Finding::Fail { judged: found.judged, violations: found.violations, count: found.count }
-            } else if let Some(why) = found.not_applicable {
+            // A promise that was not made cannot be broken, whatever a checker saw on its way.
+            let finding = if let Some(why) = found.not_applicable {
                 Finding::NotApplicable { why }
+            } else if found.count > 0 {
+                Finding::Fail { judged: found.judged, violations: found.violations, count: found.count }
             } else if found.judged > 0 {
                 Finding::Pass { judged: found.judged }
             } else {

@@ -10,12 +10,16 @@ mod ephemeral;
 mod expect;
 mod gap;
 mod idem;
+mod isolate;
 mod judge;
 mod leak;
 mod live;
+mod lost;
 mod open;
 mod order;
+mod repeat;
 mod seam;
+mod sights;
 mod snapshot;
 #[cfg(test)]
 mod story;
@@ -44,10 +48,10 @@ pub fn judge(history: &History, profile: &Profile) -> Vec<Verdict> {
     seam::check(contract, &expects, &mut judge);
     gap::check(&view, contract, &expects, &mut judge);
     ephemeral::check(profile, &expects, &mut judge);
-    end::check(&view, contract, &expects, &mut judge);
+    end::check(&view, profile, &expects, &mut judge);
     idem::check(&view, contract, &mut judge);
     snapshot::check(&view, profile, &expects, &mut judge);
-    live::check(&view, contract, &expects, &mut judge);
+    live::check(&view, profile, &expects, &mut judge);
     leak::check(&view, &mut judge);
     if contract.slow_reader.is_none() {
         judge.not_applicable("FANOUT-4", "the profile promises nothing about slow readers");

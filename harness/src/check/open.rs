@@ -1,42 +1,49 @@
 //! OPEN: how a stream is refused or opened. RESTART-5: a session is still known after a restart.
+//!
+//! | id | judged once for each | violated by | left open |
+//! |---|---|---|---|
+//! | OPEN-1, OPEN-5 | probe of a session that never was | anything but the contract's refusal (any 4xx without one) | no answer; profiles that create on use |
+//! | OPEN-2 | stream asked for after the delete was acknowledged | anything but a 4xx | a session that was opened again under its name |
+//! | OPEN-2 | stream that was open at the delete | a wait for its end in vain, or a stream that lives on beyond the delivery bound | faults; a server that was away |
+//! | OPEN-3 | 4xx of a subscription, or of a probe of an unknown session | an empty body, an HTML page | other statuses: 204 after the end needs no body |
+//! | OPEN-4 | probe with another method | neither 4xx nor 501 | no answer |
+
+use rustc_hash::FxHashSet;
 
 use super::judge::Judge;
+use super::live::patient;
 use super::verdict::Violation;
 use crate::contract::Contract;
-use crate::history::{Action, Ended, Outcome, Probe, Until, View};
+use crate::history::{Action, ConnView, Ended, Micros, Outcome, Probe, Role, Seen, Until, View, Wait};
 
 pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
     if contract.creates_on_use {
-        judge.not_applicable("OPEN-1", "the profile creates sessions on first use");
-        judge.not_applicable("OPEN-5", "the profile creates sessions on first use");
+        for id in ["OPEN-1", "OPEN-2", "OPEN-5"] {
+            judge.not_applicable(id, "the profile creates sessions on first use");
+        }
+    } else {
+        deleted(view, contract, judge);
     }
     probes(view, contract, judge);
-    deleted(view, contract, judge);
-    bodies(view, contract, judge);
+    bodies(view, judge);
     known_after_restart(view, contract, judge);
 }
 
 fn probes(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
     for op in &view.ops {
         let (Action::Probe { about, .. }, Some(completed)) = (op.invoked.what, op.completed) else { continue };
-        let requirement = match about {
-            Probe::UnknownSession if contract.creates_on_use => continue,
-            Probe::PublishUnknown if contract.creates_on_use => continue,
-            Probe::UnknownSession => "OPEN-1",
-            Probe::PublishUnknown => "OPEN-5",
-            Probe::WrongMethod => "OPEN-4",
+        let (requirement, what) = match about {
+            Probe::UnknownSession | Probe::PublishUnknown if contract.creates_on_use => continue,
+            Probe::UnknownSession => ("OPEN-1", "a subscription to a session that never was"),
+            Probe::PublishUnknown => ("OPEN-5", "a publish to a session that never was"),
+            Probe::WrongMethod => ("OPEN-4", "a method that the stream does not support"),
             Probe::SenselessLimit => continue,
         };
-        let what = match about {
-            Probe::UnknownSession => "a subscription to a session that never was",
-            Probe::PublishUnknown => "a publish to a session that never was",
-            Probe::WrongMethod => "a method that the stream does not support",
-            Probe::SenselessLimit => "a senseless page size",
-        };
+        let unknown = contract.unknown_session.as_ref().filter(|_| *about != Probe::WrongMethod);
         let refused = match completed.what {
-            Outcome::Failed { status, .. } => match (&contract.unknown_session, about) {
-                (Some(set), Probe::UnknownSession | Probe::PublishUnknown) => set.contains(*status),
-                _ => (400..500).contains(status) || *about == Probe::WrongMethod && *status == 501,
+            Outcome::Failed { status, .. } => match unknown {
+                Some(set) => set.contains(*status),
+                None => (400..500).contains(status) || *about == Probe::WrongMethod && *status == 501,
             },
             Outcome::Ok { .. } => false,
             Outcome::Unknown { .. } => {
@@ -46,7 +53,7 @@ fn probes(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
         };
         judge.require(requirement, refused, || Violation {
             says: format!("{what} was not refused as it should be"),
-            expected: contract.unknown_session.as_ref().map_or("a 4xx status".to_owned(), |set| format!("a 4xx status ({set})")),
+            expected: unknown.map_or("a 4xx status".to_owned(), |set| format!("a 4xx status ({set})")),
             seen: match completed.what {
                 Outcome::Ok { status, .. } => format!("status {status}"),
                 Outcome::Failed { status, body } => format!("status {status}: {body}"),
@@ -60,20 +67,12 @@ fn probes(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
 
 /// OPEN-2: a deleted session ends its streams and refuses new ones.
 fn deleted(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
-    let any = view.ops.iter().any(|op| matches!(op.invoked.what, Action::Delete { .. }));
-    if !any {
-        return;
-    }
-    for session in &view.sessions {
+    // A successor under the same name answers in the old one's stead.
+    let reborn: FxHashSet<u32> = view.sessions.iter().filter_map(|s| s.reborn_of.map(|ix| ix.0)).collect();
+    for (ix, session) in view.sessions.iter().enumerate() {
         let Some(deleted) = session.deleted else { continue };
-        // A successor under the same name answers in the old one's stead.
-        let reborn = view.sessions.iter().any(|s| s.reborn_of.is_some_and(|ix| std::ptr::eq(&view.sessions[ix.0 as usize], session)));
         for conn in session.conns.iter().map(|id| view.conn(*id)).filter(|c| c.is_stream()) {
-            if conn.connect.at > deleted && !reborn {
-                // Asking for it made a new one.
-                if contract.creates_on_use {
-                    continue;
-                }
+            if conn.connect.at > deleted && !reborn.contains(&(ix as u32)) {
                 let Some(answer) = conn.answer else { continue };
                 let refused = (400..500).contains(&answer.what.status);
                 judge.require("OPEN-2", refused, || Violation {
@@ -83,44 +82,61 @@ fn deleted(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
                     records: vec![answer.record, conn.connect.record],
                     shape: "still-open".to_owned(),
                 });
-            } else if conn.accepted() && conn.connect.at < deleted && conn.ended_at() > deleted {
-                let waited = view.waits.iter().find(|w| w.what.conn == Some(conn.id) && w.what.until == Until::Closed);
-                let Some(waited) = waited.filter(|w| w.what.reached || w.what.waited >= contract.liveness.delivery_ms * 1000 / 2) else {
-                    continue;
-                };
-                let ended = conn.end.is_some_and(|e| matches!(e.what.how, Ended::Eof | Ended::Broken { .. } | Ended::Done));
-                judge.require("OPEN-2", waited.what.reached && ended, || Violation {
-                    says: format!("{} stays open although its session was deleted", conn.name()),
-                    expected: "the end of the stream".to_owned(),
-                    seen: format!("nothing for {} ms", waited.what.waited / 1000),
-                    records: vec![waited.record, conn.connect.record],
-                    shape: "stream-stays".to_owned(),
-                });
+            } else if conn.accepted() && conn.connect.at < deleted && conn.ended_at() > deleted && !conn.disturbed() {
+                streams_end(view, contract, conn, deleted, judge);
             }
         }
     }
 }
 
+/// OPEN-2, for a stream that was open when its session was deleted.
+fn streams_end(view: &View<'_>, contract: &Contract, conn: &ConnView<'_>, deleted: Micros, judge: &mut Judge) {
+    let until = conn.ended_at().min(view.ended_at());
+    let by_server = conn.end.is_some_and(|e| matches!(e.what.how, Ended::Eof | Ended::Broken { .. } | Ended::Done));
+    let closed = |w: &&Seen<&Wait>| w.what.until == Until::Closed && !w.what.reached && w.at > deleted && patient(w.what, contract);
+    let in_vain = conn.waits.iter().find(closed);
+    let outlives = until.0.saturating_sub(deleted.0) > contract.liveness.delivery_ms * 2_000;
+    if !view.running(deleted, until) || matches!(conn.connect.what.role, Role::Slow | Role::Churn) {
+        return;
+    }
+    if in_vain.is_none() && !outlives {
+        if by_server {
+            judge.held("OPEN-2");
+        }
+        return;
+    }
+    judge.violated(
+        "OPEN-2",
+        Violation {
+            says: format!("{} stays open although its session was deleted", conn.name()),
+            expected: "the end of the stream".to_owned(),
+            seen: format!("nothing for {} ms", in_vain.map_or(until.0 - deleted.0, |w| w.what.waited) / 1000),
+            records: in_vain.map(|w| w.record).or(conn.end.map(|e| e.record)).into_iter().chain([conn.connect.record]).collect(),
+            shape: "stream-stays".to_owned(),
+        },
+    );
+}
+
 /// OPEN-3: a refusal says why.
-fn bodies(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
-    let _ = contract;
+fn bodies(view: &View<'_>, judge: &mut Judge) {
     for conn in view.conns.iter().filter(|c| c.is_stream()) {
         let Some(answer) = conn.answer.filter(|a| !a.what.accepted && (400..500).contains(&a.what.status)) else { continue };
-        reasoned(&answer.what.body, answer.what.status, answer.record, judge);
+        let html = answer.what.content_type.as_deref().is_some_and(|media| media.to_ascii_lowercase().contains("html"));
+        reasoned((&answer.what.body, html), answer.what.status, answer.record, judge);
     }
     for op in &view.ops {
         if let (Action::Probe { about: Probe::UnknownSession | Probe::PublishUnknown, .. }, Some(completed)) =
             (op.invoked.what, op.completed)
             && let Outcome::Failed { status: status @ 400..=499, body } = completed.what
         {
-            reasoned(body, *status, completed.record, judge);
+            reasoned((body, false), *status, completed.record, judge);
         }
     }
 }
 
-fn reasoned(body: &str, status: u16, record: usize, judge: &mut Judge) {
+fn reasoned((body, html): (&str, bool), status: u16, record: usize, judge: &mut Judge) {
     let text = body.trim();
-    let html = text.get(..5).is_some_and(|t| t.eq_ignore_ascii_case("<html") || t.eq_ignore_ascii_case("<!doc"));
+    let html = html || text.get(..5).is_some_and(|t| t.eq_ignore_ascii_case("<html") || t.eq_ignore_ascii_case("<!doc"));
     judge.require("OPEN-3", !text.is_empty() && !html, || Violation {
         says: format!("a refusal with status {status} does not say why"),
         expected: "a body that a program can read, such as JSON with an error".to_owned(),

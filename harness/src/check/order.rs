@@ -5,7 +5,7 @@ use super::expect::{Expect, real_time};
 use super::judge::Judge;
 use super::verdict::Violation;
 use crate::contract::{Contract, CursorOrder};
-use crate::history::{ConnView, Kind, Micros, Surface, View};
+use crate::history::{ConnView, EventView, Kind, Micros, SessionView, Surface, View};
 
 pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
     let cursor = contract.cursor.as_ref();
@@ -24,10 +24,11 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
         judge.not_applicable("ORDER-5", "the profile does not promise that an event keeps its cursor");
     }
     for expect in expects {
+        let numbers = cursor.filter(|c| c.dense).and_then(|_| numbers(expect.session));
         for conn in expect.conns().filter(|c| expect.judged(c) && !answers::foreign(c) && c.connect.what.surface != Surface::Snapshot) {
             sequence(expect, conn, judge);
             if let Some(cursor) = cursor {
-                ascending(expect, conn, cursor.order, cursor.dense, judge);
+                ascending(expect, conn, cursor.order, numbers.as_deref(), judge);
                 if cursor.per_event {
                     carried(expect, conn, judge);
                 }
@@ -45,13 +46,7 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
 /// ORDER-1 by real time, ORDER-2 against the order that the strongest view shows.
 fn sequence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let mut seen = rustc_hash::FxHashSet::default();
-    let firsts: Vec<_> = conn
-        .got
-        .iter()
-        .filter(|g| g.what.kind == Kind::Event && g.what.durable)
-        .filter_map(|g| expect.event(g.what).map(|e| (g, e)))
-        .filter(|(_, e)| seen.insert(*e))
-        .collect();
+    let firsts = conn.arrivals().filter(|(g, e)| g.what.kind == Kind::Event && g.what.durable && seen.insert(*e));
     // The event sent latest among those already delivered: whatever was acknowledged before that came too late.
     let mut latest: Option<(usize, Micros, usize)> = None;
     let mut highest: Option<(u32, usize, usize)> = None;
@@ -104,9 +99,9 @@ fn sequence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
 }
 
 /// ORDER-3: cursors ascend, and follow each other where the events do.
-fn ascending(expect: &Expect<'_, '_>, conn: &ConnView<'_>, order: CursorOrder, dense: bool, judge: &mut Judge) {
+fn ascending(expect: &Expect<'_, '_>, conn: &ConnView<'_>, order: CursorOrder, numbers: Option<&[u64]>, judge: &mut Judge) {
     let mut last: Option<(&str, Option<usize>, usize)> = None;
-    for got in conn.got.iter() {
+    for (got, event) in conn.got.iter().zip(&conn.events) {
         if got.what.kind == Kind::Gap {
             last = None;
             continue;
@@ -115,27 +110,21 @@ fn ascending(expect: &Expect<'_, '_>, conn: &ConnView<'_>, order: CursorOrder, d
         else {
             continue;
         };
-        let event = expect.event(got.what);
+        let event = event.map(|event| event as usize);
         if let Some((before, before_event, record)) = last {
             let repeated = event.is_some() && event == before_event;
             let ascends = match order {
                 CursorOrder::Opaque => None,
                 CursorOrder::Text => Some(cursor > before),
                 CursorOrder::Number => match (number(before), number(cursor)) {
-                    (Some(before), Some(now)) => {
-                        let follows = match (before_event.and_then(|e| expect.rank(e)), event.and_then(|e| expect.rank(e))) {
-                            (Some(a), Some(b)) => b == a + 1,
-                            _ => false,
-                        };
-                        Some(if dense && follows { now == before + 1 } else { now > before })
-                    }
-                    _ => Some(false),
+                    (Some(before), Some(now)) => Some(now > before && numbers.is_none_or(|numbers| without_hole(numbers, before, now))),
+                    (_, _) => Some(false),
                 },
             };
             if let Some(ascends) = ascends.filter(|_| !repeated && !same_place(expect, event, before_event)) {
                 judge.require("ORDER-3", ascends, || Violation {
                     says: format!("on {} the cursor {cursor} follows {before}", conn.name()),
-                    expected: if dense { "the next number" } else { "a greater cursor" }.to_owned(),
+                    expected: if numbers.is_some() { "the next number" } else { "a greater cursor" }.to_owned(),
                     seen: cursor.to_owned(),
                     records: vec![got.record, record],
                     shape: "not-ascending".to_owned(),
@@ -146,9 +135,31 @@ fn ascending(expect: &Expect<'_, '_>, conn: &ConnView<'_>, order: CursorOrder, d
     }
 }
 
-/// True when both are events and the later one is an old one that was sent again: DELIVER and RESUME judge that.
+/// True when each number between two numbers is known: an event that is merely missing between them is judged as lost.
+fn without_hole(numbers: &[u64], before: u64, now: u64) -> bool {
+    let between = |number: u64| numbers.partition_point(|known| *known < number);
+    now - before == 1 || (between(now) - between(before + 1)) as u64 == now - before - 1
+}
+
+/// The numbers that were seen on anything in a session, ascending; `None` where a number may be used up by a publish
+/// that nobody heard of again.
+fn numbers(session: &SessionView<'_>) -> Option<Vec<u64>> {
+    let silent = |event: &EventView<'_>| event.unknown && event.durable && event.cursor.is_none();
+    if session.events.iter().any(silent) {
+        return None;
+    }
+    let seen = session.cursors.keys().chain(session.synthetic.keys()).copied().chain(session.terminal_cursor);
+    let mut numbers: Vec<u64> = seen.filter_map(number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    Some(numbers)
+}
+
+/// True when both are events and the later one is an old one that was sent again or comes too late: DELIVER, RESUME and
+/// ORDER-1 judge that.
 fn same_place(expect: &Expect<'_, '_>, event: Option<usize>, before: Option<usize>) -> bool {
-    matches!((event, before), (Some(event), Some(before)) if expect.before(event, before))
+    let (Some(event), Some(before)) = (event, before) else { return false };
+    expect.before(event, before) || real_time(&expect.session.events[event], &expect.session.events[before])
 }
 
 /// The decimal number at a cursor's end.
@@ -159,8 +170,11 @@ fn number(cursor: &str) -> Option<u64> {
 
 /// ORDER-6: every durable event carries its cursor.
 fn carried(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    for got in conn.got.iter().filter(|g| g.what.kind == Kind::Event) {
-        let Some(event) = expect.event(got.what).map(|e| &expect.session.events[e]).filter(|e| e.durable) else { continue };
+    for (got, event) in conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event) {
+        let event = &expect.session.events[event];
+        if !event.durable {
+            continue;
+        }
         judge.require("ORDER-6", got.what.cursor.is_some(), || Violation {
             says: format!("{} was sent {} without a cursor", conn.name(), event.marker),
             expected: "the cursor with which to resume behind it".to_owned(),
@@ -174,18 +188,14 @@ fn carried(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
 /// ORDER-4 and RESTART-3: a cursor names one event. ORDER-5: an event has one cursor.
 fn names(view: &View<'_>, expect: &Expect<'_, '_>, stable: bool, judge: &mut Judge) {
     let session = expect.session;
-    let stopped = !view.process.is_empty();
-    let mut cursors: Vec<_> = session.cursors.iter().collect();
-    cursors.sort_by_key(|(_, sights)| sights[0].record);
-    for (cursor, sights) in cursors {
-        let Some(second) = sights.get(1) else {
-            judge.held("ORDER-4");
-            if stopped {
-                judge.held("RESTART-3");
-            }
-            continue;
-        };
-        let first = &sights[0];
+    let stopped = !view.stops.is_empty();
+    let shared = session.cursors.iter().filter_map(|(cursor, sights)| Some((*cursor, sights.first, sights.second?)));
+    let mut shared: Vec<_> = shared.collect();
+    shared.sort_by_key(|(_, _, second)| second.record);
+    let held = (session.cursors.len() - shared.len()) as u64;
+    judge.held_n("ORDER-4", held);
+    judge.held_n("RESTART-3", if stopped { held } else { 0 });
+    for (cursor, first, second) in shared {
         let (a, b) = (&session.events[first.event], &session.events[second.event]);
         let across = view.stop_between(first.at, second.at).is_some() && view.stop_between(a.invoked.at, b.invoked.at).is_some();
         judge.violated(
@@ -202,8 +212,9 @@ fn names(view: &View<'_>, expect: &Expect<'_, '_>, stable: bool, judge: &mut Jud
     if !stable {
         return;
     }
-    for event in session.events.iter().filter(|e| e.durable && !e.cursors.is_empty()) {
-        let twice = event.cursors.get(1);
+    for event in session.events.iter().filter(|e| e.durable) {
+        let Some(first) = event.cursor else { continue };
+        let twice = event.other_cursor;
         // An event that stands in the log twice has two cursors by right; DELIVER, IDEM and RESTART judge that.
         let stored_twice = |c: &ConnView<'_>| {
             let mut shown = c.got.iter().filter(|g| g.what.marker == Some(event.marker)).filter_map(|g| g.what.cursor.as_deref());
@@ -217,13 +228,20 @@ fn names(view: &View<'_>, expect: &Expect<'_, '_>, stable: bool, judge: &mut Jud
         if of_repeat {
             continue;
         }
-        judge.require("ORDER-5", twice.is_none(), || Violation {
-            says: format!("{} had the cursor {} first and {} later", event.marker, event.cursors[0].what, event.cursors[1].what),
-            expected: event.cursors[0].what.to_owned(),
-            seen: event.cursors[1].what.to_owned(),
-            records: vec![event.cursors[1].record, event.cursors[0].record],
-            shape: "renumbered".to_owned(),
-        });
+        let Some(other) = twice else {
+            judge.held("ORDER-5");
+            continue;
+        };
+        judge.violated(
+            "ORDER-5",
+            Violation {
+                says: format!("{} had the cursor {} first and {} later", event.marker, first.what, other.what),
+                expected: first.what.to_owned(),
+                seen: other.what.to_owned(),
+                records: vec![other.record, first.record],
+                shape: "renumbered".to_owned(),
+            },
+        );
     }
 }
 
@@ -237,7 +255,7 @@ fn epochs(view: &View<'_>, judge: &mut Judge) {
                 says: format!("the cursor {cursor} names an event of the history that is gone and one of the new history"),
                 expected: "cursors that tell the two histories apart".to_owned(),
                 seen: cursor.to_string(),
-                records: vec![sights[0].record, shared.map_or(0, |s| s[0].record)],
+                records: vec![sights.first.record, shared.map_or(0, |s| s.first.record)],
                 shape: "no-epoch".to_owned(),
             });
         }

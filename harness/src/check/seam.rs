@@ -27,13 +27,11 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
             // The connection reached live when it was sent something that was published after its head had come, or when
             // the run waited for the boundary in vain.
             let answered = conn.answer.map_or(conn.connect.at, |a| a.at);
-            let live = conn.got.iter().find(|g| {
-                g.what.durable
-                    && g.what.kind == Kind::Event
-                    && expect.event(g.what).is_some_and(|e| expect.session.events[e].invoked.at > answered)
-            });
-            let waited =
-                expect.view.waits.iter().any(|w| w.what.conn == Some(conn.id) && w.what.until == Until::Boundary && !w.what.reached);
+            let live = conn
+                .arrivals()
+                .find(|(g, e)| g.what.durable && g.what.kind == Kind::Event && expect.session.events[*e].invoked.at > answered)
+                .map(|(g, _)| g);
+            let waited = conn.waits.iter().any(|w| w.what.until == Until::Boundary && !w.what.reached);
             let missing = count == 0 && (live.is_some() || waited) && !(boundary.sent == BoundarySent::WithoutReplay && resumed);
             if most.is_some_and(|most| count > most) && !(gap && boundary.sent == BoundarySent::WithoutReplay) || missing {
                 judge.violated(
@@ -57,8 +55,7 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
                 judge.held("SEAM-3");
             }
             let Some(mark) = conn.boundaries().next().filter(|_| !gap) else { continue };
-            for got in conn.got.iter().filter(|g| g.what.durable && g.what.kind == Kind::Event) {
-                let Some(event) = expect.event(got.what) else { continue };
+            for (got, event) in conn.arrivals().filter(|(g, _)| g.what.durable && g.what.kind == Kind::Event) {
                 let e = &expect.session.events[event];
                 let old = e.acked_at().is_some_and(|acked| acked < conn.connect.at);
                 let misplaced = old && got.record > mark.record;

@@ -38,7 +38,7 @@ fn chains(expect: &Expect<'_, '_>, judge: &mut Judge) {
         .windows(2)
         .filter(|p| p[0].connect.what.reader == p[1].connect.what.reader && p[1].connect.what.nth == p[0].connect.what.nth + 1)
     {
-        let last = pair[0].got.iter().rev().find_map(|g| expect.event(g.what));
+        let last = pair[0].arrivals().next_back().map(|(_, event)| event);
         let (Some(last), Some((cursor, _))) = (last, pair[1].presented()) else { continue };
         let Some(named) = expect.named(cursor) else { continue };
         judge.require("SNAPSHOT-3", named == last, || Violation {
@@ -58,7 +58,7 @@ fn chains(expect: &Expect<'_, '_>, judge: &mut Judge) {
 
 /// A snapshot and the first stream that was resumed from its cursor.
 fn snapshot(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    let held: FxHashSet<usize> = conn.got.iter().filter_map(|g| expect.event(g.what)).collect();
+    let held: FxHashSet<usize> = conn.arrivals().map(|(_, event)| event).collect();
     let Some(commit) = conn.got.iter().find(|g| g.what.kind == Kind::Commit) else { return };
     let Some(cursor) = commit.what.cursor.as_deref() else { return };
     // Everything acknowledged before the snapshot was asked for is in it, unless retention took it.
@@ -79,7 +79,7 @@ fn snapshot(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
         matches!(c.presented(), Some((value, CursorClass::Snapshot)) if value == cursor) && c.connect.at > conn.connect.at && c.accepted()
     };
     for stream in expect.conns().filter(resumed) {
-        let sent: Vec<_> = stream.got.iter().filter(|g| g.what.durable).filter_map(|g| expect.event(g.what).map(|e| (g, e))).collect();
+        let sent: Vec<_> = stream.arrivals().filter(|(g, _)| g.what.durable).collect();
         for (got, event) in &sent {
             let e = &expect.session.events[*event];
             judge.require("SNAPSHOT-2", !held.contains(event), || Violation {

@@ -124,6 +124,12 @@ impl Story {
         }
     }
 
+    /// Publishes an event whose answer is lost.
+    pub(super) fn publish_unknown(&mut self, n: u32) {
+        let op = self.send(self.event(n));
+        self.complete(op, Outcome::Unknown { why: "reset".to_owned() });
+    }
+
     /// Asks for events and is not answered yet.
     pub(super) fn ask(&mut self, reader: &str, surface: Surface, from: From, role: Role) -> ConnId {
         let conn = ConnId(self.conns.len() as u32);
@@ -160,6 +166,15 @@ impl Story {
     pub(super) fn refused(&mut self, reader: &str, from: From, status: u16, body: &str) {
         let conn = self.ask(reader, Surface::Stream, from, Role::Plain);
         self.answer(conn, status, body);
+        self.end(conn, Ended::Done);
+    }
+
+    /// A finite read of these events of the current session, from the beginning.
+    pub(super) fn read(&mut self, surface: Surface, events: impl IntoIterator<Item = u32>) {
+        let reader = format!("{surface:?}-{}", self.conns.len());
+        let conn = self.ask(&reader, surface, From::Start, Role::Plain);
+        self.answer(conn, 200, "");
+        self.got(conn, events);
         self.end(conn, Ended::Done);
     }
 

@@ -11,7 +11,7 @@ pub use record::{
     Action, Answer, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Fault, From, Invoke, Kind, Lint, Micros, OpId,
     Opinion, Outcome, Probe, Process, Publish, Record, Resources, Retain, Role, Session, SessionIx, Step, Surface, Until, Wait, What,
 };
-pub use view::{ConnView, EventView, OpView, Seen, SessionView, Sight, View};
+pub use view::{ConnView, EventView, OpView, Seen, SessionView, Sight, Sights, Stop, View};
 
 /// A recorded run of one scenario.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -1,3 +1,10 @@
 //! For each requirement a history that violates it and alone it, and histories that look close and are right.
 
 mod answers;
+mod deliver;
+mod fanout;
+mod gap;
+mod order;
+mod restart;
+mod resume;
+mod seam;

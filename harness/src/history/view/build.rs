@@ -1,7 +1,7 @@
 //! Building a view, in one pass.
 
-use super::{ConnView, EventView, OpView, Seen, SessionView, Sight, View};
-use crate::history::{Action, ConnId, Delivery, History, Micros, Outcome, SessionIx, What};
+use super::{ConnView, EventView, OpView, Seen, SessionView, Sight, Sights, Stop, View};
+use crate::history::{Action, ConnId, Delivery, History, Kind, Micros, Outcome, Process, SessionIx, What};
 
 impl<'h> View<'h> {
     /// The view of a history. Records that refer to what was never introduced are passed over: a history may come from a
@@ -13,13 +13,16 @@ impl<'h> View<'h> {
             conns: Vec::new(),
             ops: Vec::new(),
             process: Vec::new(),
+            stops: Vec::new(),
             waits: Vec::new(),
             resources: Vec::new(),
         };
         for (record, entry) in history.records.iter().enumerate() {
             view.take(record, entry.at, &entry.what);
         }
-        view.settle();
+        for session in &mut view.sessions {
+            session.unknowns = session.events.iter().filter(|event| event.unknown).count();
+        }
         view
     }
 
@@ -55,28 +58,28 @@ impl<'h> View<'h> {
                 }
             }
             What::Connect(connect) => {
-                if connect.conn.0 as usize == self.conns.len() {
+                // A connection to a session that was never introduced has no place: nothing can be said of it.
+                let known = self.sessions.get_mut(connect.session.0 as usize);
+                if let Some(session) = known.filter(|_| connect.conn.0 as usize == self.conns.len()) {
+                    session.conns.push(connect.conn);
                     self.conns.push(ConnView {
+                        place: session.conns.len() - 1,
                         id: connect.conn,
                         connect: seen!(connect),
                         answer: None,
                         got: Vec::new(),
+                        events: Vec::new(),
                         comments: Vec::new(),
                         lint: Vec::new(),
                         opinion: None,
                         faults: Vec::new(),
+                        waits: Vec::new(),
                         end: None,
                     });
-                    if let Some(session) = self.session(connect.session) {
-                        session.conns.push(connect.conn);
-                    }
                 }
             }
             What::Answer(answer) => self.on(answer.conn, |conn| conn.answer = Some(seen!(answer))),
-            What::Delivery(delivery) => {
-                self.on(delivery.conn, |conn| conn.got.push(seen!(delivery)));
-                self.sight(record, at, delivery);
-            }
+            What::Delivery(delivery) => self.delivered(record, at, delivery),
             What::Comment(comment) => self.on(comment.conn, |conn| conn.comments.push(seen!(()))),
             What::Lint(lint) => self.on(lint.conn, |conn| conn.lint.push(seen!(lint))),
             What::Opinion(opinion) => self.on(opinion.conn, |conn| conn.opinion = Some(seen!(opinion))),
@@ -86,9 +89,36 @@ impl<'h> View<'h> {
                     self.on(id, |conn| conn.faults.push(seen!(fault)));
                 }
             }
-            What::Process(process) => self.process.push(seen!(process)),
+            What::Process(process) => {
+                self.process.push(seen!(process));
+                self.changed(at, process);
+            }
             What::Resources(resources) => self.resources.push(seen!(resources)),
-            What::Wait(wait) => self.waits.push(seen!(wait)),
+            What::Wait(wait) => {
+                self.waits.push(seen!(wait));
+                if let Some(id) = wait.conn {
+                    self.on(id, |conn| conn.waits.push(seen!(wait)));
+                }
+            }
+        }
+    }
+
+    fn changed(&mut self, at: Micros, process: &'h Process) {
+        match process {
+            Process::Gone | Process::Died { .. } => {
+                let signal = self.process.iter().rev().find_map(|p| match p.what {
+                    Process::Signal { name } if name == "KILL" || name == "TERM" => Some(name.as_str()),
+                    Process::Signal { .. } | Process::Ready { .. } | Process::Gone | Process::Died { .. } | Process::Overdue => None,
+                });
+                let asked = matches!(process, Process::Gone);
+                self.stops.push(Stop { at, signal: signal.filter(|_| asked).unwrap_or("KILL"), wiped: false });
+            }
+            Process::Ready { wiped: true, .. } => {
+                if let Some(stop) = self.stops.last_mut() {
+                    stop.wiped = true;
+                }
+            }
+            Process::Ready { .. } | Process::Signal { .. } | Process::Overdue => {}
         }
     }
 
@@ -106,7 +136,10 @@ impl<'h> View<'h> {
         match action {
             Action::Publish(publish) => {
                 let Some(session) = self.session(publish.session) else { return };
-                if session.by_marker.contains_key(&publish.marker.n) {
+                if let Some(event) = session.by_marker.get(&publish.marker.n) {
+                    if publish.repeats.is_some() && !publish.conflict {
+                        session.events[*event].repeated = Some(at);
+                    }
                     return;
                 }
                 session.by_marker.insert(publish.marker.n, session.events.len());
@@ -122,7 +155,9 @@ impl<'h> View<'h> {
                     conflict: publish.conflict,
                     hostile: publish.hostile,
                     hostile_type: publish.hostile_type,
-                    cursors: Vec::new(),
+                    cursor: None,
+                    other_cursor: None,
+                    repeated: None,
                 });
             }
             Action::Close { session } => {
@@ -174,30 +209,40 @@ impl<'h> View<'h> {
         }
     }
 
-    fn sight(&mut self, record: usize, at: Micros, delivery: &'h Delivery) {
-        let (Some(marker), Some(cursor)) = (delivery.marker, delivery.cursor.as_deref()) else { return };
-        let Some(session) = self.sessions.get_mut(marker.session as usize) else { return };
-        let Some(&event) = session.by_marker.get(&marker.n) else { return };
-        // A stranger's connection may show the event under a stranger's cursor; that is no cursor of this session.
-        let own = self.conns.get(delivery.conn.0 as usize).is_some_and(|c| c.connect.what.session.0 == marker.session);
-        if own {
-            session.sight(event, cursor, record, at);
-        }
-    }
-
-    fn settle(&mut self) {
-        for session in &mut self.sessions {
-            session.conns.retain(|id| (id.0 as usize) < self.conns.len());
+    fn delivered(&mut self, record: usize, at: Micros, delivery: &'h Delivery) {
+        let Some(conn) = self.conns.get_mut(delivery.conn.0 as usize) else { return };
+        let ix = conn.connect.what.session;
+        let session = &mut self.sessions[ix.0 as usize];
+        // A stranger's event under this session's cursor is no event of this session.
+        let own = delivery.marker.filter(|marker| marker.session == ix.0);
+        let event = own.and_then(|marker| session.by_marker.get(&marker.n).copied());
+        conn.got.push(Seen { record, at, what: delivery });
+        conn.events.push(event.map(|event| event as u32));
+        match (event, delivery.cursor.as_deref()) {
+            (Some(event), Some(cursor)) => session.sight(event, cursor, record, at),
+            (None, Some(cursor)) if delivery.kind != Kind::Commit => {
+                session.synthetic.entry(cursor).or_insert(at);
+            }
+            (_, _) => {}
         }
     }
 }
 
 impl<'h> SessionView<'h> {
     fn sight(&mut self, event: usize, cursor: &'h str, record: usize, at: Micros) {
-        let sights = self.cursors.entry(cursor).or_default();
-        if !sights.iter().any(|s| s.event == event) {
-            sights.push(Sight { event, record, at });
-            self.events[event].cursors.push(Seen { record, at, what: cursor });
+        let sight = Sight { event, record, at };
+        let sights = self.cursors.entry(cursor).or_insert(Sights { first: sight, second: None });
+        if sights.first.event != event {
+            sights.second.get_or_insert(sight);
+        }
+        let seen = Seen { record, at, what: cursor };
+        let view = &mut self.events[event];
+        match view.cursor {
+            None => view.cursor = Some(seen),
+            Some(first) if first.what != cursor => {
+                view.other_cursor.get_or_insert(seen);
+            }
+            Some(_) => {}
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct View<'h> {
     pub ops: Vec<OpView<'h>>,
     /// Changes of the process, in order.
     pub process: Vec<Seen<&'h Process>>,
+    /// The times at which the process was gone, in order.
+    pub stops: Vec<Stop<'h>>,
     /// Waits, in order.
     pub waits: Vec<Seen<&'h Wait>>,
     /// Samples of resources, in order.
@@ -38,6 +40,17 @@ pub struct Seen<T> {
     pub at: Micros,
     /// It.
     pub what: T,
+}
+
+/// An end of the server's process.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop<'h> {
+    /// When it was gone. Until then it may still have answered.
+    pub at: Micros,
+    /// The signal that ended it; `KILL` when it died by itself.
+    pub signal: &'h str,
+    /// True when its data was removed before it started again.
+    pub wiped: bool,
 }
 
 /// An operation.
@@ -72,8 +85,21 @@ pub struct SessionView<'h> {
     pub terminal_cursor: Option<&'h str>,
     /// Its connections.
     pub conns: Vec<ConnId>,
-    /// From a cursor to the events that it was seen with, first sights only.
-    pub cursors: FxHashMap<&'h str, Vec<Sight>>,
+    /// From a cursor to the events that it was seen with.
+    pub cursors: FxHashMap<&'h str, Sights>,
+    /// From a cursor on a frame that holds no event of the session to the time of its first sight.
+    pub synthetic: FxHashMap<&'h str, Micros>,
+    /// How many of its publishes have no known outcome: they may have taken a number.
+    pub unknowns: usize,
+}
+
+/// The first two events that a cursor was seen with.
+#[derive(Clone, Copy, Debug)]
+pub struct Sights {
+    /// The first.
+    pub first: Sight,
+    /// Another, which there should not be.
+    pub second: Option<Sight>,
 }
 
 /// A cursor seen together with an event.
@@ -112,8 +138,12 @@ pub struct EventView<'h> {
     pub hostile: bool,
     /// True when its type is hostile.
     pub hostile_type: bool,
-    /// Cursors it was acknowledged or delivered with, distinct, with the first sight of each.
-    pub cursors: Vec<Seen<&'h str>>,
+    /// The cursor it was first acknowledged or delivered with.
+    pub cursor: Option<Seen<&'h str>>,
+    /// The first sight of another cursor than that.
+    pub other_cursor: Option<Seen<&'h str>>,
+    /// When its publish was last repeated with the same key and content.
+    pub repeated: Option<Micros>,
 }
 
 /// A connection.
@@ -125,8 +155,12 @@ pub struct ConnView<'h> {
     pub connect: Seen<&'h Connect>,
     /// The head of the answer.
     pub answer: Option<Seen<&'h Answer>>,
+    /// Its place among the connections of its session.
+    pub place: usize,
     /// What arrived.
     pub got: Vec<Seen<&'h Delivery>>,
+    /// For each of `got` the event of the connection's session in it, by its place there.
+    pub events: Vec<Option<u32>>,
     /// Comments and keep-alives.
     pub comments: Vec<Seen<()>>,
     /// What the decoder found.
@@ -135,6 +169,8 @@ pub struct ConnView<'h> {
     pub opinion: Option<Seen<&'h Opinion>>,
     /// Faults that hit it.
     pub faults: Vec<Seen<&'h Fault>>,
+    /// Waits of the run at it.
+    pub waits: Vec<Seen<&'h Wait>>,
     /// Its end.
     pub end: Option<Seen<&'h End>>,
 }
@@ -183,6 +219,11 @@ impl<'h> ConnView<'h> {
         !self.faults.is_empty()
     }
 
+    /// The events of its session that arrived, each with its place there, in order and repetitions included.
+    pub fn arrivals(&self) -> impl DoubleEndedIterator<Item = (&Seen<&'h Delivery>, usize)> {
+        self.got.iter().zip(&self.events).filter_map(|(got, event)| Some((got, (*event)? as usize)))
+    }
+
     /// The boundaries on it.
     pub fn boundaries(&self) -> impl Iterator<Item = &Seen<&'h Delivery>> {
         self.got.iter().filter(|g| g.what.kind == Kind::Boundary)
@@ -205,27 +246,35 @@ impl<'h> View<'h> {
         &self.sessions[conn.connect.what.session.0 as usize]
     }
 
+    /// The stop that first took the process away after `since`.
+    pub fn stop_after(&self, since: Micros) -> Option<Stop<'h>> {
+        self.stops.get(self.stops.partition_point(|stop| stop.at <= since)).copied()
+    }
+
     /// The signal that first took the process away after `since`, before `until`. What counts is when the process was
     /// gone: until then it may still have answered.
     pub fn stop_between(&self, since: Micros, until: Micros) -> Option<&'h str> {
-        self.gone_between(since, until).map(|(name, _)| name)
+        self.stop_after(since).filter(|stop| stop.at < until).map(|stop| stop.signal)
     }
 
-    /// As [`View::stop_between`], with the time at which the process was gone.
-    pub fn gone_between(&self, since: Micros, until: Micros) -> Option<(&'h str, Micros)> {
-        let mut signal = "KILL";
-        for process in &self.process {
-            match process.what {
-                Process::Signal { name } if name == "KILL" || name == "TERM" => signal = name,
-                Process::Gone | Process::Died { .. } if process.at > since && process.at < until => return Some((signal, process.at)),
-                Process::Signal { .. } | Process::Ready { .. } | Process::Gone | Process::Died { .. } | Process::Overdue => {}
-            }
-        }
-        None
+    /// True when the process ran from `since` to `until`, neither gone nor paused, as far as the history says.
+    pub fn running(&self, since: Micros, until: Micros) -> bool {
+        let next = self.process.partition_point(|p| p.at < since);
+        let before = next.checked_sub(1).is_none_or(|last| match self.process[last].what {
+            Process::Ready { .. } => true,
+            Process::Signal { name } => name == "CONT",
+            Process::Gone | Process::Died { .. } | Process::Overdue => false,
+        });
+        before && self.process.get(next).is_none_or(|p| p.at > until)
     }
 
     /// True when the process was stopped, killed or paused in this time.
     pub fn process_disturbed(&self, since: Micros, until: Micros) -> bool {
-        self.process.iter().any(|p| p.at >= since && p.at <= until)
+        self.process.get(self.process.partition_point(|p| p.at < since)).is_some_and(|p| p.at <= until)
+    }
+
+    /// The time of the last observation.
+    pub fn ended_at(&self) -> Micros {
+        self.history.records.last().map_or(Micros(0), |record| record.at)
     }
 }

@@ -76,6 +76,7 @@ pub(super) struct Reader {
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
     pub(super) conn: ConnId,
+    pub(super) reader: String,
     pub(super) from: From,
     pub(super) progress: Progress,
 }

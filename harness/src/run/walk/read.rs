@@ -30,7 +30,7 @@ impl<W: World> Walk<'_, W> {
         };
         let opening = Opening { conn, reader: reader.to_owned(), nth, session: ix, address, from: from.clone(), role, faults };
         let progress = self.world.connect(opening);
-        let connection = Connection { conn, from, progress };
+        let connection = Connection { conn, reader: reader.to_owned(), from, progress };
         let mut cast = self.cast.borrow_mut();
         cast.readers.get_mut(reader).expect("it was just entered").connections.push(connection.clone());
         Ok(connection)
@@ -154,6 +154,7 @@ impl<W: World> Walk<'_, W> {
             // Nothing shows that the reader has arrived; what it misses shows as an event published in its seam.
             return;
         }
+        let since = self.world.now();
         let reached = self
             .world
             .wait(self.deadline(), || {
@@ -166,6 +167,11 @@ impl<W: World> Walk<'_, W> {
             .await;
         if !reached {
             self.missed.set(self.missed.get() + 1);
+            if connection.progress.state().answer.is_none() {
+                let waited = self.world.now().0.saturating_sub(since.0);
+                let (reader, conn) = (connection.reader.clone(), Some(connection.conn));
+                self.record(What::Wait(Wait { reader, conn, until: Until::Headers, reached, waited }));
+            }
         }
     }
 

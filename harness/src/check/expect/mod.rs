@@ -1,0 +1,251 @@
+//! What each connection had to deliver, and in which of its phases.
+//!
+//! An event that a connection misses or repeats is judged by exactly one requirement, chosen by the phase in which it was
+//! due: replayed, published in the seam, or live. So one bug gives one verdict instead of a cascade.
+
+mod keep;
+mod order;
+
+use rustc_hash::FxHashSet;
+
+use keep::Keep;
+pub(crate) use keep::Kept;
+pub(crate) use order::real_time;
+
+use crate::contract::{BoundarySent, Contract};
+use crate::history::{ConnView, CursorClass, Ended, From, Micros, Role, SessionView, Surface, Until, View};
+
+/// In which phase of a connection an event was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Acknowledged before the reader asked.
+    Replay,
+    /// Published while the reader went from replay to live.
+    Seam,
+    /// Sent after the reader was surely live.
+    Live,
+}
+
+/// A session's order, and what its connections had to deliver.
+#[derive(Debug)]
+pub(crate) struct Expect<'v, 'h> {
+    pub(crate) view: &'v View<'h>,
+    pub(crate) session: &'v SessionView<'h>,
+    /// For each event its place in the order that the strongest view shows; `None` when that view lacks it.
+    rank: Vec<Option<u32>>,
+    /// The events in that order.
+    ranked: Vec<u32>,
+    /// Acknowledged durable events without a place in it, in the order in which they were acknowledged.
+    unranked: Vec<u32>,
+    /// For each connection from when on it was surely live.
+    live_at: Vec<Micros>,
+    /// The finite reads that no other page followed.
+    last_pages: FxHashSet<usize>,
+    keep: Keep,
+}
+
+impl<'v, 'h> Expect<'v, 'h> {
+    fn new(view: &'v View<'h>, session: &'v SessionView<'h>, contract: &Contract) -> Expect<'v, 'h> {
+        let ranked = order::ranked(view, session);
+        let mut rank = vec![None; session.events.len()];
+        for (place, event) in ranked.iter().enumerate() {
+            rank[*event as usize] = Some(place as u32);
+        }
+        let acked = |event: &u32| session.events[*event as usize].acked_at();
+        let mut unranked: Vec<u32> = (0..session.events.len() as u32)
+            .filter(|event| rank[*event as usize].is_none() && session.events[*event as usize].durable && acked(event).is_some())
+            .collect();
+        unranked.sort_by_key(acked);
+        let conns = || session.conns.iter().map(|id| view.conn(*id));
+        let mut pages = rustc_hash::FxHashMap::default();
+        for conn in conns().filter(|c| c.connect.what.surface == Surface::History) {
+            pages.insert(conn.connect.what.reader.as_str(), conn.place);
+        }
+        let last_pages = pages.into_values().collect();
+        let live_at = conns().map(|conn| live_at(session, conn, contract)).collect();
+        let keep = Keep::new(session, contract.retention.as_ref());
+        Expect { view, session, rank, ranked, unranked, live_at, last_pages, keep }
+    }
+
+    /// All sessions of a view.
+    pub(crate) fn all(view: &'v View<'h>, contract: &Contract) -> Vec<Expect<'v, 'h>> {
+        view.sessions.iter().map(|session| Expect::new(view, session, contract)).collect()
+    }
+
+    /// Its streams and finite reads.
+    pub(crate) fn conns(&self) -> impl Iterator<Item = &'v ConnView<'h>> {
+        let view = self.view;
+        self.session.conns.iter().map(move |id| view.conn(*id))
+    }
+
+    /// The place of an event in the order that the strongest view shows.
+    pub(crate) fn rank(&self, event: usize) -> Option<u32> {
+        self.rank[event]
+    }
+
+    /// True when `a` surely comes before `b`: by the order that was seen, else by real time.
+    pub(crate) fn before(&self, a: usize, b: usize) -> bool {
+        match (self.rank[a], self.rank[b]) {
+            (Some(a), Some(b)) => a < b,
+            (None, _) | (_, None) => real_time(&self.session.events[a], &self.session.events[b]),
+        }
+    }
+
+    /// The event that a cursor of this session names.
+    pub(crate) fn named(&self, cursor: &str) -> Option<usize> {
+        self.session.cursors.get(cursor).map(|sights| sights.first.event)
+    }
+
+    /// The event behind which a connection starts: `Some(None)` for the very beginning, `None` when that is not known.
+    pub(crate) fn start(&self, conn: &ConnView<'h>) -> Option<Option<usize>> {
+        match &conn.connect.what.from {
+            From::Start => Some(None),
+            From::Live => None,
+            From::Cursor { value, class, .. } => match class {
+                CursorClass::Own | CursorClass::Snapshot => self.named(value).map(Some),
+                CursorClass::Empty => Some(None),
+                CursorClass::Synthetic
+                | CursorClass::Ahead
+                | CursorClass::OtherSession
+                | CursorClass::OtherEpoch
+                | CursorClass::Malformed => None,
+            },
+        }
+    }
+
+    /// True when `event` lies behind the start of a connection.
+    pub(crate) fn after_start(&self, event: usize, start: Option<usize>) -> bool {
+        start.is_none_or(|start| start != event && self.before(start, event))
+    }
+
+    /// From when on a connection was surely live: its boundary; where none is promised, its first delivery of something
+    /// that was not acknowledged before it asked. Headers prove nothing: many servers send them, read the log, and
+    /// register the reader last.
+    pub(crate) fn live_at(&self, conn: &ConnView<'h>) -> Micros {
+        self.live_at[conn.place]
+    }
+
+    /// The phase in which an event was due on a connection.
+    pub(crate) fn phase(&self, event: usize, conn: &ConnView<'h>) -> Phase {
+        let e = &self.session.events[event];
+        if e.acked_at().is_some_and(|acked| acked < conn.connect.at) {
+            Phase::Replay
+        } else if e.invoked.at > self.live_at(conn) {
+            Phase::Live
+        } else {
+            Phase::Seam
+        }
+    }
+
+    /// The acknowledged durable events that a connection had to deliver: behind its start, and before something that it
+    /// did deliver or that the run waited for in vain while it was open. The last page of a finite read owes everything
+    /// that was acknowledged before it was asked for.
+    pub(crate) fn due(&self, conn: &ConnView<'h>, start: Option<usize>) -> Vec<usize> {
+        let horizon = || conn.arrivals().filter(|(got, _)| got.what.durable).map(|(_, event)| event).chain(self.missed_wait(conn));
+        let whole = self.last_pages.contains(&conn.place) && conn.end.is_some_and(|end| end.what.how == Ended::Done);
+        let whole = whole.then_some(conn.connect.at);
+        let events = &self.session.events;
+        let owed = |event: &usize| events[*event].durable && events[*event].acked.is_some() && self.after_start(*event, start);
+        let past = |event: usize| whole.is_some_and(|at| events[event].acked_at().is_some_and(|acked| acked < at));
+
+        let first = start.and_then(|start| self.rank[start]).map_or(0, |rank| rank as usize + 1);
+        let top = horizon().filter_map(|event| self.rank[event]).max().map_or(0, |rank| rank as usize + 1).max(first);
+        let ranked = self.ranked.get(first..).unwrap_or_default().iter().map(|event| *event as usize);
+        let ranked = ranked.enumerate().take_while(|(place, _)| whole.is_some() || first + place < top);
+        let mut due: Vec<usize> =
+            ranked.filter(|(place, event)| first + place < top || past(*event)).map(|(_, event)| event).filter(owed).collect();
+
+        let latest = horizon().map(|event| events[event].invoked.at).chain(whole).max().unwrap_or_default();
+        let until = self.unranked.partition_point(|event| events[*event as usize].acked_at().is_some_and(|acked| acked < latest));
+        let known = due.len();
+        due.extend(self.unranked[..until].iter().map(|event| *event as usize).filter(owed));
+        // What was delivered or waited for is due by itself, whatever the order.
+        let mut seen: FxHashSet<usize> = due[known..].iter().copied().collect();
+        due.extend(horizon().filter(|event| self.rank[*event].is_none() && owed(event) && seen.insert(*event)));
+        due
+    }
+
+    /// As [`Expect::due`], for a connection that starts behind the newest event: what was sent once it was live.
+    pub(crate) fn due_live(&self, conn: &ConnView<'h>) -> Vec<usize> {
+        let events = &self.session.events;
+        let Some(latest) = conn.arrivals().map(|(_, event)| event).chain(self.missed_wait(conn)).max() else { return Vec::new() };
+        let first = events.partition_point(|event| event.invoked.at <= self.live_at(conn));
+        let comes = |event: &usize| *event == latest || self.before(*event, latest);
+        (first..=latest).filter(|event| events[*event].durable && events[*event].acked.is_some()).filter(comes).collect()
+    }
+
+    /// The event that the run waited for at this connection in vain, if the connection was open and could deliver it.
+    fn missed_wait(&self, conn: &ConnView<'h>) -> Option<usize> {
+        let waited = conn.waits.iter().rev().find(|w| !w.what.reached)?;
+        let silenced = conn.faults.iter().any(|f| f.what.reached && f.at < waited.at && f.what.says.starts_with("silenced"));
+        if conn.ended_at() < waited.at || silenced {
+            return None;
+        }
+        match waited.what.until {
+            Until::Marker(marker) => {
+                let own = std::ptr::eq(self.view.sessions.get(marker.session as usize)?, self.session);
+                let event = self.session.by_marker.get(&marker.n).copied().filter(|_| own)?;
+                self.session.events[event].durable.then_some(event)
+            }
+            Until::Events(_) | Until::Headers | Until::Boundary | Until::Gap | Until::Terminal | Until::Heartbeat | Until::Closed => None,
+        }
+    }
+
+    /// The oldest acknowledged event behind a connection's start, of those acknowledged before it asked.
+    pub(crate) fn first_behind(&self, start: Option<usize>, conn: &ConnView<'h>) -> Option<usize> {
+        let events = &self.session.events;
+        let acked = |event: usize| events[event].acked_at();
+        let owed = |event: &usize| {
+            events[*event].durable && acked(*event).is_some_and(|at| at < conn.connect.at) && self.after_start(*event, start)
+        };
+        let from = start.and_then(|start| self.rank[start]).map_or(0, |rank| rank as usize + 1);
+        let ranked = self.ranked.get(from..).unwrap_or_default().iter().map(|event| *event as usize).find(owed);
+        let unranked = self.unranked.iter().map(|event| *event as usize).find(owed);
+        match (ranked, unranked) {
+            (Some(a), Some(b)) => Some(if self.before(b, a) { b } else { a }),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// How many acknowledged events lie behind a connection's start, of those acknowledged before it asked; counted up to
+    /// `most`.
+    pub(crate) fn count_behind(&self, start: Option<usize>, conn: &ConnView<'h>, most: u64) -> u64 {
+        let from = start.and_then(|start| self.rank[start]).map_or(0, |rank| rank as usize + 1);
+        let behind =
+            self.ranked.get(from..).unwrap_or_default().iter().chain(&self.unranked).map(|event| *event as usize).filter(|event| {
+                let e = &self.session.events[*event];
+                e.durable && e.acked_at().is_some_and(|at| at < conn.connect.at) && self.after_start(*event, start)
+            });
+        behind.take(usize::try_from(most).unwrap_or(usize::MAX)).count() as u64
+    }
+
+    /// Whether an event is still kept at a time.
+    pub(crate) fn kept(&self, event: usize, at: Micros) -> Kept {
+        self.keep.kept(&self.session.events[event], at)
+    }
+
+    /// True when an event's age is surely past the bound.
+    pub(crate) fn expired(&self, event: usize, at: Micros) -> bool {
+        self.keep.expired(&self.session.events[event], at)
+    }
+
+    /// The retention in force.
+    pub(crate) fn keep(&self) -> &Keep {
+        &self.keep
+    }
+
+    /// True for a connection whose deliveries can be judged: accepted, of this session's own kind of start.
+    pub(crate) fn judged(&self, conn: &ConnView<'h>) -> bool {
+        conn.accepted() && conn.connect.what.role != Role::Churn
+    }
+}
+
+fn live_at(session: &SessionView<'_>, conn: &ConnView<'_>, contract: &Contract) -> Micros {
+    let never = Micros(u64::MAX);
+    if matches!(contract.boundary.as_ref().map(|b| b.sent), Some(BoundarySent::Always | BoundarySent::AtLeastOnce)) {
+        return conn.boundaries().next().map_or(never, |boundary| boundary.at);
+    }
+    let Some(answer) = conn.answer else { return never };
+    let new = conn.arrivals().find(|(_, event)| session.events[*event].acked_at().is_none_or(|acked| acked >= conn.connect.at));
+    new.map_or(never, |(got, _)| got.at.max(answer.at))
+}

@@ -1,0 +1,84 @@
+//! DELIVER-2, SEAM-2, RESTART-2, IDEM-1, IDEM-2: what a connection delivers twice, and why.
+
+use rustc_hash::FxHashMap;
+
+use super::deliver::is_slow;
+use super::expect::{Expect, Phase};
+use super::judge::Judge;
+use super::verdict::Violation;
+use crate::history::{ConnView, Delivery, Kind, Micros, Seen};
+
+type Firsts<'c, 'h> = FxHashMap<usize, &'c Seen<&'h Delivery>>;
+
+pub(super) fn check(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
+    let mut first = Firsts::default();
+    let judged = conn.is_stream() && !is_slow(conn);
+    for (got, event) in conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable) {
+        let in_seam = || expect.phase(event, conn) == Phase::Seam && conn.is_stream();
+        let Some(before) = first.get(&event) else {
+            first.insert(event, got);
+            if judged {
+                judge.held(if in_seam() { "SEAM-2" } else { "DELIVER-2" });
+            }
+            continue;
+        };
+        let e = &expect.session.events[event];
+        let cursors = before.what.cursor.as_deref().zip(got.what.cursor.as_deref());
+        let stored_twice = cursors.is_some_and(|(one, other)| one != other);
+        let requirement = match stored_twice {
+            true => stored_twice_by(expect, event, conn),
+            false if in_seam() => "SEAM-2",
+            false => "DELIVER-2",
+        };
+        judge.violated(
+            requirement,
+            Violation {
+                says: format!("{} was sent {} twice", conn.name(), e.marker),
+                expected: format!("{} once", e.marker),
+                seen: format!(
+                    "cursor {}, then cursor {}",
+                    before.what.cursor.as_deref().unwrap_or("none"),
+                    got.what.cursor.as_deref().unwrap_or("none")
+                ),
+                records: vec![got.record, before.record, e.invoked.record],
+                shape: if stored_twice { "stored-twice" } else { "sent-twice" }.to_owned(),
+            },
+        );
+    }
+    once(expect, conn, &first, judge);
+}
+
+/// Which requirement an event violates that stands in the log twice: a retry with its key, or a recovery.
+fn stored_twice_by(expect: &Expect<'_, '_>, event: usize, conn: &ConnView<'_>) -> &'static str {
+    let e = &expect.session.events[event];
+    let restarted = |until| expect.view.stop_between(e.invoked.at, until).is_some();
+    match e.repeated.filter(|_| e.key.is_some()) {
+        Some(at) if restarted(at) => "IDEM-2",
+        Some(_) => "IDEM-1",
+        None if e.key.is_some() && !restarted(conn.connect.at) => "IDEM-1",
+        None if restarted(conn.ended_at()) => "RESTART-2",
+        None => "DELIVER-2",
+    }
+}
+
+/// What a replay shows once counts for the requirement that could have doubled it: events whose publish was repeated for
+/// IDEM, events that a restart recovered for RESTART-2.
+fn once(expect: &Expect<'_, '_>, conn: &ConnView<'_>, shown: &Firsts<'_, '_>, judge: &mut Judge) {
+    let stop = last_stop(expect, conn.connect.at);
+    for event in shown.keys() {
+        let e = &expect.session.events[*event];
+        if e.acked_at().is_some_and(|acked| acked > conn.connect.at) {
+            continue;
+        }
+        judge.held_n("RESTART-2", u64::from(stop.is_some_and(|stop| e.invoked.at < stop)));
+        if let Some(repeat) = e.repeated.filter(|at| *at < conn.connect.at && e.key.is_some()) {
+            let across = expect.view.stop_between(e.invoked.at, repeat).is_some();
+            judge.held(if across { "IDEM-2" } else { "IDEM-1" });
+        }
+    }
+}
+
+fn last_stop(expect: &Expect<'_, '_>, until: Micros) -> Option<Micros> {
+    let stops = &expect.view.stops;
+    stops.get(stops.partition_point(|stop| stop.at < until).checked_sub(1)?).map(|stop| stop.at)
+}
