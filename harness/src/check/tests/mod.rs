@@ -2,9 +2,17 @@
 
 mod answers;
 mod deliver;
+mod end;
+mod ephemeral;
 mod fanout;
 mod gap;
+mod idem;
+mod leak;
+mod live;
+mod open;
 mod order;
 mod restart;
 mod resume;
 mod seam;
+mod snapshot;
+mod wire;
