@@ -4,6 +4,7 @@
 //! and gives one verdict for each requirement of the catalogue.
 
 mod answers;
+mod batches;
 mod deliver;
 mod end;
 mod ephemeral;
