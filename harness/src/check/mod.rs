@@ -5,6 +5,7 @@
 
 mod answers;
 mod ask;
+mod batches;
 mod deliver;
 mod end;
 mod ephemeral;
