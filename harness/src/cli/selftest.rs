@@ -11,7 +11,7 @@ use clap::Args;
 use streamspec_reference_server::bugs::{BUGS, BugEntry};
 
 use super::plan::reference;
-use super::{Complaint, complain, exit, print};
+use super::{Complaint, complain, exit, meant, print};
 use crate::check::Finding;
 use crate::contract::{CATALOGUE, Profile};
 use crate::report::Paint;
@@ -55,7 +55,8 @@ pub(super) fn run(args: &SelftestArgs) -> u8 {
 fn table(args: &SelftestArgs) -> Result<u8, Complaint> {
     for only in &args.only {
         if !BUGS.iter().any(|b| b.name == only) {
-            return Err(Complaint::Usage(format!("there is no bug `{only}`; `streamspec list bugs` shows them")));
+            let hint = meant(only, BUGS.iter().map(|b| b.name));
+            return Err(Complaint::Usage(format!("there is no bug `{only}`; {hint}`streamspec list bugs` shows them")));
         }
     }
     let profile = Arc::new(Profile::load("sse")?);

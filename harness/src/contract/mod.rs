@@ -9,6 +9,7 @@ mod validate;
 
 pub use catalogue::{CATALOGUE, FAMILIES, Level, Requirement, requirement};
 pub use file::FileError;
+pub(crate) use file::nearest;
 pub use profile::*;
 pub use schema::{SCHEMAS, schema};
 pub use starter::{Found, starter_profile, starter_target};
