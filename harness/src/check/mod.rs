@@ -17,6 +17,10 @@ mod open;
 mod order;
 mod seam;
 mod snapshot;
+#[cfg(test)]
+mod story;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod wire;
 
