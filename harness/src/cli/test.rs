@@ -253,7 +253,7 @@ impl Prepared {
             our_bug: false,
             violated: rows.iter().any(|r| r.fails() && !known(r.requirement.id)),
             could_not_test: !self.tally.aborted.is_empty() && !stop.is_raised(),
-            stale: rows.iter().any(|r| known(r.requirement.id) && r.held_throughout()),
+            stale: rows.iter().any(|r| self.heading.is_stale(r)),
             inconclusive: rows.iter().any(Row::undecided),
             nothing_ran: self.tally.cases == 0,
             interrupted: stop.is_raised(),

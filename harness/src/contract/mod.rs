@@ -5,6 +5,7 @@ pub(crate) mod file;
 mod profile;
 mod schema;
 mod starter;
+mod target;
 mod validate;
 
 pub use catalogue::{CATALOGUE, FAMILIES, Level, Requirement, requirement};
@@ -13,4 +14,5 @@ pub(crate) use file::nearest;
 pub use profile::*;
 pub use schema::{SCHEMAS, schema};
 pub use starter::{Found, starter_profile, starter_target};
+pub use target::*;
 pub(crate) use validate::{known_requirement, placeholder_used};

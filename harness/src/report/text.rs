@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::contract::{FAMILIES, Level};
+use crate::contract::{FAMILIES, Known, Level};
 
 use super::page::{Page, visible};
 use super::tally::{Failure, Row, Standing, Tally};
@@ -20,8 +20,15 @@ pub struct Heading {
     pub seed: u64,
     /// The arguments with which to run it again.
     pub again: String,
-    /// Failures that are known, by requirement, with their reasons.
-    pub known: BTreeMap<String, String>,
+    /// Failures that are known, by requirement.
+    pub known: BTreeMap<String, Known>,
+}
+
+impl Heading {
+    /// True when the requirement is listed as known to fail, and would have failed in this run if that were still so.
+    pub fn is_stale(&self, row: &Row<'_>) -> bool {
+        row.held_throughout() && self.known.get(row.requirement.id).is_some_and(|known| !known.sometimes())
+    }
 }
 
 /// Cases named of those that were not finished for one reason.
@@ -60,10 +67,7 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
         failure(&mut out, row, heading, page);
     }
     undecided(&mut out, &rows, page);
-    for row in rows.iter().filter(|r| heading.known.contains_key(r.requirement.id) && r.held_throughout()) {
-        let label = format!("{} {}", page.paint.bad("stale"), row.requirement.id);
-        let _ = writeln!(out, "{label} is listed as known and did not fail: remove it from the target file");
-    }
+    known_but_held(&mut out, &rows, heading, page);
     unfinished(&mut out, tally, page);
     skipped(&mut out, tally, page);
     let _ = writeln!(out, "{} in {seconds:.1} s, seed {:#x}", plural(tally.cases, "case"), heading.seed);
@@ -156,8 +160,9 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
     };
     let level = format!("{:?}", row.requirement.level).to_uppercase();
     let _ = writeln!(out, "{word} {} ({level}): {}", paint.bold(row.requirement.id), row.requirement.says);
-    if let Some(reason) = known {
-        out.push_str(&page.prose("  known: ", reason));
+    if let Some(known) = known {
+        let label = if known.sometimes() { "  known, sometimes: " } else { "  known: " };
+        out.push_str(&page.prose(label, known.reason()));
     }
     for (nth, shown) in row.failures.iter().enumerate() {
         if nth > 0 && known.is_some() {
@@ -217,6 +222,23 @@ fn rendered(line: &Line, lane: usize, page: Page) -> String {
         Mark::Part | Mark::None => text.to_owned(),
     };
     text + "\n"
+}
+
+/// Known failures that did not happen.
+fn known_but_held(out: &mut String, rows: &[Row<'_>], heading: &Heading, page: Page) {
+    for row in rows {
+        let id = row.requirement.id;
+        if heading.is_stale(row) {
+            let text = "is listed as known and did not fail: remove it from `[known]`, or give it `sometimes = true` if it is a race";
+            out.push_str(&page.prose("stale ", &format!("{id} {text}")).replacen("stale", &page.paint.bad("stale"), 1));
+        } else if heading.known.contains_key(id) && row.held_throughout() {
+            out.push_str(&page.prose("known ", &format!("{id} fails sometimes; not this time")).replacen(
+                "known",
+                &page.paint.dim("known"),
+                1,
+            ));
+        }
+    }
 }
 
 /// What should have been judged and was not, by reason.

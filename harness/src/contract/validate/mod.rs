@@ -80,8 +80,13 @@ pub(in crate::contract) fn target(target: &Target, problems: &mut Problems<'_>) 
         let help = format!("write it as `/{}`", short(path));
         problems.at(&spot!["ready", "path"], format!("`{}` is no path", short(path)), "must begin with `/`", help);
     }
-    for id in target.known.keys() {
-        known_requirement(id, &spot!["known", id.as_str()], problems);
+    for (id, known) in &target.known {
+        let at = spot!["known", id.as_str()];
+        known_requirement(id, &at, problems);
+        if known.reason().trim().is_empty() {
+            let help = "say why it fails, and where that is tracked".to_owned();
+            problems.at_key(&at, format!("`{}` is known without a reason", short(id)), "no reason", help);
+        }
     }
 }
 
