@@ -99,16 +99,14 @@ pub(super) fn explain(args: &ExplainArgs) -> u8 {
         ));
         return exit::OK;
     }
-    let names = all.iter().map(|s| s.name.as_str()).chain(BUGS.iter().map(|b| b.name));
-    let hint = meant(id, CATALOGUE.iter().map(|r| r.id).chain(names));
     let family = id.to_uppercase().split('-').next().map(str::to_owned).unwrap_or_default();
     let ids: Vec<&str> = CATALOGUE.iter().filter(|r| r.family() == family).map(|r| r.id).collect();
-    let there = match (ids.is_empty(), hint.is_empty()) {
-        (false, _) => format!("in that family there are {}", ids.join(", ")),
-        (true, false) => String::new(),
-        (true, true) => "`streamspec list requirements|scenarios|bugs` shows what there is".to_owned(),
+    let names = all.iter().map(|s| s.name.as_str()).chain(BUGS.iter().map(|b| b.name));
+    let hint = match meant(id, CATALOGUE.iter().map(|r| r.id).chain(names)) {
+        _ if !ids.is_empty() => format!("the family {family} holds {}", ids.join(", ")),
+        hint => format!("{hint}`streamspec list requirements|scenarios|bugs` shows what there is"),
     };
-    complain(&Complaint::Usage(format!("`{id}` is no requirement, scenario or bug; {hint}{there}").trim_end().to_owned()))
+    complain(&Complaint::Usage(format!("`{id}` is no requirement, scenario or bug; {hint}")))
 }
 
 pub(super) fn schema(args: &SchemaArgs) -> u8 {

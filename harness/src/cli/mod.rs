@@ -5,6 +5,7 @@ mod exit;
 mod init;
 mod list;
 mod plan;
+mod progress;
 mod selftest;
 mod test;
 

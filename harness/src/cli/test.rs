@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs, quoted};
+use super::progress::Progress;
 use super::{Complaint, complain, meant, print, tell};
 use crate::contract::{CATALOGUE, FAMILIES, requirement};
 use crate::report::{Heading, Page, Row, Tally, visible, write_json, write_text};
@@ -60,6 +61,7 @@ enum Report {
 fn report(text: &str) -> Result<Report, String> {
     match text.split_once('=') {
         Some(("json", path)) if !path.is_empty() => Ok(Report::Json(path.into())),
+        Some(("json", _)) => Err("write a path behind it, such as json=report.json".to_owned()),
         Some((format, _)) => Err(format!("there is no report format `{format}`; there is: json")),
         None => Err("write FORMAT=PATH, such as json=report.json".to_owned()),
     }
@@ -82,16 +84,22 @@ pub(super) fn run(args: &TestArgs) -> u8 {
 fn keepable(args: &TestArgs) -> Result<(), Complaint> {
     for Report::Json(path) in &args.report {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+        let cannot = |why: String| Err(Complaint::Usage(format!("cannot write the report {}: {why}", path.display())));
         if path.is_dir() {
-            return Err(Complaint::Usage(format!("cannot write {}: it is a folder", path.display())));
+            return cannot("it is a folder; name a file in it".to_owned());
         }
-        tempfile::NamedTempFile::new_in(folder).map_err(|e| Complaint::Usage(format!("cannot write {}: {}", path.display(), e.kind())))?;
+        if !folder.is_dir() {
+            return cannot(format!("there is no folder {}", folder.display()));
+        }
+        if let Err(error) = tempfile::NamedTempFile::new_in(folder) {
+            return cannot(error.kind().to_string());
+        }
     }
-    match &args.history {
-        Some(folder) => std::fs::create_dir_all(folder)
-            .map_err(|e| Complaint::Usage(format!("cannot make the folder {}: {}", folder.display(), e.kind()))),
-        None => Ok(()),
+    if let Some(folder) = &args.history {
+        let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));
+        made.map_err(|e| Complaint::Usage(format!("cannot keep histories in {}: {}", folder.display(), e.kind())))?;
     }
+    Ok(())
 }
 
 struct Prepared {
@@ -164,7 +172,7 @@ fn again(args: &TestArgs) -> String {
 
 /// The scenarios in a folder.
 fn own_scenarios(folder: &std::path::Path) -> Result<Vec<Scenario>, Complaint> {
-    let unreadable = |e: std::io::Error| Complaint::Usage(format!("cannot read the folder {}: {e}", folder.display()));
+    let unreadable = |e: std::io::Error| Complaint::Usage(format!("cannot read the folder {}: {}", folder.display(), e.kind()));
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).map_err(unreadable)?.filter_map(Result::ok).map(|entry| entry.path()).collect();
     files.retain(|file| file.extension().is_some_and(|end| end == "toml"));
     files.sort();
@@ -290,34 +298,4 @@ fn keep(folder: Option<&std::path::Path>, case: &Case) -> Result<(), String> {
     let path = folder.join(format!("{}-{}.ndjson", name.trim_end_matches('-'), case.repetition));
     std::fs::create_dir_all(folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
     case.history.save(&path).map_err(|e| format!("cannot write {}: {e}", path.display()))
-}
-
-/// One line on a terminal that says how far the run is.
-struct Progress {
-    total: usize,
-    done: usize,
-    shown: bool,
-}
-
-impl Progress {
-    fn new(total: usize) -> Progress {
-        use std::io::IsTerminal;
-        Progress { total, done: 0, shown: std::io::stderr().is_terminal() }
-    }
-
-    fn step(&mut self, name: &str) {
-        self.done += 1;
-        self.say(&format!("{}/{} {}", self.done, self.total, &name[..name.floor_char_boundary(50)]));
-    }
-
-    fn clear(&self) {
-        self.say("");
-    }
-
-    fn say(&self, text: &str) {
-        use std::io::Write;
-        if self.shown {
-            let _ = write!(std::io::stderr(), "\r\u{1b}[K{text}");
-        }
-    }
 }

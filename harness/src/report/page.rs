@@ -6,56 +6,74 @@ use std::io::IsTerminal;
 
 use super::paint::Paint;
 
-/// Columns of a page that is no terminal.
+/// Columns of a page whose width nobody says.
 const COLUMNS: usize = 80;
-/// A terminal narrower than this is treated as if it were this wide.
-const NARROWEST: usize = 60;
+/// A narrower page is treated as if it were this wide.
+const NARROWEST: usize = 20;
 /// Prose wider than this is hard to read.
 const WIDEST_PROSE: usize = 100;
+/// Prose that hangs below its own beginning has at least this many columns; where they are not left, it hangs below its label.
+const NARROWEST_PROSE: usize = 32;
+
+/// Fewer columns of a text that is cut say nothing.
+const LEAST_REST: usize = 16;
 
 /// Where a report is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Its colours.
     pub paint: Paint,
-    /// Columns of the terminal, if it is one.
-    terminal: Option<usize>,
+    /// Its width, where it has one: a file has none.
+    columns: Option<usize>,
     unicode: bool,
 }
 
 impl Page {
-    /// Standard output of this process.
+    /// Standard output of this process, as wide as `COLUMNS` says, or else as the terminal is.
     pub fn of_stdout() -> Page {
         let out = std::io::stdout();
-        let columns = || terminal_size::terminal_size_of(&out).map_or(COLUMNS, |(columns, _)| usize::from(columns.0));
+        let terminal = terminal_size::terminal_size_of(&out).map(|(columns, _)| usize::from(columns.0));
+        let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
         Page {
             paint: Paint::for_stdout(),
-            terminal: out.is_terminal().then(|| columns().max(NARROWEST)),
+            columns: said.or(terminal).or(out.is_terminal().then_some(COLUMNS)).filter(|c| *c > 0).map(|c| c.max(NARROWEST)),
             unicode: is_unicode(|name| std::env::var(name).ok()),
         }
     }
 
     /// A file: no colours, 80 columns, UTF-8.
     pub fn plain() -> Page {
-        Page { paint: Paint::plain(), terminal: None, unicode: true }
+        Page { paint: Paint::plain(), columns: None, unicode: true }
     }
 
     /// `text` behind `label`, wrapped at words and hanging below its own beginning; ends with a line break.
     pub(crate) fn prose(self, label: &str, text: &str) -> String {
-        let columns = self.terminal.unwrap_or(COLUMNS).min(WIDEST_PROSE);
-        let indent = label.chars().count();
-        let lines = wrapped(text, columns.saturating_sub(indent).max(20));
-        format!("{label}{}\n", lines.join(&format!("\n{}", " ".repeat(indent))))
+        let columns = self.columns.unwrap_or(COLUMNS).min(WIDEST_PROSE);
+        let used = label.chars().count();
+        let indent = label.chars().take_while(|c| *c == ' ').count();
+        let hang = if columns >= used + NARROWEST_PROSE { used } else { (indent + 2).min(columns / 4) };
+        let lines = wrapped(text, columns.saturating_sub(used), columns - hang);
+        format!("{label}{}\n", lines.join(&format!("\n{}", " ".repeat(hang))))
     }
 
-    /// As much of `text` as a terminal can show on what is left of a line after `used` columns. A file shows all.
+    /// `text` behind a painted word that says what kind of entry it is.
+    pub(crate) fn entry(self, word: &str, paint: fn(Paint, &str) -> String, text: &str) -> String {
+        // Painted afterwards, because escapes take no columns.
+        self.prose(&format!("{word} "), text).replacen(word, &paint(self.paint, word), 1)
+    }
+
+    /// As much of `text` as fits on what is left of a line after `used` columns; nothing where that is too little to be
+    /// read. A file shows all.
     pub(crate) fn rest_of_line(self, used: usize, text: &str) -> String {
-        let Some(columns) = self.terminal else { return text.to_owned() };
+        let Some(columns) = self.columns else { return text.to_owned() };
         let room = columns.saturating_sub(used);
         if text.chars().count() <= room {
             return text.to_owned();
         }
-        let shown: String = text.chars().take(room.saturating_sub(1)).collect();
+        if room < LEAST_REST {
+            return String::new();
+        }
+        let shown: String = text.chars().take(room - 1).collect();
         format!("{}…", shown.trim_end())
     }
 
@@ -65,13 +83,15 @@ impl Page {
     }
 }
 
-/// The lines of `text`, none longer than `columns` unless a single word is. Spaces and line breaks in it stay.
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
+/// The lines of `text`: the first of at most `first` columns, the others of `columns`, unless a single word is longer.
+/// Spaces and line breaks in it stay.
+fn wrapped(text: &str, first: usize, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for paragraph in text.split('\n') {
         let mut line = String::new();
         for (nth, word) in paragraph.split(' ').enumerate() {
-            if nth > 0 && line.chars().count() + 1 + word.chars().count() > columns {
+            let room = if lines.is_empty() { first } else { columns };
+            if nth > 0 && line.chars().count() + 1 + word.chars().count() > room {
                 lines.push(std::mem::take(&mut line));
             } else if nth > 0 {
                 line.push(' ');
@@ -125,9 +145,19 @@ mod tests {
             prose,
             "  expected: a cursor is exclusive: nothing at or before it is sent again, not\n            even after a restart\n"
         );
-        assert_eq!(wrapped("", 20), [""]);
-        assert_eq!(wrapped(&"x".repeat(100), 20), ["x".repeat(100)], "a word is never torn");
-        assert_eq!(wrapped("a  b\nc", 20), ["a  b", "c"], "payloads are quoted in prose");
+        assert_eq!(wrapped("", 20, 20), [""]);
+        assert_eq!(wrapped(&"x".repeat(100), 20, 20), ["x".repeat(100)], "a word is never torn");
+        assert_eq!(wrapped("a  b\nc", 20, 20), ["a  b", "c"], "payloads are quoted in prose");
+    }
+
+    #[test]
+    fn a_narrow_page_hangs_below_the_label() {
+        let page = Page { columns: Some(40), ..Page::plain() };
+        let label = "          82 ms  writer  ";
+        assert_eq!(page.prose(label, "acknowledged «s0.1» … «s0.12»"), format!("{label}acknowledged\n          «s0.1» … «s0.12»\n"));
+        assert_eq!(page.rest_of_line(20, "one order for every reader"), "one order for every…");
+        assert_eq!(page.rest_of_line(30, "one order for every reader"), "");
+        assert_eq!(page.rest_of_line(30, "one order"), "one order");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use crate::contract::{FAMILIES, Known, Level};
 
 use super::page::{Page, visible};
+use super::paint::Paint;
 use super::tally::{Failure, Row, Standing, Tally};
 use super::timeline::{Line, Mark};
 
@@ -25,6 +26,11 @@ pub struct Heading {
 }
 
 impl Heading {
+    /// True for a violated MUST that is not known.
+    pub fn is_failure(&self, row: &Row<'_>) -> bool {
+        row.fails() && !self.known.contains_key(row.requirement.id)
+    }
+
     /// True when the requirement is listed as known to fail, and would have failed in this run if that were still so.
     pub fn is_stale(&self, row: &Row<'_>) -> bool {
         row.held_throughout() && self.known.get(row.requirement.id).is_some_and(|known| !known.sometimes())
@@ -52,59 +58,91 @@ fn thousands(n: u64) -> String {
     out
 }
 
-/// The whole report; its last line is the count.
+/// The whole report. What matters most stands last, where a terminal leaves off; the last line is the count.
 pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) -> String {
     let mut out = String::new();
     let rows = tally.rows();
+    let mut families = Vec::new();
     for (family, about) in FAMILIES {
         let of: Vec<&Row<'_>> = rows.iter().filter(|r| r.requirement.family() == *family).collect();
         if !of.is_empty() {
-            out.push_str(&family_line(family, about, &of, heading, page));
+            families.push((*family, *about, FamilyStanding::of(&of, heading), of));
         }
     }
-    out.push('\n');
-    for row in rows.iter().filter(|r| r.standing == Standing::Fail) {
-        failure(&mut out, row, heading, page);
+    let width = families.iter().map(|(_, _, standing, _)| standing.word.chars().count()).max().unwrap_or(0).max(8);
+    for (family, about, standing, of) in &families {
+        let judged = thousands(of.iter().map(|r| r.judged).sum());
+        let about = page.rest_of_line(FAMILY_LINE + width, about);
+        // Padded before it is painted: escapes take no columns.
+        let word = if about.is_empty() { standing.word.clone() } else { format!("{:<width$}  ", standing.word) };
+        let _ = writeln!(
+            out,
+            "{family:<10}{:>3} {judged:>9} judged  {}{}",
+            of.len(),
+            (standing.paint)(page.paint, &word),
+            page.paint.dim(&about)
+        );
     }
+    out.push('\n');
+    skipped(&mut out, tally, page);
     undecided(&mut out, &rows, page);
     known_but_held(&mut out, &rows, heading, page);
+    if !out.ends_with("\n\n") {
+        out.push('\n');
+    }
+    let failed = |r: &&Row<'_>| r.standing == Standing::Fail;
+    let mut failures: Vec<&Row<'_>> = rows.iter().filter(failed).collect();
+    failures.sort_by_key(|row| (!heading.known.contains_key(row.requirement.id), row.requirement.level == Level::Must));
+    for row in failures {
+        failure(&mut out, row, heading, page);
+    }
     unfinished(&mut out, tally, page);
-    skipped(&mut out, tally, page);
     let _ = writeln!(out, "{} in {seconds:.1} s, seed {:#x}", plural(tally.cases, "case"), heading.seed);
     let counts = Counts::of(&rows, heading);
+    if counts.failed > 0 {
+        let ids: Vec<&str> = rows.iter().filter(|r| heading.is_failure(r)).map(|r| r.requirement.id).collect();
+        out.push_str(&page.prose("failed: ", &ids.join(" ")));
+    }
     if counts.skipped > 0 {
-        let _ = writeln!(out, "skipped: {}", counts.of_skipped());
+        out.push_str(&page.prose("skipped: ", &counts.of_skipped()));
     }
     let _ = writeln!(out, "{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.skipped);
     page.fit(out)
 }
 
-fn family_line(family: &str, about: &str, of: &[&Row<'_>], heading: &Heading, page: Page) -> String {
-    let judged: u64 = of.iter().map(|r| r.judged).sum();
-    let known = |r: &Row<'_>| heading.known.contains_key(r.requirement.id);
-    let count = |which: &dyn Fn(&Row<'_>) -> bool| of.iter().filter(|r| which(r)).count() as u64;
-    let failed = count(&|r| r.fails() && !known(r));
-    let open = count(&|r| matches!(r.standing, Standing::Inconclusive(_)));
-    let knowns = count(&|r| r.standing == Standing::Fail && known(r));
-    let warned = count(&|r| r.standing == Standing::Fail && !r.fails() && !known(r));
-    let absent = of.iter().all(|r| matches!(r.standing, Standing::NotApplicable(_)));
-    // Padded before it is painted: escapes take no columns.
-    let word = |text: String| format!("{text:<8}");
-    let word = if failed > 0 {
-        page.paint.bad(&word(format!("{failed} FAILED")))
-    } else if open > 0 {
-        page.paint.warn(&word(format!("{open} inconclusive")))
-    } else if knowns > 0 {
-        page.paint.warn(&word(format!("{knowns} known")))
-    } else if warned > 0 {
-        page.paint.warn(&word(plural(warned, "warning")))
-    } else if absent {
-        page.paint.dim(&word("not applicable".to_owned()))
-    } else {
-        page.paint.good(&word("ok".to_owned()))
-    };
-    let about = page.paint.dim(&page.rest_of_line(42, about));
-    format!("{family:<10}{:>3} {:>9} judged  {word}  {about}\n", of.len(), thousands(judged))
+/// Columns of a family's line beside the words that say how it stands.
+const FAMILY_LINE: usize = 34;
+
+/// How a family stands, by the worst of its requirements.
+struct FamilyStanding {
+    word: String,
+    paint: fn(Paint, &str) -> String,
+}
+
+impl FamilyStanding {
+    fn of(rows: &[&Row<'_>], heading: &Heading) -> FamilyStanding {
+        let known = |r: &Row<'_>| heading.known.contains_key(r.requirement.id);
+        let count = |which: &dyn Fn(&Row<'_>) -> bool| rows.iter().filter(|r| which(r)).count() as u64;
+        let failed = count(&|r| heading.is_failure(r));
+        let open = count(&|r| matches!(r.standing, Standing::Inconclusive(_)));
+        let knowns = count(&|r| r.standing == Standing::Fail && known(r));
+        let warned = count(&|r| r.standing == Standing::Fail && !r.fails() && !known(r));
+        let absent = rows.iter().all(|r| matches!(r.standing, Standing::NotApplicable(_)));
+        let (word, paint): (String, fn(Paint, &str) -> String) = if failed > 0 {
+            (format!("{failed} FAILED"), Paint::bad)
+        } else if open > 0 {
+            (format!("{open} inconclusive"), Paint::warn)
+        } else if knowns > 0 {
+            (format!("{knowns} known"), Paint::warn)
+        } else if warned > 0 {
+            (plural(warned, "warning"), Paint::warn)
+        } else if absent {
+            ("not applicable".to_owned(), Paint::dim)
+        } else {
+            ("ok".to_owned(), Paint::good)
+        };
+        FamilyStanding { word, paint }
+    }
 }
 
 /// The last line's numbers.
@@ -151,37 +189,38 @@ impl Counts {
     }
 }
 
+/// A violated requirement. One that is known to be violated has been looked at before, so it is shown without timelines,
+/// which the JSON report holds.
 fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
-    let (known, paint) = (heading.known.get(row.requirement.id), page.paint);
-    let word = match (known, row.requirement.level) {
-        (Some(_), _) => paint.warn("KNOWN"),
-        (None, Level::Must) => paint.bad("FAILED"),
-        (None, Level::Should | Level::May) => paint.warn("WARNING"),
+    let id = row.requirement.id;
+    let known = heading.known.get(id);
+    let (word, paint): (&str, fn(Paint, &str) -> String) = match (known, row.requirement.level) {
+        (Some(_), _) => ("KNOWN", Paint::warn),
+        (None, Level::Must) => ("FAILED", Paint::bad),
+        (None, Level::Should | Level::May) => ("WARNING", Paint::warn),
     };
     let level = format!("{:?}", row.requirement.level).to_uppercase();
-    let _ = writeln!(out, "{word} {} ({level}): {}", paint.bold(row.requirement.id), row.requirement.says);
+    let title = page.entry(word, paint, &format!("{id} ({level}): {}", row.requirement.says));
+    out.push_str(&title.replacen(id, &page.paint.bold(id), 1));
     if let Some(known) = known {
         let label = if known.sometimes() { "  known, sometimes: " } else { "  known: " };
         out.push_str(&page.prose(label, known.reason()));
     }
-    for (nth, shown) in row.failures.iter().enumerate() {
-        if nth > 0 && known.is_some() {
-            break;
-        }
-        one(out, shown, page);
-        if nth == 0 {
-            let (failed, judged) = row.reproduced;
-            let _ = writeln!(
-                out,
-                "  in {failed} of {} of this scenario; {} in all",
-                plural(judged, "case"),
-                plural(row.violations, "violation")
-            );
+    for shown in row.failures.iter().take(if known.is_some() { 1 } else { usize::MAX }) {
+        out.push_str(&page.prose(&format!("  {}: ", shown.case), &visible(&shown.violation.says)));
+        if known.is_none() {
+            one(out, shown, page);
         }
     }
-    out.push_str(&page.prose("  likely: ", row.requirement.likely));
-    out.push_str(&page.prose("  spec:   ", row.requirement.source));
     if let Some(first) = row.failures.first() {
+        let (failed, judged) = row.reproduced;
+        let often =
+            format!("in {failed} of {} of {}; {} in all", plural(judged, "case"), first.scenario, plural(row.violations, "violation"));
+        out.push_str(&page.prose("  ", &often));
+        if known.is_none() {
+            out.push_str(&page.prose("  likely: ", row.requirement.likely));
+        }
+        out.push_str(&page.prose("  spec:   ", row.requirement.source));
         // Never wrapped: both are for copying.
         let _ = writeln!(out, "  rerun:  streamspec test{} --only {} --seed {:#x}", heading.again, first.scenario, heading.seed);
         if let Some(curl) = &first.curl {
@@ -193,7 +232,6 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
 
 fn one(out: &mut String, failure: &Failure, page: Page) {
     let violation = &failure.violation;
-    out.push_str(&page.prose(&format!("  {}: ", failure.case), &visible(&violation.says)));
     let lane = failure.timeline.iter().map(|line| line.lane.chars().count()).max().unwrap_or(0).clamp(6, 16);
     for line in &failure.timeline {
         out.push_str(&rendered(line, lane, page));
@@ -230,13 +268,9 @@ fn known_but_held(out: &mut String, rows: &[Row<'_>], heading: &Heading, page: P
         let id = row.requirement.id;
         if heading.is_stale(row) {
             let text = "is listed as known and did not fail: remove it from `[known]`, or give it `sometimes = true` if it is a race";
-            out.push_str(&page.prose("stale ", &format!("{id} {text}")).replacen("stale", &page.paint.bad("stale"), 1));
+            out.push_str(&page.entry("stale", Paint::bad, &format!("{id} {text}")));
         } else if heading.known.contains_key(id) && row.held_throughout() {
-            out.push_str(&page.prose("known ", &format!("{id} fails sometimes; not this time")).replacen(
-                "known",
-                &page.paint.dim("known"),
-                1,
-            ));
+            out.push_str(&page.entry("known", Paint::dim, &format!("{id} fails sometimes; not this time")));
         }
     }
 }
@@ -250,9 +284,7 @@ fn undecided(out: &mut String, rows: &[Row<'_>], page: Page) {
         }
     }
     for (why, ids) in by_reason {
-        // The label is painted afterwards, because escapes take no columns.
-        let text = page.prose("inconclusive ", &format!("{}: {}", ids.join(" "), visible(why)));
-        out.push_str(&text.replacen("inconclusive", &page.paint.warn("inconclusive"), 1));
+        out.push_str(&page.entry("inconclusive", Paint::warn, &format!("{}: {}", ids.join(" "), visible(why))));
     }
 }
 
@@ -267,8 +299,7 @@ fn unfinished(out: &mut String, tally: &Tally, page: Page) {
         let names: Vec<&str> = cases.iter().take(NAMED).map(|(case, _, _)| *case).collect();
         let more = if cases.len() > NAMED { format!(" and {} more", cases.len() - NAMED) } else { String::new() };
         let reason = visible(reason.trim_end_matches("; its last lines:").trim_end_matches(':'));
-        let text = page.prose("not finished ", &format!("{}{more}: {reason}", names.join(" ")));
-        out.push_str(&text.replacen("not finished", &page.paint.bad("not finished"), 1));
+        out.push_str(&page.entry("not finished", Paint::bad, &format!("{}{more}: {reason}", names.join(" "))));
         let printed = cases.iter().flat_map(|(_, rest, output)| [*rest, *output]).find(|text| !text.trim().is_empty());
         if let Some(printed) = printed {
             let _ = writeln!(out, "  the server's last lines:");
@@ -285,7 +316,6 @@ fn skipped(out: &mut String, tally: &Tally, page: Page) {
         *by_reason.entry(why).or_default() += 1;
     }
     for (why, scenarios) in by_reason {
-        let text = page.prose("not applicable ", &format!("{}: {}", plural(scenarios, "scenario"), visible(why)));
-        out.push_str(&text.replacen("not applicable", &page.paint.dim("not applicable"), 1));
+        out.push_str(&page.entry("not applicable", Paint::dim, &format!("{}: {}", plural(scenarios, "scenario"), visible(why))));
     }
 }
