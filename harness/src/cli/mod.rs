@@ -94,18 +94,27 @@ fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Tells what a user has to mend.
+/// Tells what a user has to mend; the exit code.
 fn complain(error: &Complaint) -> u8 {
     match error {
         Complaint::File(error) => tell(&format!("{:?}", miette::Report::new(error.clone()))),
-        Complaint::Usage(text) => tell(&format!("error: {}", visible(text))),
+        Complaint::Usage(text) | Complaint::Unreachable(text) => tell(&format!("error: {}", visible(text))),
     }
-    exit::USAGE
+    match error {
+        Complaint::File(_) | Complaint::Usage(_) => exit::USAGE,
+        Complaint::Unreachable(_) => exit::COULD_NOT_TEST,
+    }
 }
 
 /// `did you mean `x`? `, where one of the words is near enough to what was typed.
 fn meant<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> String {
     crate::contract::nearest(typed, words).map_or_else(String::new, |near| format!("did you mean `{near}`? "))
+}
+
+/// Complains about what cannot be the URL of a server.
+fn address(url: &str) -> Result<(), Complaint> {
+    let complaint = || Complaint::Usage(format!("`{url}` is no URL; write it as http://127.0.0.1:8080"));
+    crate::contract::names_a_host(url).then_some(()).ok_or_else(complaint)
 }
 
 /// What a user has to mend.
@@ -115,6 +124,8 @@ enum Complaint {
     File(crate::contract::FileError),
     /// The command line.
     Usage(String),
+    /// A server that does not answer.
+    Unreachable(String),
 }
 
 impl From<crate::contract::FileError> for Complaint {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Complaint;
+use super::{Complaint, address};
 use crate::contract::{Profile, Target};
 use crate::run::suite::Subject;
 use crate::scenario::Capabilities;
@@ -57,7 +57,10 @@ impl TargetArgs {
                 let name = target.name.clone();
                 (target, name, format!(" --target {}", quoted(&file.display().to_string())))
             }
-            (None, Some(url), _) => (bare(Some(url.clone()), None), url.clone(), format!(" --url {}", quoted(url))),
+            (None, Some(url), _) => {
+                address(url)?;
+                (bare(Some(url.clone()), None), url.clone(), format!(" --url {}", quoted(url)))
+            }
             (None, None, Some(start)) => (bare(None, Some(start.clone())), start.clone(), format!(" --start {}", quoted(start))),
             (None, None, None) => return self.built_in(),
         };

@@ -15,4 +15,4 @@ pub use profile::*;
 pub use schema::{SCHEMAS, schema};
 pub use starter::{Found, starter_profile, starter_target};
 pub use target::*;
-pub(crate) use validate::{known_requirement, placeholder_used};
+pub(crate) use validate::{known_requirement, names_a_host, placeholder_used};

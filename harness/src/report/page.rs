@@ -50,9 +50,10 @@ impl Page {
     pub(crate) fn prose(self, label: &str, text: &str) -> String {
         let columns = self.columns.unwrap_or(COLUMNS).min(WIDEST_PROSE);
         let used = label.chars().count();
-        let indent = label.chars().take_while(|c| *c == ' ').count();
+        let indent = label.chars().take_while(|c| !c.is_alphanumeric()).count();
         let hang = if columns >= used + NARROWEST_PROSE { used } else { (indent + 2).min(columns / 4) };
         let lines = wrapped(text, columns.saturating_sub(used), columns - hang);
+        let label = if lines[0].is_empty() { label.trim_end() } else { label };
         format!("{label}{}\n", lines.join(&format!("\n{}", " ".repeat(hang))))
     }
 
@@ -90,8 +91,11 @@ fn wrapped(text: &str, first: usize, columns: usize) -> Vec<String> {
     for paragraph in text.split('\n') {
         let mut line = String::new();
         for (nth, word) in paragraph.split(' ').enumerate() {
-            let room = if lines.is_empty() { first } else { columns };
-            if nth > 0 && line.chars().count() + 1 + word.chars().count() > room {
+            let beginning = lines.is_empty();
+            let room = if beginning { first } else { columns };
+            let fits = line.chars().count() + usize::from(nth > 0) + word.chars().count() <= room;
+            // A first word that is too long for what its label leaves may still fit on a line of its own.
+            if !fits && (nth > 0 || (beginning && first < columns)) {
                 lines.push(std::mem::take(&mut line));
             } else if nth > 0 {
                 line.push(' ');
@@ -155,6 +159,8 @@ mod tests {
         let page = Page { columns: Some(40), ..Page::plain() };
         let label = "          82 ms  writer  ";
         assert_eq!(page.prose(label, "acknowledged «s0.1» … «s0.12»"), format!("{label}acknowledged\n          «s0.1» … «s0.12»\n"));
+        let label = "  boundary-on-every-connection: ";
+        assert_eq!(page.prose(label, "witness-s#1 was sent"), "  boundary-on-every-connection:\n    witness-s#1 was sent\n");
         assert_eq!(page.rest_of_line(20, "one order for every reader"), "one order for every…");
         assert_eq!(page.rest_of_line(30, "one order for every reader"), "");
         assert_eq!(page.rest_of_line(30, "one order"), "one order");

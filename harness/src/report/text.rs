@@ -307,6 +307,7 @@ fn unfinished(out: &mut String, tally: &Tally, page: Page) {
                 let _ = writeln!(out, "    {}", visible(line.trim()));
             }
         }
+        out.push('\n');
     }
 }
 

@@ -50,8 +50,7 @@ pub(in crate::contract) fn target(target: &Target, problems: &mut Problems<'_>) 
             "add `start = \"my-server --port {port} --data {dir}\"`, or `url = \"http://127.0.0.1:8080\"`",
         ),
         (Some(url), None) => {
-            let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-            if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace)) {
+            if !names_a_host(url) {
                 let what = format!("`{}` is no URL", short(url));
                 problems.at(&spot!["url"], what, "no http:// URL", "write it as `http://127.0.0.1:8080`");
             }
@@ -88,6 +87,12 @@ pub(in crate::contract) fn target(target: &Target, problems: &mut Problems<'_>) 
             problems.at_key(&at, format!("`{}` is known without a reason", short(id)), "no reason", help);
         }
     }
+}
+
+/// True for what can be the URL of a server.
+pub(crate) fn names_a_host(url: &str) -> bool {
+    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    host.is_some_and(|host| !host.is_empty() && !host.starts_with('/') && !host.contains(char::is_whitespace))
 }
 
 /// Complains about an id that is not in the catalogue.
