@@ -152,7 +152,7 @@ impl Story {
     /// Closes the current session with the terminal `n`.
     pub(super) fn close(&mut self, n: u32) {
         let session = SessionIx(self.session);
-        self.act(Action::Close { session }, Outcome::Ok { status: 200, cursor: Some(cursor_of(self.session, n)) });
+        self.act(Action::Close { session, by_stop: false }, Outcome::Ok { status: 200, cursor: Some(cursor_of(self.session, n)) });
     }
 
     /// Deletes the current session.
@@ -220,7 +220,12 @@ impl Story {
         let session = self.conns[conn.0 as usize].session.0;
         let sent = self.ops.iter().find_map(|op| match op {
             Action::Publish(publish) => Some(publish).filter(|p| p.marker == Marker { session, n }),
-            Action::Open { .. } | Action::Close { .. } | Action::Delete { .. } | Action::Health | Action::Probe { .. } => None,
+            Action::Open { .. }
+            | Action::Close { .. }
+            | Action::Delete { .. }
+            | Action::Health
+            | Action::Custom { .. }
+            | Action::Probe { .. } => None,
         });
         let durable = sent.is_none_or(|p| p.durable);
         Delivery {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Complaint;
+use super::{Complaint, address};
 use crate::contract::{Profile, Target};
 use crate::run::suite::Subject;
 use crate::scenario::Capabilities;
@@ -50,22 +50,23 @@ pub(super) struct Resolved {
 impl TargetArgs {
     /// Reads the files and finds out what may be done.
     pub(super) fn resolve(&self) -> Result<Resolved, Complaint> {
-        let quote =
-            |text: &str| if text.contains([' ', '\'', '"']) { format!("'{}'", text.replace('\'', r"'\''")) } else { text.to_owned() };
         let file = self.target.as_ref().or(self.target_flag.as_ref());
         let (mut target, name, mut again) = match (file, &self.url, &self.start) {
             (Some(file), _, _) => {
                 let target = Target::load(file)?;
                 let name = target.name.clone();
-                (target, name, format!(" --target {}", quote(&file.display().to_string())))
+                (target, name, format!(" --target {}", quoted(&file.display().to_string())))
             }
-            (None, Some(url), _) => (bare(Some(url.clone()), None), url.clone(), format!(" --url {}", quote(url))),
-            (None, None, Some(start)) => (bare(None, Some(start.clone())), start.clone(), format!(" --start {}", quote(start))),
+            (None, Some(url), _) => {
+                address(url)?;
+                (bare(Some(url.clone()), None), url.clone(), format!(" --url {}", quoted(url)))
+            }
+            (None, None, Some(start)) => (bare(None, Some(start.clone())), start.clone(), format!(" --start {}", quoted(start))),
             (None, None, None) => return self.built_in(),
         };
         if let Some(profile) = &self.profile {
             target.profile.clone_from(profile);
-            again += &format!(" --profile {}", quote(profile));
+            again += &format!(" --profile {}", quoted(profile));
         }
         if target.profile.is_empty() {
             return Err(Complaint::Usage(
@@ -108,6 +109,12 @@ impl TargetArgs {
             built_in: true,
         })
     }
+}
+
+/// `text` as one word of a shell.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// How to start the reference server of this binary with these bugs.
@@ -159,4 +166,17 @@ fn start_spec(start: &str, target: &Target, profile: &Profile) -> Result<StartSp
         ready_within: Duration::from_millis(target.ready.within_ms),
         stop_within: Duration::from_millis(target.ready.stop_within_ms),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_word_is_one_word_of_a_shell() {
+        assert_eq!(quoted("http://127.0.0.1:8080/"), "http://127.0.0.1:8080/");
+        assert_eq!(quoted("http://h/?a=1&b=$x"), "'http://h/?a=1&b=$x'");
+        assert_eq!(quoted("sh -c 'x {port}'"), r"'sh -c '\''x {port}'\'''");
+        assert_eq!(quoted(""), "''");
+    }
 }

@@ -11,7 +11,8 @@ use clap::Args;
 use streamspec_reference_server::bugs::{BUGS, BugEntry};
 
 use super::plan::reference;
-use super::{Complaint, complain, exit, print};
+use super::progress::Progress;
+use super::{Complaint, complain, exit, meant, print};
 use crate::check::Finding;
 use crate::contract::{CATALOGUE, Profile};
 use crate::report::Paint;
@@ -55,7 +56,8 @@ pub(super) fn run(args: &SelftestArgs) -> u8 {
 fn table(args: &SelftestArgs) -> Result<u8, Complaint> {
     for only in &args.only {
         if !BUGS.iter().any(|b| b.name == only) {
-            return Err(Complaint::Usage(format!("there is no bug `{only}`; `streamspec list bugs` shows them")));
+            let hint = meant(only, BUGS.iter().map(|b| b.name));
+            return Err(Complaint::Usage(format!("there is no bug `{only}`; {hint}`streamspec list bugs` shows them")));
         }
     }
     let profile = Arc::new(Profile::load("sse")?);
@@ -67,16 +69,19 @@ fn table(args: &SelftestArgs) -> Result<u8, Complaint> {
     let count = chosen.len();
     let queue = Mutex::new(chosen);
     let rows = Mutex::new(Vec::new());
+    let progress = Mutex::new(Progress::new(count));
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some(bug) = { queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() } {
                     let row = hunt(bug, &profile, &scenarios);
+                    progress.lock().unwrap_or_else(PoisonError::into_inner).step(bug.name);
                     rows.lock().unwrap_or_else(PoisonError::into_inner).push(row);
                 }
             });
         }
     });
+    progress.into_inner().unwrap_or_else(PoisonError::into_inner).clear();
     let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
     rows.sort_by_key(|row| BUGS.iter().position(|b| b.name == row.bug.name));
     let mut bad = 0;
@@ -94,7 +99,8 @@ fn table(args: &SelftestArgs) -> Result<u8, Complaint> {
         print(&format!("{} no bug proves {id}\n", paint.bad("UNPROVEN")));
     }
     print(&format!(
-        "\n{count} bugs in {:.1} s; {} requirements, each with a bug that it kills: {}\n{} passed, {} failed, 0 skipped\n",
+        "\n{count} bug{} in {:.1} s; {} requirements, each with a bug that it kills: {}\n{} passed, {} failed, 0 skipped\n",
+        if count == 1 { "" } else { "s" },
         began.elapsed().as_secs_f64(),
         CATALOGUE.len(),
         if unproven.is_empty() { "yes" } else { "no" },

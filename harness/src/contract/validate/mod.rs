@@ -50,8 +50,7 @@ pub(in crate::contract) fn target(target: &Target, problems: &mut Problems<'_>) 
             "add `start = \"my-server --port {port} --data {dir}\"`, or `url = \"http://127.0.0.1:8080\"`",
         ),
         (Some(url), None) => {
-            let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-            if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace)) {
+            if !names_a_host(url) {
                 let what = format!("`{}` is no URL", short(url));
                 problems.at(&spot!["url"], what, "no http:// URL", "write it as `http://127.0.0.1:8080`");
             }
@@ -80,9 +79,20 @@ pub(in crate::contract) fn target(target: &Target, problems: &mut Problems<'_>) 
         let help = format!("write it as `/{}`", short(path));
         problems.at(&spot!["ready", "path"], format!("`{}` is no path", short(path)), "must begin with `/`", help);
     }
-    for id in target.known.keys() {
-        known_requirement(id, &spot!["known", id.as_str()], problems);
+    for (id, known) in &target.known {
+        let at = spot!["known", id.as_str()];
+        known_requirement(id, &at, problems);
+        if known.reason().trim().is_empty() {
+            let help = "say why it fails, and where that is tracked".to_owned();
+            problems.at_key(&at, format!("`{}` is known without a reason", short(id)), "no reason", help);
+        }
     }
+}
+
+/// True for what can be the URL of a server.
+pub(crate) fn names_a_host(url: &str) -> bool {
+    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    host.is_some_and(|host| !host.is_empty() && !host.starts_with('/') && !host.contains(char::is_whitespace))
 }
 
 /// Complains about an id that is not in the catalogue.

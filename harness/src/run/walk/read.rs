@@ -234,7 +234,11 @@ impl<W: World> Walk<'_, W> {
         Ok(match upto {
             Upto::Last => match self.with(session, |s| s.newest_of_any_kind().map(|p| p.marker))? {
                 Some(marker) => Until::Marker(marker),
-                None => return self.could_not(format!("nothing was acknowledged in session `{session}`, so there is no last event")),
+                None => {
+                    let refusal = self.with(session, |s| s.refusal.clone())?.map(|how| format!("; the last publish: {how}"));
+                    let none = format!("nothing was acknowledged in session `{session}`, so there is no last event");
+                    return self.could_not(none + &refusal.unwrap_or_default());
+                }
             },
             Upto::Event(n) => match self.with(session, |s| s.nth(*n).map(|p| p.marker))? {
                 Some(marker) => Until::Marker(marker),
