@@ -92,8 +92,8 @@ pub fn see(binding: &Binding, raw: Raw<'_>) -> Vec<Seen> {
     let json: Option<Value> = needs_json(&binding.event, &binding.frames).then(|| serde_json::from_str(data).ok()).flatten();
     let look = Look { event, data: Some(data), id, json: json.as_ref() };
     let shape = &binding.event;
-    if let Some(kind) = special(&binding.frames, shape, &look) {
-        return kind.map(|kind| one(&look, shape, &binding.frames, kind)).into_iter().collect();
+    if let Some(seen) = special(&binding.frames, shape, &look) {
+        return seen;
     }
     let records = shape.records.as_ref().and_then(|pointer| json.as_ref()?.pointer(pointer)?.as_array());
     match records {
@@ -101,7 +101,7 @@ pub fn see(binding: &Binding, raw: Raw<'_>) -> Vec<Seen> {
         Some(records) => {
             let last = records.len().saturating_sub(1);
             let record = |(at, record)| record_of(binding, shape, event, id.filter(|_| at == last), record);
-            records.iter().enumerate().filter_map(record).collect()
+            records.iter().enumerate().flat_map(record).collect()
         }
         None => vec![ordinary(&look, shape)],
     }
@@ -110,21 +110,23 @@ pub fn see(binding: &Binding, raw: Raw<'_>) -> Vec<Seen> {
 /// What the events of a page or snapshot mean.
 pub fn see_document(binding: &Binding, document: &Value, pointer: &str) -> Vec<Seen> {
     let shape = binding.event.page.as_deref().unwrap_or(&binding.event);
-    let Some(items) = document.pointer(pointer).and_then(Value::as_array) else { return Vec::new() };
-    items.iter().filter_map(|item| record_of(binding, shape, "", None, item)).collect()
+    see_records(binding, shape, document, pointer)
 }
 
-/// What one record means; `None` for one that the binding says to ignore.
-fn record_of(binding: &Binding, shape: &EventShape, event: &str, id: Option<&str>, record: &Value) -> Option<Seen> {
+/// What the records in an array mean.
+pub(super) fn see_records(binding: &Binding, shape: &EventShape, document: &Value, pointer: &str) -> Vec<Seen> {
+    let Some(records) = document.pointer(pointer).and_then(Value::as_array) else { return Vec::new() };
+    records.iter().flat_map(|record| record_of(binding, shape, "", None, record)).collect()
+}
+
+/// What one record means; nothing for one that the binding says to ignore.
+fn record_of(binding: &Binding, shape: &EventShape, event: &str, id: Option<&str>, record: &Value) -> Vec<Seen> {
     let look = Look { event, data: None, id, json: Some(record) };
-    match special(&binding.frames, shape, &look) {
-        Some(kind) => kind.map(|kind| one(&look, shape, &binding.frames, kind)),
-        None => Some(ordinary(&look, shape)),
-    }
+    special(&binding.frames, shape, &look).unwrap_or_else(|| vec![ordinary(&look, shape)])
 }
 
-/// The special kind of a frame: `Some(None)` for one to be ignored, `None` for an ordinary event.
-fn special(frames: &Frames, shape: &EventShape, look: &Look<'_>) -> Option<Option<Special>> {
+/// What a special frame means, nothing for one to be ignored; `None` for an ordinary event.
+fn special(frames: &Frames, shape: &EventShape, look: &Look<'_>) -> Option<Vec<Seen>> {
     let event_type = shape.event_type.as_deref().and_then(|source| look.source(source));
     let cursor = shape.cursor.as_deref().and_then(|source| look.source(source));
     let is = |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|m| matches(m, event_type.as_deref(), cursor.is_some(), look));
@@ -136,10 +138,15 @@ fn special(frames: &Frames, shape: &EventShape, look: &Look<'_>) -> Option<Optio
         (&frames.commit, Special::Commit),
         (&frames.ephemeral, Special::Ephemeral),
     ];
-    if let Some((_, kind)) = kinds.iter().find(|(frame, _)| is(frame)) {
-        return Some(Some(*kind));
+    let Some((_, kind)) = kinds.iter().find(|(frame, _)| is(frame)) else { return is(&frames.ignore).then(Vec::new) };
+    let mut seen = Vec::new();
+    if matches!(kind, Special::Boundary | Special::Gap | Special::Terminal | Special::Heartbeat) && is(&frames.commit) {
+        // The cursor first: who is told of a place in the stream has what comes before it.
+        let commit = one(look, shape, frames, Special::Commit);
+        seen.extend(commit.cursor.is_some().then_some(commit));
     }
-    is(&frames.ignore).then_some(None)
+    seen.push(one(look, shape, frames, *kind));
+    Some(seen)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +160,9 @@ enum Special {
 }
 
 fn matches(frame: &FrameMatch, event_type: Option<&str>, has_cursor: bool, look: &Look<'_>) -> bool {
+    if frame.of_answer() {
+        return false;
+    }
     let type_fits = frame.event_type.as_ref().is_none_or(|types| event_type.is_some_and(|t| types.contains(t)));
     let json_fits = frame.json.iter().all(|(pointer, wanted)| look.json.and_then(|json| json.pointer(pointer)) == Some(wanted));
     type_fits && json_fits && frame.has_cursor.is_none_or(|wanted| wanted == has_cursor)
@@ -206,7 +216,7 @@ fn type_of(look: &Look<'_>, shape: &EventShape) -> String {
 }
 
 /// A cursor, cut at 4 KiB: no protocol's are longer, and a hostile server's shall not fill the history.
-fn bounded(cursor: &str) -> String {
+pub(super) fn bounded(cursor: &str) -> String {
     cursor[..cursor.floor_char_boundary(4096)].to_owned()
 }
 
@@ -291,6 +301,22 @@ mod tests {
         assert_eq!(seen.iter().filter_map(|s| s.marker).map(|m| m.n).collect::<Vec<_>>(), [1, 2]);
         let commit = see(&b, Raw::Sse { event: "control", data: Some(r#"{"next":"0_5"}"#), id: None });
         assert_eq!((commit[0].kind, commit[0].cursor.as_deref()), (Kind::Commit, Some("0_5")));
+    }
+
+    #[test]
+    fn a_frame_that_commits_and_marks_is_both() {
+        let b = binding(
+            "[binding.event]\ntype = \"event\"\nrecords = \"\"\npayload = \"/text\"\n[binding.frames]\nboundary = { type = \"control\", json = { \"/upToDate\" = true } }\nterminal = { type = \"control\", json = { \"/closed\" = true } }\ncommit = { type = \"control\", cursor = \"/next\" }\n",
+        );
+        let kinds = |data: &str| {
+            let seen = see(&b, Raw::Sse { event: "control", data: Some(data), id: None });
+            seen.into_iter().map(|s| (s.kind, s.cursor)).collect::<Vec<_>>()
+        };
+        let commit = || (Kind::Commit, Some("0_5".to_owned()));
+        assert_eq!(kinds(r#"{"next":"0_5"}"#), [commit()]);
+        assert_eq!(kinds(r#"{"next":"0_5","upToDate":true}"#), [commit(), (Kind::Boundary, None)]);
+        assert_eq!(kinds(r#"{"next":"0_5","closed":true}"#), [commit(), (Kind::Terminal, None)]);
+        assert_eq!(kinds(r#"{"upToDate":true}"#), [(Kind::Boundary, None)], "nothing to commit");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::scenario::PublishFault;
 use crate::world::{Call, PageAnswer, Reply};
 
 /// Largest answer that is read whole.
-const MOST_ANSWER: usize = 64 << 20;
+pub(super) const MOST_ANSWER: usize = 64 << 20;
 /// How much of a refusal is kept.
 const MOST_REFUSAL: usize = 400;
 

@@ -6,6 +6,7 @@
 
 mod faults;
 mod http;
+mod poll;
 pub mod process;
 pub mod proxy;
 mod server;
