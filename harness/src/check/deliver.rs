@@ -241,8 +241,10 @@ fn before_cursor(expect: &Expect<'_, '_>, conn: &ConnView<'_>, start: Option<usi
     let from_snapshot = matches!(conn.presented(), Some((_, CursorClass::Snapshot)));
     let two = matches!(&conn.connect.what.from, crate::history::From::Cursor { beside: Some(_), .. });
     let requirement = if from_snapshot { "SNAPSHOT-2" } else { "RESUME-1" };
-    // A snapshot's own events say what it holds; a batch that one cursor covers may come again whole.
-    if two || !contract.cursor.as_ref().is_some_and(|c| c.per_event) && !from_snapshot {
+    // A snapshot's own events say what it holds; a batch that one cursor covers may come again whole, unless the cursor
+    // is surely that of its last event: one that was acknowledged with it, or stood on no other.
+    let covers_more = || conn.presented().and_then(|(cursor, _)| expect.session.cursors.get(cursor)).is_none_or(|sights| sights.len() != 1);
+    if two || !contract.cursor.as_ref().is_some_and(|c| c.per_event || !covers_more()) && !from_snapshot {
         return;
     }
     if from_snapshot {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::contract::file::{Problems, Seg, short, spot, suggest};
 use crate::contract::{
-    Binding, CATALOGUE, CursorCarrier, CursorOrder, EventShape, Format, FrameMatch, GapSignal, Group, Operation, Profile, RetainKind, Subscribe,
-    Target, requirement,
+    Binding, CATALOGUE, CursorCarrier, CursorOrder, EventShape, Format, FrameMatch, GapSignal, Group, Operation, Profile, RetainKind,
+    Subscribe, Target, requirement,
 };
 use crate::run::binding::PLACEHOLDERS;
 

@@ -89,8 +89,7 @@ mod tests {
     }
 
     fn polled(binding: &Binding, status: u16, headers: &[(&str, &str)], text: &str) -> Result<Vec<(Kind, Option<String>)>, String> {
-        let header =
-            |name: &str| headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| (*value).to_owned());
+        let header = |name: &str| headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| (*value).to_owned());
         let polled = see_answer(binding, &PollAnswer { status, header: &header, text })?;
         assert_eq!(polled.next, header("next").filter(|next| !next.is_empty()));
         Ok(polled.seen.into_iter().map(|s| (s.kind, s.marker.map(|m| m.n.to_string()).or(s.cursor).or(s.points_to))).collect())

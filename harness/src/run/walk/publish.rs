@@ -122,7 +122,9 @@ impl<W: World> Walk<'_, W> {
             fault: sending.fault,
         };
         let reply = self.operation_as(op, action, &address, call).await;
-        if let Outcome::Ok { cursor, .. } = reply.outcome {
+        if let Outcome::Ok { cursor, .. } = reply.outcome
+            && !sending.conflict
+        {
             self.with(session, |s| {
                 if let Some(published) = s.published.iter_mut().find(|p| p.marker == marker) {
                     published.acknowledged = true;

@@ -69,7 +69,7 @@ impl Follow {
             // The body of a refusal is for people; its marks stand in the head.
             Err(_) => see_answer(binding, &PollAnswer { text: "", ..answer }).unwrap_or_default(),
         };
-        let brings = seen.iter().any(|one| one.kind != Kind::Commit);
+        let brings = seen.iter().any(|one| matches!(one.kind, Kind::Event | Kind::Other));
         for one in seen {
             // A cursor that is where the reader stands already, with nothing before it, says nothing.
             if one.kind != Kind::Commit || brings || one.cursor.as_ref() != position {
