@@ -106,3 +106,6 @@ async fn whole(response: &mut reqwest::Response) -> Result<String, Over> {
     }
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,7 +112,7 @@ fn unknown_key() {
         40 │
            ╰────
          help: allowed here: `body`, `events`, `headers`, `json`, `limit_validated`,
-               `max_limit`, `more`, `next`, `ok`, `query`, `request`, `take`
+               `max_limit`, `more`, `next`, `ok`, `query`, `request`, `take`, `when`
         "##);
     insta::assert_snapshot!(profile("malformed = {", "malformd = {"), @r##"
          × `malformd` is not known in `answers`
