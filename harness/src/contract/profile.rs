@@ -425,6 +425,10 @@ pub struct Operation {
     /// Query parameters.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
+    /// What is sent only when a placeholder has a value: its name → headers and parameters that belong together. Of a
+    /// publish with an idempotency key, for example, `when.key`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub when: BTreeMap<String, Group>,
     /// A JSON body.
     pub json: Option<serde_json::Value>,
     /// A text body, instead of `json`.
@@ -444,6 +448,16 @@ pub struct Operation {
     /// Operations that follow it, each with what the ones before it took. It is done when the last one is.
     #[serde(default)]
     pub then: Vec<Operation>,
+}
+
+/// Headers and query parameters that are sent together or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Group {
+    /// Headers.
+    pub headers: BTreeMap<String, String>,
+    /// Query parameters.
+    pub query: BTreeMap<String, String>,
 }
 
 /// Opening a stream.
@@ -556,7 +570,8 @@ fn whole() -> String {
     "data".to_owned()
 }
 
-/// How special frames are recognised.
+/// How special frames are recognised. A frame that is a boundary, gap, terminal or heartbeat and fits `commit` as well is
+/// both: it commits its cursor and marks its place.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Frames {
@@ -576,7 +591,8 @@ pub struct Frames {
     pub ignore: Option<FrameMatch>,
 }
 
-/// What a frame must look like: every condition given must hold.
+/// What a frame must look like: every condition given must hold. `status`, `header` and `answer` are about the whole answer
+/// to a long-poll, of which one frame is a record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FrameMatch {
@@ -587,8 +603,25 @@ pub struct FrameMatch {
     pub json: BTreeMap<String, serde_json::Value>,
     /// The frame has a cursor, or has none.
     pub has_cursor: Option<bool>,
-    /// Where the frame names a position (the fence of a boundary, the oldest of a gap, the cursor of a commit): a source as in `event`.
+    /// Where the frame names a position (the fence of a boundary, the oldest of a gap, the cursor of a commit): a source as in
+    /// `event`; of a whole answer, `/json/pointer` or `header:Name`.
     pub cursor: Option<String>,
+    /// Long-poll only: the answer has this status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusSet>,
+    /// Long-poll only: name of a header → the value that the answer's must have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub header: BTreeMap<String, String>,
+    /// Long-poll only: pointer into the answer → the JSON value that must be there, beside the records.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub answer: BTreeMap<String, serde_json::Value>,
+}
+
+impl FrameMatch {
+    /// True when this is about the whole answer to a long-poll, not about one of its records.
+    pub fn of_answer(&self) -> bool {
+        self.status.is_some() || !self.header.is_empty() || !self.answer.is_empty()
+    }
 }
 
 /// One text or several.

@@ -188,6 +188,8 @@ impl<'h> View<'h> {
                 let Some(&event) = session.by_marker.get(&publish.marker.n) else { return };
                 let view = &mut session.events[event];
                 match outcome {
+                    // A key that was used before: the acknowledgement may be the first event's, and this one may never be.
+                    Outcome::Ok { .. } if publish.conflict => {}
                     Outcome::Ok { cursor, .. } => {
                         view.acked.get_or_insert(Seen { record, at, what: () });
                         view.unknown = false;

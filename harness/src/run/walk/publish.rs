@@ -132,6 +132,8 @@ impl<W: World> Walk<'_, W> {
         }
         self.record(history::What::Complete(history::Complete { op, outcome: reply.outcome.clone() }));
         self.with(session, |s| match reply.outcome {
+            // Content that a key's first use did not have is no event of its own, whatever the answer says.
+            Outcome::Ok { .. } if sending.conflict => {}
             Outcome::Ok { cursor, .. } => {
                 if let Some(published) = s.published.iter_mut().find(|p| p.marker == marker) {
                     published.acknowledged = true;

@@ -12,7 +12,7 @@ use crate::run::binding::{Finite, Lens, Request, Vars, for_page, see_document, t
 use crate::world::{PageAnswer, Whole};
 
 /// Largest answer that is read whole.
-const MOST_ANSWER: usize = 64 << 20;
+pub(super) const MOST_ANSWER: usize = 64 << 20;
 /// How much of a refusal is kept.
 const MOST_REFUSAL: usize = 400;
 

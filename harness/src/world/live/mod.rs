@@ -8,6 +8,7 @@ mod faults;
 mod http;
 mod leak;
 mod operation;
+mod poll;
 mod probe;
 pub mod process;
 pub mod proxy;
