@@ -240,16 +240,16 @@ mod tests {
     #[test]
     fn every_move_is_read() {
         let all = moves(
-            "# comment\nas k7w#; think-as r#; size 64; gap 5ms\nwords 4 ; think 2; text \"a;]]\\n\"; code U+0085 U+D83D\n\
-             tool bash {\"a\":[[1]]}; pause; pause p1; status 429 3; status 500; error \"no\"; cut; end; malformed; raw \"x\"; \
+            "# comment\nstatus 429 3; status 500; as k7w#; think-as r#; size 64; gap 5ms\nwords 4 ; think 2; text \"a;]]\\n\"; code U+0085 U+D83D\n\
+             tool bash {\"a\":[[1]]}; pause; pause p1; error \"no\"; cut; end; malformed; raw \"x\"; \
              finish length; finish filter; usage 90000",
         );
         assert_eq!(all.len(), 21);
-        assert_eq!(all[6], Move::Text("a;]]\n".to_owned()));
-        assert_eq!(all[7], Move::Text("\u{85}\u{10d83d}".to_owned()));
-        assert_eq!(all[8], Move::Tool { name: "bash".to_owned(), arguments: "{\"a\":[[1]]}".to_owned() });
-        assert_eq!(all[9..11], [Move::Pause(None), Move::Pause(Some("p1".to_owned()))]);
-        assert_eq!(all[11], Move::Status { code: 429, retry_after: Some(3) });
+        assert_eq!(all[8], Move::Text("a;]]\n".to_owned()));
+        assert_eq!(all[9], Move::Text("\u{85}\u{10d83d}".to_owned()));
+        assert_eq!(all[10], Move::Tool { name: "bash".to_owned(), arguments: "{\"a\":[[1]]}".to_owned() });
+        assert_eq!(all[11..13], [Move::Pause(None), Move::Pause(Some("p1".to_owned()))]);
+        assert_eq!(all[0], Move::Status { code: 429, retry_after: Some(3) });
     }
 
     #[test]
