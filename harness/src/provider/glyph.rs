@@ -32,7 +32,8 @@ pub(super) fn to_json(value: &serde_json::Value) -> String {
     out
 }
 
-fn is_stand_in(c: char) -> bool {
+/// True for a character that stands for a surrogate.
+pub(super) fn is_stand_in(c: char) -> bool {
     ('\u{10d800}'..='\u{10dfff}').contains(&c)
 }
 

@@ -201,6 +201,9 @@ impl<'t> Reader<'t> {
         match values.next() {
             Some(Ok(value)) => {
                 self.at += values.byte_offset();
+                if value.to_string().contains(glyph::is_stand_in) {
+                    return Err(self.wrong(begin, "the characters from U+10D800 to U+10DFFF are taken"));
+                }
                 Ok(value)
             }
             Some(Err(error)) => Err(self.wrong(begin, &format!("JSON must follow: {error}"))),
@@ -283,6 +286,7 @@ mod tests {
             ("gap 5", "is no time"),
             ("size 1000000; words 1000", "more than 67108864 bytes"),
             ("words 2; status 500", "script, byte 9, at `status 500`: a status cannot follow"),
+            ("text \"\\udbf6\\udc3d\"", "are taken"),
             ("finish soon", "`length` or `filter`"),
             (" ; ", "no move"),
         ] {

@@ -94,9 +94,9 @@ impl Player {
         }
     }
 
-    /// The last word said in this turn, reasoning aside; number 0 stands for none.
-    pub fn last_word(&self) -> String {
-        self.speech.word.replace('#', &self.speech.words.to_string())
+    /// The last word said in this turn, reasoning aside.
+    pub fn last_word(&self) -> Option<String> {
+        (self.speech.words > 0).then(|| self.speech.place())
     }
 
     fn step(&mut self) {
@@ -112,7 +112,7 @@ impl Player {
             Move::Text(text) => self.speak(Block::Text(String::new()), &[&text]),
             Move::Tool { name, arguments } => self.call(name, &arguments),
             Move::Pause(name) => {
-                let name = name.unwrap_or_else(|| self.last_word());
+                let name = name.unwrap_or_else(|| self.speech.place());
                 self.ready.push_back(Act::Hold(name));
             }
             Move::Status { code, retry_after } => {
@@ -267,6 +267,11 @@ impl Speech {
             Move::Text(_) | Move::Tool { .. } | Move::Pause(_) | Move::Status { .. } | Move::Error(_) | Move::Cut | Move::End => {}
             Move::Malformed | Move::Raw(_) | Move::Finish(_) | Move::Usage(_) => {}
         }
+    }
+
+    /// The last word; number 0 stands for none.
+    fn place(&self) -> String {
+        self.word.replace('#', &self.words.to_string())
     }
 
     /// The next word, filled up, with the blank that ends it.

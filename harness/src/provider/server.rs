@@ -192,7 +192,7 @@ impl Answering {
     }
 
     fn note(&self, ending: Ending) {
-        self.board.note(self.number, Some(self.player.last_word()), ending);
+        self.board.note(self.number, self.player.last_word(), ending);
     }
 }
 
