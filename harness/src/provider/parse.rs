@@ -197,7 +197,7 @@ impl<'t> Reader<'t> {
     }
 
     fn json(&mut self, begin: usize) -> Result<serde_json::Value, ScriptError> {
-        let mut values = serde_json::Deserializer::from_str(self.rest()).into_iter();
+        let mut values = serde_json::Deserializer::from_str(self.rest()).into_iter::<serde_json::Value>();
         match values.next() {
             Some(Ok(value)) => {
                 self.at += values.byte_offset();
