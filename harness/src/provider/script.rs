@@ -27,7 +27,7 @@ pub enum Move {
     Words(u32),
     /// Numbered words of reasoning, one a chunk.
     Think(u32),
-    /// This text in one chunk; code points as in [`Move::Code`] are in it already.
+    /// This text in one chunk. Half of a surrogate pair stands in it as its stand-in (`glyph`).
     Text(String),
     /// A call of a tool.
     Tool {
