@@ -440,6 +440,30 @@ fn doctor_proves_each_step_and_names_the_first_wrong_one() {
 }
 
 #[test]
+fn the_provider_says_what_the_prompt_tells_it_to() {
+    use std::io::BufRead;
+    let mut child =
+        Command::new(env!("CARGO_BIN_EXE_streamspec")).args(["provider", "--script", "words 1"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("listening on http://").expect("the first line says where");
+    let mut stream = TcpStream::connect(address).unwrap();
+    let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"x [[say as k7w#; words 2]]"}]}"#;
+    let length = body.len();
+    write!(stream, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let status = child.wait().unwrap();
+    assert!(answer.contains("k7w2 ") && answer.contains("data: [DONE]"), "{answer}");
+    assert_eq!(status.code(), Some(OK));
+
+    let output = streamspec(&["provider", "--script", "wrods 1"]);
+    assert_eq!(code(&output), USAGE);
+    assert!(stderr(&output).contains("--script: script, byte 0, at `wrods 1`: unknown move"), "{}", stderr(&output));
+}
+
+#[test]
 fn init_writes_files_that_are_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().display().to_string();

@@ -6,6 +6,7 @@ mod init;
 mod list;
 mod plan;
 mod progress;
+mod provider;
 mod selftest;
 mod test;
 
@@ -33,6 +34,8 @@ enum Command {
     Test(Box<test::TestArgs>),
     /// Run the built-in reference server, right or with defects
     Serve(streamspec_reference_server::ServeOptions),
+    /// Run a scripted model provider, with which an agent's server says exactly what its prompt tells it to
+    Provider(provider::ProviderArgs),
     /// Prove that every planted defect of the reference server is found by the requirement that it names
     Selftest(selftest::SelftestArgs),
     /// Go through a target step by step and show the first thing that is wrong with it, or with its profile
@@ -62,6 +65,7 @@ fn dispatch(arguments: &Arguments) -> u8 {
         None => test::run(&test::TestArgs::default()),
         Some(Command::Test(args)) => test::run(args),
         Some(Command::Serve(options)) => serve(options),
+        Some(Command::Provider(args)) => provider::run(args),
         Some(Command::Selftest(args)) => selftest::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
         Some(Command::List(args)) => list::list(args),

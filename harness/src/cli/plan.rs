@@ -132,6 +132,7 @@ pub(super) fn reference(bugs: &[&str]) -> Result<StartSpec, Complaint> {
         ready: Readiness::Http { path: "/health".to_owned(), status: None },
         ready_within: Duration::from_secs(20),
         stop_within: Duration::from_secs(5),
+        provider: false,
     })
 }
 
@@ -165,6 +166,7 @@ fn start_spec(start: &str, target: &Target, profile: &Profile) -> Result<StartSp
         ready,
         ready_within: Duration::from_millis(target.ready.within_ms),
         stop_within: Duration::from_millis(target.ready.stop_within_ms),
+        provider: start.contains("{provider}") || target.env.values().any(|value| value.contains("{provider}")),
     })
 }
 
