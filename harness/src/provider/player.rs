@@ -105,7 +105,8 @@ impl Player {
     pub fn told(&mut self, moves: Option<Vec<Move>>) {
         match moves {
             Some(moves) => moves.into_iter().rev().for_each(|one| self.moves.push_front(one)),
-            None => drop(self.moves.pop_front_if(|one| matches!(one, Move::Live(_)))),
+            None if matches!(self.moves.front(), Some(Move::Live(_))) => drop(self.moves.pop_front()),
+            None => {}
         }
     }
 

@@ -170,31 +170,20 @@ async fn every_word_is_a_frame_of_its_own() {
 
 #[tokio::test]
 async fn a_live_answer_says_what_it_is_told_and_then_goes_on() {
-    let board = std::sync::Arc::new(Board::new("text \"ok\"".parse().unwrap()));
-    let provider = Provider::start(([127, 0, 0, 1], 0).into(), board).await.unwrap();
-    let base = format!("http://{}", provider.address());
-    let client = reqwest::Client::new();
+    let provider = provider().await;
     let control = async |path: &str, body: &str| {
-        let answer = client.post(format!("{base}/control/{path}")).body(body.to_owned()).send().await.unwrap();
-        assert_eq!(answer.status().as_u16(), 204, "{path}");
+        let answer = rest(send(&provider, "POST", &format!("/control/{path}"), "", body).await).await;
+        assert!(answer.starts_with("HTTP/1.1 204"), "{path}: {answer}");
     };
     // What is told before the answer is there waits for it.
     control("say?at=k1", "«s0.1» \"a\"\n").await;
-    let prompt = serde_json::json!({ "model": "scripted", "stream": true, "messages": [{ "role": "user", "content": "[[say live k1; text \"end\"]]" }] });
-    let mut answer = client.post(format!("{base}/v1/chat/completions")).json(&prompt).send().await.unwrap();
-    let mut seen = String::new();
-    let mut until = async |text: &str| {
-        while !seen.contains(text) {
-            let chunk = tokio::time::timeout(std::time::Duration::from_secs(10), answer.chunk()).await.expect("in time").unwrap();
-            seen.push_str(std::str::from_utf8(&chunk.expect("not over")).unwrap());
-        }
-    };
-    until("«s0.1»").await;
+    let mut answer = ask(&provider, "[[say live k1; text \"end\"]]").await;
+    until(&mut answer, "«s0.1»").await;
     control("say?at=k1", "«s0.2»").await;
-    until("«s0.2»").await;
+    until(&mut answer, "«s0.2»").await;
     control("do?at=k1", "think 1; words 1").await;
-    until("w1 ").await;
+    until(&mut answer, "w1 ").await;
     control("go?at=k1", "").await;
-    until("[DONE]").await;
-    assert!(seen.contains(r#""content":"end""#), "{seen}");
+    let last = until(&mut answer, "[DONE]").await;
+    assert!(last.contains(r#""content":"end""#), "{last}");
 }

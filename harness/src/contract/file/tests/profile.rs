@@ -494,9 +494,9 @@ fn fields_that_belong_together() {
             ·                        ╰── unknown placeholder
          29 │ headers = { Id = "{kee}" }
             ╰────
-          help: did you mean `key`? known are: `cursor`, `key`, `limit`, `payload`,
-                `retain_age_ms`, `retain_bytes`, `retain_records`, `session`, `type`,
-                `uuid`
+          help: did you mean `key`? known are: `cursor`, `key`, `limit`, `opened`,
+                `path`, `payload`, `provider`, `retain_age_ms`, `retain_bytes`,
+                `retain_records`, `session`, `type`, `uuid`
 
         Error:
           × `{kee}` is no placeholder
@@ -507,9 +507,10 @@ fn fields_that_belong_together() {
             ·                     ╰── unknown placeholder
          30 │
             ╰────
-          help: did you mean `key`? known are: `cursor`, `key`, `limit`, `payload`,
-                `retain_age_ms`, `retain_bytes`, `retain_records`, `session`, `type`,
-                `uuid`, `env.NAME`, and what `binding.open.take` names
+          help: did you mean `key`? known are: `cursor`, `key`, `limit`, `opened`,
+                `path`, `payload`, `provider`, `retain_age_ms`, `retain_bytes`,
+                `retain_records`, `session`, `type`, `uuid`, `env.NAME`, and what
+                `binding.open.take` names
         "##);
     insta::assert_snapshot!(profile("[binding.delete]", "[binding.publish.when.key]\n\n[binding.delete]"), @r##"
          × nothing is sent when there is a `key`
