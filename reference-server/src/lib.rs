@@ -9,6 +9,7 @@ pub mod bugs;
 pub mod contain;
 pub mod dialect;
 pub mod hub;
+pub mod redact;
 mod serve;
 pub mod session;
 pub mod store;
