@@ -54,7 +54,7 @@ async fn cursors_have_an_order_of_precedence_and_unusable_ones_replay_everything
     let last = all.len() as u64;
     let id = |seq: &str| format!("{run}:{seq}");
     let usable = [
-        (format!("&after_seq=10"), None, 11),
+        ("&after_seq=10".to_owned(), None, 11),
         (format!("&after_event_id={}", id("10")), None, 11),
         (String::new(), Some(id("10")), 11),
         ("&after_seq=5".to_owned(), Some(id("20")), 6),

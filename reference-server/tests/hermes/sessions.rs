@@ -68,6 +68,20 @@ async fn a_cursor_that_is_not_exact_gets_a_snapshot_instead_of_a_replay() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_too_long_gets_a_snapshot_for_every_cursor() {
+    let server = serve(&[]).await;
+    let client = Client::of(&server);
+    let session = client.session().await;
+    for (words, name) in [(4000, "token"), (200, "session_snapshot")] {
+        let (run, all) = client.turn(&session, &"x ".repeat(words)).await;
+        let cursor = format!("{run}:2");
+        let mut stream = events(client, &session, Some(&cursor)).await;
+        let shown = frames(&stream.until("\n\n").await);
+        assert_eq!(names(&shown), [name], "after {} more rows", all.len());
+    }
+}
+
+#[tokio::test]
 async fn pings_say_that_something_has_changed() {
     let provider = Provider::start().await;
     let server = serve(&["--provider", &provider.url]).await;

@@ -150,7 +150,9 @@ pub(crate) fn router(server: Shared) -> Router {
 }
 
 async fn health(State(server): State<Shared>) -> Answered {
-    let active = server.turns().len();
+    let runs: Vec<String> = server.turns().keys().cloned().collect();
+    // A worker leaves a moment after its run has ended.
+    let active = runs.iter().filter(|run| conversation::is_active(&server, run)).count();
     let started = seconds(server.started_at);
     ok(json!({ "status": "ok", "active_streams": active, "active_runs": active, "server_started_at": started }))
 }
