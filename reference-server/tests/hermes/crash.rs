@@ -112,3 +112,29 @@ async fn a_graceful_stop_ends_the_streams_and_the_next_start_ends_the_runs() {
     assert_eq!(names(&client.rest(&run, "", None).await), ["context_status", "token", "apperror"]);
     assert_eq!(client.shown(&session).await["active_stream_id"], serde_json::Value::Null);
 }
+
+#[tokio::test]
+async fn whatever_a_reader_saw_before_a_kill_is_there_after_it() {
+    let (dir, provider) = (tempfile::tempdir().unwrap(), Provider::start().await);
+    let mut process = Process::start(dir.path(), &provider.url);
+    let session = process.client.session().await;
+    for kill_at in [0, 1, 7, 40, 150] {
+        let feed = provider.next();
+        let run = process.client.say(&session, "go").await;
+        let mut stream = process.client.stream(&run, "&after_seq=0", None).await;
+        (0..200).for_each(|n| feed.text(&format!("w{n} ")));
+        stream.until(&format!("\"w{kill_at} \"")).await;
+        drop(process);
+        stream.all().await;
+        let body = String::from_utf8(stream.body).unwrap();
+        let seen = frames(&body[..body.rfind("\n\n").unwrap() + 2]);
+        process = Process::start(dir.path(), &provider.url);
+        let all = process.client.rest(&run, "&after_seq=0", None).await;
+        assert_eq!(all[..seen.len()], seen, "killed at {kill_at}");
+        let ends: Vec<&str> = names(&all).into_iter().filter(|name| ["apperror", "cancel", "done"].contains(name)).collect();
+        assert_eq!(ends, ["apperror"], "killed at {kill_at}");
+        let shown = process.client.shown(&session).await;
+        let partial = shown["messages"].as_array().unwrap().iter().rev().nth(1).unwrap();
+        assert_eq!(partial["content"], text(&all), "killed at {kill_at}");
+    }
+}

@@ -318,3 +318,67 @@ async fn silent_streams_beat_and_evicted_events_are_announced_without_an_id() {
     assert!(!events.headers.contains("connection: close"), "{}", events.headers);
     events.until(": keepalive\n\n").await;
 }
+
+/// Reads a run in short visits, each resuming by another kind of cursor, and sometimes from a snapshot; returns what it saw.
+async fn hop(client: Client, session: &str, run: &str, seed: u64) -> (String, Vec<u64>) {
+    use rand::{RngExt, SeedableRng};
+    let mut random = rand::rngs::StdRng::seed_from_u64(seed);
+    let (mut seen, mut seqs, mut last) = (String::new(), Vec::new(), 0);
+    loop {
+        if random.random_bool(0.2) {
+            let shown = client.shown(session).await;
+            if let Some(snapshot) = shown.get("runtime_journal_snapshot").filter(|snapshot| snapshot["stream_id"] == run) {
+                last = snapshot["last_seq"].as_u64().unwrap();
+                seqs = (1..=last).collect();
+                snapshot["last_assistant_text"].as_str().unwrap().clone_into(&mut seen);
+            }
+        }
+        let (query, header) = match random.random_range(0..3) {
+            0 => (format!("&after_seq={last}"), None),
+            1 => (format!("&after_event_id={run}:{last}"), None),
+            _ => (String::new(), Some(format!("{run}:{last}"))),
+        };
+        let mut stream = client.stream(run, &query, header.as_deref()).await;
+        if stream.status == 204 {
+            return (seen, seqs);
+        }
+        stream.listen(std::time::Duration::from_millis(random.random_range(0..8))).await;
+        let body = String::from_utf8_lossy(&stream.body);
+        // A visit may end inside a frame; what is whole counts.
+        let whole = body.rfind("\n\n").map_or(0, |at| at + 2);
+        let visit = frames(&body[..whole]);
+        seen.push_str(&text(&visit));
+        seqs.extend(visit.iter().map(crate::client::Frame::seq));
+        last = seqs.last().copied().unwrap_or(0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_come_and_go_see_every_event_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = Provider::start().await;
+    let server = serve(&["--provider", &provider.url, "--data", dir.path().to_str().unwrap()]).await;
+    let client = Client::of(&server);
+    let session = client.session().await;
+    let feed = provider.next();
+    let run = client.say(&session, "go").await;
+    let mut witness = client.stream(&run, "&after_seq=0", None).await;
+    let words = async {
+        for n in 0..150 {
+            let word = format!("w{n} ");
+            feed.text(&word);
+            witness.until(&word).await;
+        }
+        feed.finish();
+        witness.all().await;
+        frames(&String::from_utf8(std::mem::take(&mut witness.body)).unwrap())
+    };
+    let hops = futures_util::future::join_all((0..8).map(|seed| hop(client, &session, &run, seed)));
+    let (all, hops) = tokio::time::timeout(3 * crate::http::DEADLINE, async { tokio::join!(words, hops) }).await.expect("all end");
+    assert!(text(&all).ends_with("w149 ") && names(&all).last() == Some(&"stream_end"));
+    let numbers: Vec<u64> = (1..=all.len() as u64).collect();
+    for (seed, (seen, seqs)) in hops.into_iter().enumerate() {
+        assert_eq!(seen, text(&all), "reader {seed}");
+        assert_eq!(seqs, numbers, "reader {seed}");
+    }
+}
