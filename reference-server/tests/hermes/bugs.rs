@@ -15,8 +15,8 @@ use crate::provider::{Feed, Provider};
 
 /// Servers that run at once: most of a script is waiting.
 const AT_ONCE: usize = 6;
-/// How long a stream is listened to that may be silent for ever.
-const QUIET: Duration = Duration::from_millis(600);
+/// How long to wait for what only one of both servers says: the right one, or the one with the bug.
+const QUIET: Duration = Duration::from_secs(2);
 /// Events that a slow reader is behind, and how large each is: more than the buffers of a socket hold.
 const BURST: usize = 160;
 const LARGE: usize = 128 << 10;
@@ -265,10 +265,13 @@ async fn sessions(stage: &mut Stage) {
     let stream = request(stage.client.at, "GET", &path, &[], "").await.unwrap();
     stage.notes.note("closes", &stream.headers.contains("connection: close"));
     let mut stream = stream;
-    stage.turn(&["a ", "b ", "c "]).await;
-    stream.listen(QUIET).await;
-    stage.turn(&["d"]).await;
-    stage.notes.listen("all", stream).await;
+    for words in [&["a ", "b ", "c "][..], &["d "]] {
+        let run = stage.turn(words).await;
+        let last = stage.client.status(&run).await["journal"]["last_event_id"].as_str().unwrap().to_owned();
+        let end = format!("id: {last}\nevent: stream_end\ndata: {{\"session_id\":\"{}\"}}\n\n", stage.session);
+        let _ = tokio::time::timeout(QUIET, stream.until(&end)).await;
+    }
+    stage.notes.frames("all", &frames(&String::from_utf8(stream.body).unwrap()));
 }
 
 async fn deletion(stage: &mut Stage) {
@@ -377,6 +380,7 @@ async fn seams(stage: &mut Stage) {
             let word = format!("w{n} ");
             feed.text(&word);
             witness.until(&word).await;
+            // The windows that the bugs leave open are wider than this: some word falls into each.
             tokio::time::sleep(Duration::from_millis(4)).await;
         }
         feed.finish();

@@ -124,7 +124,8 @@ impl Journal {
                     card.result = Some((text("preview"), data["is_error"] == true));
                 }
             }
-            "done" => self.state = State::Completed,
+            // Where retention has taken the first of both, the second still tells.
+            "done" | "stream_end" if self.state == State::Running => self.state = State::Completed,
             "cancel" => (self.state, self.marker) = (State::Cancelled, Some(text("message"))),
             "apperror" => {
                 self.state = match data["type"].as_str() {
