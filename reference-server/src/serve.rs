@@ -9,8 +9,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::agent::Model;
 use crate::bugs::{Bug, BugSet};
-use crate::dialect::sse;
+use crate::dialect::{hermes, sse};
 use crate::hub::Hub;
 use crate::session::Retention;
 use crate::store::{Memory, Sqlite, Store};
@@ -48,6 +49,15 @@ pub struct ServeOptions {
     /// Send a heartbeat after this long a silence.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "15s")]
     pub heartbeat: Duration,
+    /// Who answers prompts: an OpenAI-compatible provider. Without it, a built-in model repeats each prompt's words.
+    #[arg(long, value_name = "URL")]
+    pub provider: Option<String>,
+    /// The folder whose files an agent's sessions can read. Default: `workspace` in the data folder.
+    #[arg(long, value_name = "DIR")]
+    pub workspace: Option<PathBuf>,
+    /// Demand this password, where the dialect has one.
+    #[arg(long, value_name = "TEXT")]
+    pub password: Option<String>,
     /// Switch a defect on; may be repeated.
     #[arg(long = "bug", value_name = "NAME")]
     pub bugs: Vec<Bug>,
@@ -58,6 +68,8 @@ pub struct ServeOptions {
 pub enum Dialect {
     /// Sessions over plain HTTP, streams as server-sent events.
     Sse,
+    /// The run journal of Hermes WebUI: an agent's runs, each a stream with a journal.
+    Hermes,
 }
 
 /// Stores.
@@ -153,6 +165,7 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
         bytes: options.retain_bytes,
         age_ms: options.retain_age.map(|age| age.as_millis() as u64),
     };
+    let model = Model::new(options.provider.as_deref()).map_err(|e| ServeError(e.to_string()))?;
     let hub = Hub::start(store, retention, bugs).map_err(|e| ServeError(e.to_string()))?;
     let asked = SocketAddr::new(options.host, options.port);
     let listener = TcpListener::bind(asked).await.map_err(|e| ServeError(format!("cannot listen at {asked}: {e}")))?;
@@ -161,6 +174,16 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
         Dialect::Sse => {
             let boot = format!("{:016x}", rand::random::<u64>());
             sse::router(sse::Shared { hub: Arc::clone(&hub), heartbeat: options.heartbeat, boot })
+        }
+        Dialect::Hermes => {
+            let settings = hermes::Settings {
+                heartbeat: options.heartbeat,
+                model,
+                data: options.data.as_deref(),
+                workspace: options.workspace.as_deref(),
+                password: options.password.clone(),
+            };
+            hermes::router(hermes::open(Arc::clone(&hub), settings).await.map_err(ServeError)?)
         }
     };
     let (stop, stopped) = oneshot::channel::<()>();

@@ -112,6 +112,13 @@ impl Hub {
                 store.commit(&[Change::Append { id: stored.id.clone(), event: again.clone(), key: None }])?;
                 stored.events.push(again);
             }
+            // A row of an answer that was being written; nothing behind it was.
+            let torn = stored.events.last().is_some_and(|last| last.seq == stored.head && last.event_type == "token");
+            if bugs.has(Bug::TornRowRenumbered) && torn {
+                store.commit(&[Change::Truncate { id: stored.id.clone() }])?;
+                stored.events.pop();
+                stored.head -= 1;
+            }
             // What has expired while the server was away goes from the disk, also when a bug forgets that it was there.
             let behind_all = stored.head + 1;
             let session = Session::restore(stored, now, bugs);
@@ -155,6 +162,11 @@ impl Hub {
         self.lock().iter().filter(|(other, _)| *other != id).map(|(_, cell)| Arc::clone(cell)).collect()
     }
 
+    /// Every session there is.
+    pub fn all(&self) -> Vec<Arc<Cell>> {
+        self.lock().values().cloned().collect()
+    }
+
     /// Makes a session and waits until it is durable.
     ///
     /// # Errors
@@ -173,6 +185,23 @@ impl Hub {
         let (answer, wait) = oneshot::channel();
         self.ask(Request::Append(id.to_owned(), append, answer));
         wait.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Appends events in this order and waits until all of them are durable; they share commits where they can.
+    ///
+    /// # Errors
+    /// When the session does not take one of them, or the disk refuses. Events before and behind that one may be there.
+    pub async fn append_all(&self, id: &str, events: Vec<Append>) -> Result<(), Answer> {
+        let mut waits = Vec::with_capacity(events.len());
+        for append in events {
+            let (answer, wait) = oneshot::channel();
+            self.ask(Request::Append(id.to_owned(), append, answer));
+            waits.push(wait);
+        }
+        for wait in waits {
+            wait.await.unwrap_or_else(|_| Err(stopped()))?;
+        }
+        Ok(())
     }
 
     /// Removes a session.
