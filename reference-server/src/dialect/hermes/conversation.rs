@@ -78,12 +78,12 @@ impl Conversation {
     /// The conversation of this id, if it belongs to the profile of the request; any other one is not there.
     pub(super) fn of(server: &Server, headers: &HeaderMap, id: &str) -> Result<Conversation, Refusal> {
         let found = Conversation::find(server, id).ok_or_else(Refusal::no_session)?;
-        if found.profile == profile(headers) || server.hub.bugs.has(Bug::ProfileUnchecked) { Ok(found) } else { Err(Refusal::no_session()) }
+        if found.is_foreign(server, headers) { Err(Refusal::no_session()) } else { Ok(found) }
     }
 
-    /// True when the conversation exists and belongs to another profile.
-    pub(super) fn is_foreign(server: &Server, headers: &HeaderMap, id: &str) -> bool {
-        Conversation::find(server, id).is_some_and(|found| found.profile != profile(headers))
+    /// True when it belongs to another profile than the request.
+    pub(super) fn is_foreign(&self, server: &Server, headers: &HeaderMap) -> bool {
+        self.profile != profile(headers) && !server.hub.bugs.has(Bug::ProfileUnchecked)
     }
 
     /// The conversation that has this run, and the run's place in it.
@@ -158,6 +158,15 @@ impl Server {
     }
 }
 
+fn names(server: &Server) -> Vec<String> {
+    server.hub.all().iter().map(|cell| cell.lock().id.clone()).collect()
+}
+
+/// Every conversation there is.
+pub(super) fn all(server: &Server) -> Vec<Conversation> {
+    names(server).iter().filter_map(|name| name.strip_prefix(PREFIX)).filter_map(|id| Conversation::find(server, id)).collect()
+}
+
 fn is_run(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -165,17 +174,15 @@ fn is_run(name: &str) -> bool {
 /// Ends every run that a stop of the process has left without an end, once and with an id of its own, and removes runs that
 /// no conversation names.
 pub(super) async fn repair(server: &Server) -> Result<(), Answer> {
-    let names: Vec<String> = server.hub.all().iter().map(|cell| cell.lock().id.clone()).collect();
-    let sessions = names.iter().filter_map(|name| name.strip_prefix(PREFIX));
-    for conversation in sessions.filter_map(|id| Conversation::find(server, id)) {
+    for conversation in all(server) {
         server.remembered().restarted |= !conversation.records.is_empty();
         for record in &conversation.records {
             server.know(&record.run, &conversation.id);
             end_interrupted(server, &conversation.id, &record.run).await?;
         }
     }
-    for name in names.iter().filter(|name| is_run(name) && server.run_of(name).is_none()) {
-        server.hub.delete(name).await?;
+    for name in names(server).into_iter().filter(|name| is_run(name) && server.run_of(name).is_none()) {
+        server.hub.delete(&name).await?;
     }
     Ok(())
 }

@@ -3,6 +3,9 @@
 //! A run is a session of the core, named by its run id; what readers see is the journal, and so is what the snapshot and the
 //! settled messages are made of (`journal.rs`). A conversation is a session of the core as well, whose events are the turns
 //! that were started. Nothing else is stored: a restart has only to end the runs that have no end (`conversation.rs`).
+//!
+//! Journals are kept whole unless the operator bounds them; the bound then holds for what is made of them, too: a snapshot
+//! and the settled messages begin with the oldest event kept, and a reader whose cursor is older is told by an `apperror`.
 
 mod answer;
 mod auth;

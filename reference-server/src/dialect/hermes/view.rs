@@ -93,10 +93,10 @@ pub(super) fn settled(server: &Server, conversation: &Conversation, ending: &Jou
 
 pub(super) async fn session(State(server): State<Shared>, headers: HeaderMap, Query(query): Query<HashMap<String, String>>) -> Answered {
     let id = query.get("session_id").filter(|id| !id.is_empty()).ok_or_else(|| Refusal::bad("session_id is missing"))?;
-    if Conversation::is_foreign(&server, &headers, id) && !server.hub.bugs.has(Bug::ProfileUnchecked) {
+    let conversation = Conversation::find(&server, id).ok_or_else(Refusal::no_session)?;
+    if conversation.is_foreign(&server, &headers) {
         return Err(Refusal::new(StatusCode::CONFLICT, "Session belongs to another profile"));
     }
-    let conversation = Conversation::of(&server, &headers, id)?;
     let limit = match query.get("msg_limit").map(|limit| limit.parse::<usize>()) {
         None => None,
         Some(Ok(limit)) if limit > 0 => Some(limit),
@@ -149,10 +149,8 @@ async fn snapshot(server: &Server, session: &str, record: &Record) -> Option<(Va
 }
 
 pub(super) async fn list(State(server): State<Shared>, headers: HeaderMap) -> Answered {
-    let ids: Vec<String> = server.hub.all().iter().map(|cell| cell.lock().id.clone()).collect();
-    let sessions = ids.iter().filter_map(|name| name.strip_prefix("conversation/"));
-    let mut all: Vec<Value> =
-        sessions.filter_map(|id| Conversation::of(&server, &headers, id).ok()).map(|found| metadata(&server, &found)).collect();
+    let own = super::conversation::all(&server).into_iter().filter(|found| !found.is_foreign(&server, &headers));
+    let mut all: Vec<Value> = own.map(|found| metadata(&server, &found)).collect();
     // Newest first; the id decides between two of the same moment, so that the order is the same every time.
     let key = |one: &Value| (one["updated_at"].as_f64().unwrap_or(0.0), one["session_id"].as_str().unwrap_or("").to_owned());
     all.sort_by(|a, b| key(b).partial_cmp(&key(a)).unwrap_or(std::cmp::Ordering::Equal));
