@@ -69,6 +69,12 @@ impl Ended {
     }
 }
 
+/// The code that decides, of several runs; [`OK`] when there are none.
+pub(super) fn worst(codes: &[u8]) -> u8 {
+    let order = [USAGE, OUR_BUG, VIOLATED, INTERRUPTED, COULD_NOT_TEST, STALE, INCONCLUSIVE, NOTHING_RAN];
+    order.into_iter().find(|code| codes.contains(code)).unwrap_or(OK)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! The command line, one file a subcommand.
 
 mod doctor;
+mod every;
 mod exit;
 mod init;
 mod list;

@@ -90,22 +90,27 @@ impl TargetArgs {
         Ok(Resolved { profile: Arc::new(profile), subject, capabilities, target, name, again, built_in: false })
     }
 
+    /// True when neither a server nor a protocol was named.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.target.is_none() && self.target_flag.is_none() && self.url.is_none() && self.start.is_none() && self.profile.is_none()
+    }
+
+    /// The built-in server under this profile.
+    pub(super) fn under(profile: &str) -> TargetArgs {
+        TargetArgs { profile: Some(profile.to_owned()), ..TargetArgs::default() }
+    }
+
     fn built_in(&self) -> Result<Resolved, Complaint> {
         let name = self.profile.as_deref().unwrap_or("sse");
-        if name != "sse" {
-            return Err(Complaint::Usage(format!(
-                "the built-in server speaks `sse`; to test another one with the profile `{name}`, say where it is with --url, --start or a target file"
-            )));
-        }
-        let subject = Subject::Start(reference(&[])?);
         let profile = Profile::load(name)?;
+        let subject = Subject::Start(reference(&profile, &[])?);
         Ok(Resolved {
             profile: Arc::new(profile),
             subject,
             capabilities: Capabilities::all(),
             target: bare(None, None),
             name: "the built-in reference server".to_owned(),
-            again: String::new(),
+            again: format!(" --profile {}", quoted(name)),
             built_in: true,
         })
     }
@@ -117,11 +122,20 @@ pub(super) fn quoted(text: &str) -> String {
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// How to start the reference server of this binary with these bugs.
-pub(super) fn reference(bugs: &[&str]) -> Result<StartSpec, Complaint> {
+/// How to start the reference server of this binary, so that it keeps `profile`, with these bugs.
+pub(super) fn reference(profile: &Profile, bugs: &[&str]) -> Result<StartSpec, Complaint> {
+    if profile.reference.is_empty() {
+        let speaks: Vec<&str> = Profile::built_in().collect();
+        return Err(Complaint::Usage(format!(
+            "the built-in server speaks {}; to test another one with the profile `{}`, say where it is with --url, --start or a target file",
+            speaks.join(", "),
+            profile.name
+        )));
+    }
     let own = std::env::current_exe().map_err(|e| Complaint::Usage(format!("cannot find streamspec's own program: {e}")))?;
     let mut words = vec![own.to_string_lossy().into_owned()];
-    words.extend(["serve", "--dialect", "sse", "--data", "{dir}", "--port", "{port}", "--heartbeat", "500ms"].map(str::to_owned));
+    words.extend(["serve", "--data", "{dir}", "--port", "{port}"].map(str::to_owned));
+    words.extend(profile.reference.iter().cloned());
     for bug in bugs {
         words.extend(["--bug".to_owned(), (*bug).to_owned()]);
     }
@@ -129,10 +143,10 @@ pub(super) fn reference(bugs: &[&str]) -> Result<StartSpec, Complaint> {
         command: CommandLine::from_words(words),
         environment: Vec::new(),
         folder: None,
-        ready: Readiness::Http { path: "/health".to_owned(), status: None },
+        ready: Readiness::Line("listening on".to_owned()),
         ready_within: Duration::from_secs(20),
         stop_within: Duration::from_secs(5),
-        provider: false,
+        provider: profile.reference.iter().any(|word| word.contains("{provider}")),
     })
 }
 

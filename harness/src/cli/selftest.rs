@@ -14,10 +14,10 @@ use super::plan::reference;
 use super::progress::Progress;
 use super::{Complaint, complain, exit, meant, print};
 use crate::check::Finding;
-use crate::contract::{CATALOGUE, Profile};
+use crate::contract::Profile;
 use crate::report::Paint;
 use crate::run::suite::{StopSign, Subject, Suite, SuiteError, run as run_suite};
-use crate::scenario::Scenario;
+use crate::scenario::{Capabilities, Scenario, applicable};
 
 /// How long a wait may take against a broken server: long enough for a right one on a busy machine, short enough that a
 /// hundred bugs are done in a minute.
@@ -40,6 +40,7 @@ pub(super) struct SelftestArgs {
 /// What became of one bug.
 struct Row {
     bug: &'static BugEntry,
+    profile: String,
     failed: BTreeSet<String>,
     by: Option<String>,
     trouble: Option<String>,
@@ -60,10 +61,10 @@ fn table(args: &SelftestArgs) -> Result<u8, Complaint> {
             return Err(Complaint::Usage(format!("there is no bug `{only}`; {hint}`streamspec list bugs` shows them")));
         }
     }
-    let profile = Arc::new(Profile::load("sse")?);
-    let scenarios = Scenario::built_in("sse")?;
-    let chosen: VecDeque<&'static BugEntry> =
-        BUGS.iter().filter(|b| b.dialects.contains(&"sse") && (args.only.is_empty() || args.only.iter().any(|o| o == b.name))).collect();
+    let grounds = Profile::built_in().map(Ground::of).collect::<Result<Vec<Ground>, Complaint>>()?;
+    let is_chosen = |bug: &&BugEntry| args.only.is_empty() || args.only.iter().any(|only| only == bug.name);
+    let on = |bug: &'static BugEntry| grounds.iter().filter(|ground| ground.shows(bug)).map(move |ground| (bug, ground));
+    let chosen: VecDeque<(&'static BugEntry, &Ground)> = BUGS.iter().filter(is_chosen).flat_map(on).collect();
     let jobs = args.jobs.map_or(8, usize::from);
     let (paint, began) = (Paint::for_stdout(), Instant::now());
     let count = chosen.len();
@@ -73,8 +74,8 @@ fn table(args: &SelftestArgs) -> Result<u8, Complaint> {
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
-                while let Some(bug) = { queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() } {
-                    let row = hunt(bug, &profile, &scenarios);
+                while let Some((bug, ground)) = { queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() } {
+                    let row = hunt(bug, ground);
                     progress.lock().unwrap_or_else(PoisonError::into_inner).step(bug.name);
                     rows.lock().unwrap_or_else(PoisonError::into_inner).push(row);
                 }
@@ -83,31 +84,41 @@ fn table(args: &SelftestArgs) -> Result<u8, Complaint> {
     });
     progress.into_inner().unwrap_or_else(PoisonError::into_inner).clear();
     let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
-    rows.sort_by_key(|row| BUGS.iter().position(|b| b.name == row.bug.name));
+    rows.sort_by_key(|row| (BUGS.iter().position(|b| b.name == row.bug.name), row.profile.clone()));
     let mut bad = 0;
     for row in &rows {
         let killed = row.failed.contains(row.bug.killed_by);
         bad += u32::from(!killed);
         print(&line(row, killed, paint));
     }
-    let clean = if args.only.is_empty() { false_alarms(&profile, &scenarios)? } else { Vec::new() };
-    for alarm in &clean {
+    let mut clean = Clean::default();
+    for ground in grounds.iter().filter(|_| args.only.is_empty()) {
+        clean.run(ground)?;
+    }
+    for alarm in &clean.alarms {
         print(&format!("{} {alarm}\n", paint.bad("FALSE ALARM")));
     }
-    let unproven: Vec<&str> = CATALOGUE.iter().filter(|r| !BUGS.iter().any(|b| b.killed_by == r.id)).map(|r| r.id).collect();
+    let proven = |id: &str| BUGS.iter().any(|bug| bug.killed_by == id);
+    let unproven: Vec<&str> = clean.judged.iter().map(String::as_str).filter(|id| !proven(id)).collect();
     for id in &unproven {
         print(&format!("{} no bug proves {id}\n", paint.bad("UNPROVEN")));
     }
     print(&format!(
-        "\n{count} bug{} in {:.1} s; {} requirements, each with a bug that it kills: {}\n{} passed, {} failed, 0 skipped\n",
+        "\n{} bug{} under {} profile{}, {count} hunts in {:.1} s{}\n{} passed, {} failed, 0 skipped\n",
+        rows.iter().map(|row| row.bug.name).collect::<BTreeSet<_>>().len(),
         if count == 1 { "" } else { "s" },
+        grounds.len(),
+        if grounds.len() == 1 { "" } else { "s" },
         began.elapsed().as_secs_f64(),
-        CATALOGUE.len(),
-        if unproven.is_empty() { "yes" } else { "no" },
+        match (clean.judged.len(), unproven.len()) {
+            (0, _) => String::new(),
+            (judged, 0) => format!("; {judged} requirements judged on the right server, each kills a bug"),
+            (judged, without) => format!("; {judged} requirements judged on the right server, {without} of them without a bug"),
+        },
         count as u32 - bad,
-        bad as usize + clean.len() + unproven.len(),
+        bad as usize + clean.alarms.len() + unproven.len(),
     ));
-    Ok(if bad > 0 || !clean.is_empty() || !unproven.is_empty() { exit::VIOLATED } else { exit::OK })
+    Ok(if bad > 0 || !clean.alarms.is_empty() || !unproven.is_empty() { exit::VIOLATED } else { exit::OK })
 }
 
 fn line(row: &Row, killed: bool, paint: Paint) -> String {
@@ -120,15 +131,53 @@ fn line(row: &Row, killed: bool, paint: Paint) -> String {
     let also = if also.is_empty() { String::new() } else { format!("; also {}", also.join(" ")) };
     let by = row.by.as_deref().map_or(String::new(), |by| format!(" in {by}"));
     let trouble = row.trouble.as_deref().map_or(String::new(), |t| format!("; {t}"));
-    format!("{word} {:<26} {:<12}{by}{} {:.1} s{trouble}\n", row.bug.name, row.bug.killed_by, paint.dim(&also), row.took.as_secs_f64())
+    let (name, id, took) = (row.bug.name, row.bug.killed_by, row.took.as_secs_f64());
+    format!("{word} {name:<26} {id:<12} {:<9}{by}{} {took:.1} s{trouble}\n", row.profile, paint.dim(&also))
+}
+
+/// A profile that the reference server keeps, and what is run under it.
+struct Ground {
+    profile: Arc<Profile>,
+    scenarios: Vec<Scenario>,
+}
+
+impl Ground {
+    fn of(name: &'static str) -> Result<Ground, Complaint> {
+        let profile = Profile::load(name)?;
+        let can = Capabilities::all();
+        let scenarios = Scenario::built_in(name)?.into_iter().filter(|s| applicable(s, &profile, &can).is_ok()).collect();
+        Ok(Ground { profile: Arc::new(profile), scenarios })
+    }
+
+    /// True when a bug shows under this profile: its dialects are names of profiles, with `_` for `-`.
+    fn shows(&self, bug: &BugEntry) -> bool {
+        bug.dialects.iter().any(|dialect| dialect.replace('_', "-") == self.profile.name)
+    }
+
+    fn suite(&self, bugs: &[&str], scenarios: Vec<Scenario>, jobs: usize, repeat: u32) -> Result<Suite, Complaint> {
+        let bound = Duration::from_millis(self.profile.contract.liveness.delivery_ms * 2);
+        Ok(Suite {
+            profile: Arc::clone(&self.profile),
+            subject: Subject::Start(reference(&self.profile, bugs)?),
+            scenarios,
+            seed: 0x5eed,
+            jobs,
+            repeat,
+            deadline: if bugs.is_empty() { bound } else { DEADLINE },
+        })
+    }
 }
 
 /// Runs the scenarios written for the bug's requirement against the server with that bug, until it is killed.
-fn hunt(bug: &'static BugEntry, profile: &Arc<Profile>, scenarios: &[Scenario]) -> Row {
+fn hunt(bug: &'static BugEntry, ground: &Ground) -> Row {
     let began = Instant::now();
-    let mut row = Row { bug, failed: BTreeSet::new(), by: None, trouble: None, took: Duration::ZERO };
-    let scenarios = scenarios.iter().filter(|s| s.judges.iter().any(|j| j == bug.killed_by)).cloned().collect();
-    match suite(&[bug.name], profile, scenarios, TRIES) {
+    let profile = ground.profile.name.clone();
+    let mut row = Row { bug, profile, failed: BTreeSet::new(), by: None, trouble: None, took: Duration::ZERO };
+    let scenarios: Vec<Scenario> = ground.scenarios.iter().filter(|s| s.judges.iter().any(|j| j == bug.killed_by)).cloned().collect();
+    if scenarios.is_empty() {
+        row.trouble = Some("no scenario judges it".to_owned());
+    }
+    match ground.suite(&[bug.name], scenarios, 1, TRIES) {
         Err(complaint) => row.trouble = Some(format!("{complaint:?}")),
         Ok(suite) => {
             let stop = StopSign::default();
@@ -157,36 +206,39 @@ fn hunt(bug: &'static BugEntry, profile: &Arc<Profile>, scenarios: &[Scenario]) 
     row
 }
 
-fn suite(bugs: &[&str], profile: &Arc<Profile>, scenarios: Vec<Scenario>, repeat: u32) -> Result<Suite, Complaint> {
-    let subject = Subject::Start(reference(bugs)?);
-    let deadline = if bugs.is_empty() { Duration::from_millis(profile.contract.liveness.delivery_ms * 2) } else { DEADLINE };
-    Ok(Suite {
-        profile: Arc::clone(profile),
-        subject,
-        scenarios,
-        seed: 0x5eed,
-        jobs: if bugs.is_empty() { 8 } else { 1 },
-        repeat,
-        deadline,
-    })
+/// What the runs against the right server bring.
+#[derive(Default)]
+struct Clean {
+    /// What fires although nothing is wrong.
+    alarms: Vec<String>,
+    /// What was judged.
+    judged: BTreeSet<String>,
 }
 
-/// What fires on the right server.
-fn false_alarms(profile: &Arc<Profile>, scenarios: &[Scenario]) -> Result<Vec<String>, Complaint> {
-    let suite = suite(&[], profile, scenarios.to_vec(), 1)?;
-    let mut alarms = Vec::new();
-    let ran = run_suite(&suite, &StopSign::default(), |case| {
-        for verdict in &case.verdicts {
-            if let Finding::Fail { violations, .. } = &verdict.finding {
-                alarms.push(format!("{} in {}: {}", verdict.requirement, case.scenario.name, violations[0].says));
+impl Clean {
+    fn run(&mut self, ground: &Ground) -> Result<(), Complaint> {
+        let suite = ground.suite(&[], ground.scenarios.clone(), 8, 1)?;
+        let name = &ground.profile.name;
+        let ran = run_suite(&suite, &StopSign::default(), |case| {
+            for verdict in &case.verdicts {
+                match &verdict.finding {
+                    Finding::Fail { violations, .. } => {
+                        let says = &violations[0].says;
+                        self.alarms.push(format!("{} in {} of {name}: {says}", verdict.requirement, case.scenario.name));
+                    }
+                    Finding::Pass { .. } => {
+                        self.judged.insert(verdict.requirement.clone());
+                    }
+                    Finding::Inconclusive { .. } | Finding::NotApplicable { .. } => {}
+                }
             }
+            if let Some(aborted) = &case.aborted {
+                self.alarms.push(format!("{} of {name} was not finished: {aborted:?}", case.scenario.name));
+            }
+        });
+        if let Err(error) = ran {
+            self.alarms.push(format!("{name}: {error:?}"));
         }
-        if let Some(aborted) = &case.aborted {
-            alarms.push(format!("{} was not finished: {aborted:?}", case.scenario.name));
-        }
-    });
-    if let Err(error) = ran {
-        alarms.push(format!("{error:?}"));
+        Ok(())
     }
-    Ok(alarms)
 }

@@ -8,9 +8,9 @@ use clap::Args;
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs, quoted};
 use super::progress::Progress;
-use super::{Complaint, complain, meant, print, tell};
+use super::{Complaint, complain, every, meant, print, tell};
 use crate::contract::{CATALOGUE, FAMILIES, requirement};
-use crate::report::{Heading, Page, Row, Tally, visible, write_json, write_text};
+use crate::report::{Heading, Page, Row, Tally, json_report, visible, write_json, write_text};
 use crate::run::Abort;
 use crate::run::suite::{Case, StopSign, Suite, SuiteError, cases, run as run_suite};
 use crate::scenario::{Scenario, applicable};
@@ -23,38 +23,42 @@ const JOBS_A_CORE: usize = 4;
 #[command(after_help = exit::TABLE)]
 pub(super) struct TestArgs {
     #[command(flatten)]
-    target: TargetArgs,
+    pub(super) target: TargetArgs,
     /// Only scenarios of this name, or written for requirements whose id begins so; may be repeated
     #[arg(long, value_name = "ID|SCENARIO")]
-    only: Vec<String>,
+    pub(super) only: Vec<String>,
     /// Scenarios of your own: a folder, whose *.toml are run beside the built-in ones
     #[arg(long, value_name = "DIR")]
-    scenarios: Option<PathBuf>,
+    pub(super) scenarios: Option<PathBuf>,
     /// The seed of names and choices
     #[arg(long, value_parser = seed, value_name = "HEX")]
-    seed: Option<u64>,
+    pub(super) seed: Option<u64>,
     /// How many servers are tested side by side
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    jobs: Option<u16>,
+    pub(super) jobs: Option<u16>,
     /// Run every case this often
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    repeat: u32,
+    pub(super) repeat: u32,
     /// How long to wait for anything; default: twice the profile's delivery bound
     #[arg(long, value_name = "TIME", value_parser = streamspec_reference_server::duration)]
-    deadline: Option<Duration>,
+    pub(super) deadline: Option<Duration>,
     /// Write a report: json=PATH
     #[arg(long, value_name = "FORMAT=PATH", value_parser = report)]
-    report: Vec<Report>,
+    pub(super) report: Vec<Report>,
     /// Keep the history of every case that failed in this folder
     #[arg(long, value_name = "DIR")]
-    history: Option<PathBuf>,
+    pub(super) history: Option<PathBuf>,
     /// List what would be run, and stop
     #[arg(long)]
-    list: bool,
+    pub(super) list: bool,
+    /// Pass over what the profile has nothing of, because another one has.
+    #[arg(skip)]
+    pub(super) lenient: bool,
 }
 
+/// A report to be written.
 #[derive(Clone, Debug)]
-enum Report {
+pub(super) enum Report {
     Json(PathBuf),
 }
 
@@ -74,6 +78,9 @@ fn seed(text: &str) -> Result<u64, String> {
 
 /// Runs it; the exit code.
 pub(super) fn run(args: &TestArgs) -> u8 {
+    if args.target.is_nothing() {
+        return every::run(args);
+    }
     match prepare(args) {
         Ok(prepared) => prepared.run(args),
         Err(complaint) => complain(&complaint),
@@ -102,14 +109,24 @@ fn keepable(args: &TestArgs) -> Result<(), Complaint> {
     Ok(())
 }
 
-struct Prepared {
+/// Everything that a run needs.
+pub(super) struct Prepared {
     resolved: Resolved,
-    suite: Suite,
-    heading: Heading,
-    tally: Tally,
+    pub(super) suite: Suite,
+    pub(super) heading: Heading,
+    pub(super) tally: Tally,
 }
 
-fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
+/// What a run came to.
+pub(super) struct Done {
+    pub(super) code: u8,
+    pub(super) seconds: f64,
+    /// False when there was nothing to report on.
+    pub(super) ran: bool,
+}
+
+/// Reads the files, and finds out which scenarios are to be run.
+pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     let resolved = args.target.resolve()?;
     if !args.list {
         keepable(args)?;
@@ -118,7 +135,7 @@ fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     if let Some(folder) = &args.scenarios {
         all.extend(own_scenarios(folder)?);
     }
-    for only in &args.only {
+    for only in args.only.iter().filter(|_| !args.lenient) {
         if !all.iter().any(|s| wanted(s, std::slice::from_ref(only))) {
             let names = all.iter().map(|s| s.name.as_str());
             let families = FAMILIES.iter().map(|(family, _)| *family);
@@ -182,8 +199,12 @@ fn own_scenarios(folder: &std::path::Path) -> Result<Vec<Scenario>, Complaint> {
     files.iter().map(|file| Scenario::load(file).map_err(Complaint::from)).collect()
 }
 
+/// What to do next, said when the built-in server passed.
+pub(super) const NEXT: &str =
+    "That was the built-in server. Yours: `streamspec init`, then `streamspec doctor`, then `streamspec test TARGET`.";
+
 /// A whole id means that requirement alone: `RESUME-1` is not `RESUME-10`.
-fn wanted(scenario: &Scenario, only: &[String]) -> bool {
+pub(super) fn wanted(scenario: &Scenario, only: &[String]) -> bool {
     let judges = |o: &str| match requirement(o) {
         Some(_) => scenario.judges.iter().any(|id| id == o),
         None => scenario.judges.iter().any(|id| id.starts_with(o)),
@@ -207,12 +228,35 @@ impl Prepared {
             self.suite.seed
         );
         print(&page.fit(format!("{}\n\n", page.paint.bold(&first))));
-        let began = Instant::now();
         let stop = StopSign::default();
         watch_for_interrupt(&stop);
+        let done = self.execute(args, &stop);
+        if done.ran {
+            print(&write_text(&self.tally, &self.heading, done.seconds, page));
+        }
+        let mut trouble = None;
+        for Report::Json(path) in &args.report {
+            let report = json_report(&self.tally, &self.heading, done.seconds, done.code);
+            if let Err(error) = write_json(path, &report) {
+                trouble.get_or_insert(format!("cannot write {}: {error}", path.display()));
+            }
+        }
+        if let Some(why) = trouble {
+            tell(&format!("error: {why}"));
+            return exit::USAGE;
+        }
+        if self.resolved.built_in && done.code == exit::OK {
+            tell(NEXT);
+        }
+        done.code
+    }
+
+    /// Runs the scenarios and counts what they bring; says on standard error what kept them from running.
+    pub(super) fn execute(&mut self, args: &TestArgs, stop: &StopSign) -> Done {
+        let began = Instant::now();
         let mut progress = Progress::new(cases(&self.suite));
         let mut trouble = None;
-        let ran = run_suite(&self.suite, &stop, |case| {
+        let ran = run_suite(&self.suite, stop, |case| {
             progress.step(&case.base);
             if let Err(why) = keep(args.history.as_deref(), &case) {
                 trouble.get_or_insert(why);
@@ -222,7 +266,7 @@ impl Prepared {
         progress.clear();
         let seconds = began.elapsed().as_secs_f64();
         self.tally.cut_short = stop.is_raised() || ran.is_err();
-        let mut ended = self.ended(&stop);
+        let mut ended = self.ended(stop);
         match &ran {
             Ok(()) => {}
             Err(SuiteError::Server(error)) => {
@@ -234,24 +278,11 @@ impl Prepared {
                 ended.our_bug = true;
             }
         }
-        if self.tally.cases > 0 || ran.is_ok() {
-            print(&write_text(&self.tally, &self.heading, seconds, page));
-        }
-        let code = ended.code();
-        for Report::Json(path) in &args.report {
-            if let Err(error) = write_json(path, &self.tally, &self.heading, seconds, code) {
-                trouble.get_or_insert(format!("cannot write {}: {error}", path.display()));
-            }
-        }
-        if let Some(why) = trouble {
+        if let Some(why) = &trouble {
             tell(&format!("error: {why}"));
-            return exit::USAGE;
         }
-        if self.resolved.built_in && code == exit::OK {
-            let next = "That was the built-in server. Yours: `streamspec init`, then `streamspec doctor`, then `streamspec test TARGET`.";
-            tell(next);
-        }
-        code
+        let code = if trouble.is_some() { exit::USAGE } else { ended.code() };
+        Done { code, seconds, ran: self.tally.cases > 0 || ran.is_ok() }
     }
 
     fn ended(&self, stop: &StopSign) -> Ended {
@@ -270,7 +301,7 @@ impl Prepared {
 }
 
 /// The first interrupt stops the run, which then writes what it has; the second ends the process.
-fn watch_for_interrupt(stop: &StopSign) {
+pub(super) fn watch_for_interrupt(stop: &StopSign) {
     let stop = stop.clone();
     std::thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };

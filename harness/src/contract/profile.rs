@@ -25,6 +25,10 @@ pub struct Profile {
     pub contract: Contract,
     /// How it looks on the wire.
     pub binding: Binding,
+    /// Arguments with which `streamspec serve` keeps this profile; `{provider}` stands for the scripted model provider that
+    /// then runs beside it. Absent: the built-in server does not speak it.
+    #[serde(default)]
+    pub reference: Vec<String>,
     /// Requirements that cannot be seen from outside on this protocol, each with the reason.
     #[serde(default)]
     pub not_observable: BTreeMap<String, String>,

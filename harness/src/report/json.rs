@@ -13,11 +13,8 @@ use super::text::{Counts, Heading};
 /// Version of the document; fields are added within a version, never taken away.
 const VERSION: u32 = 1;
 
-/// Writes the report to `path`, by way of a temporary file beside it.
-///
-/// # Errors
-/// When the folder is not there or cannot be written to.
-pub fn write_json(path: &Path, tally: &Tally, heading: &Heading, seconds: f64, exit: u8) -> std::io::Result<()> {
+/// The report on one profile.
+pub fn json_report(tally: &Tally, heading: &Heading, seconds: f64, exit: u8) -> Value {
     let rows = tally.rows();
     let counts = Counts::of(&rows, heading);
     let requirements: Vec<Value> = rows
@@ -46,7 +43,7 @@ pub fn write_json(path: &Path, tally: &Tally, heading: &Heading, seconds: f64, e
     let aborted: Vec<Value> =
         tally.aborted.iter().map(|(case, why, output)| json!({ "case": case, "why": why, "output": output })).collect();
     let skipped: Vec<Value> = tally.skipped.iter().map(|(scenario, why)| json!({ "scenario": scenario, "why": why })).collect();
-    let document = json!({
+    json!({
         "streamspec_report": VERSION,
         "version": env!("CARGO_PKG_VERSION"),
         "profile": heading.profile,
@@ -61,10 +58,22 @@ pub fn write_json(path: &Path, tally: &Tally, heading: &Heading, seconds: f64, e
         "requirements": requirements,
         "aborted": aborted,
         "scenarios_skipped": skipped,
-    });
+    })
+}
+
+/// The report on several profiles, each with its own.
+pub fn json_reports(reports: Vec<Value>, exit: u8) -> Value {
+    json!({ "streamspec_report": VERSION, "version": env!("CARGO_PKG_VERSION"), "exit": exit, "profiles": reports })
+}
+
+/// Writes a report to `path`, by way of a temporary file beside it.
+///
+/// # Errors
+/// When the folder is not there or cannot be written to.
+pub fn write_json(path: &Path, document: &Value) -> std::io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, &document)?;
+    serde_json::to_writer_pretty(&mut file, document)?;
     file.write_all(b"\n")?;
     file.persist(path).map_err(|e| e.error)?;
     Ok(())

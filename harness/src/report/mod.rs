@@ -7,9 +7,9 @@ mod tally;
 mod text;
 mod timeline;
 
-pub use json::write_json;
+pub use json::{json_report, json_reports, write_json};
 pub use page::{Page, visible};
 pub use paint::Paint;
 pub use tally::{Failure, Row, Standing, Tally};
-pub use text::{Heading, write_text};
+pub use text::{Counts, Heading, write_text};
 pub use timeline::{Line, Mark, timeline};

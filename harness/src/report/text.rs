@@ -147,19 +147,26 @@ impl FamilyStanding {
 
 /// The last line's numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) passed: u64,
-    pub(crate) failed: u64,
+pub struct Counts {
+    /// Requirements that held.
+    pub passed: u64,
+    /// Violated MUSTs that are not known.
+    pub failed: u64,
     /// Everything else; the fields below are its parts.
-    pub(crate) skipped: u64,
-    pub(crate) not_applicable: u64,
-    pub(crate) inconclusive: u64,
-    pub(crate) known: u64,
-    pub(crate) warned: u64,
+    pub skipped: u64,
+    /// One of its parts.
+    pub not_applicable: u64,
+    /// One of its parts.
+    pub inconclusive: u64,
+    /// One of its parts.
+    pub known: u64,
+    /// One of its parts.
+    pub warned: u64,
 }
 
 impl Counts {
-    pub(crate) fn of(rows: &[Row<'_>], heading: &Heading) -> Counts {
+    /// Those of one run.
+    pub fn of(rows: &[Row<'_>], heading: &Heading) -> Counts {
         let mut counts = Counts::default();
         for row in rows {
             let known = heading.known.contains_key(row.requirement.id);
@@ -177,6 +184,17 @@ impl Counts {
         counts
     }
 
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Counts) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.not_applicable += other.not_applicable;
+        self.inconclusive += other.inconclusive;
+        self.known += other.known;
+        self.warned += other.warned;
+    }
+
     fn of_skipped(self) -> String {
         let parts = [
             (self.not_applicable, "not applicable"),
@@ -186,6 +204,13 @@ impl Counts {
         ];
         let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         parts.join(", ")
+    }
+}
+
+impl std::fmt::Display for Counts {
+    /// `52 passed, 0 failed, 6 skipped`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
 }
 
