@@ -2,6 +2,7 @@
 
 mod doctor;
 mod exit;
+mod fuzz;
 mod init;
 mod list;
 mod plan;
@@ -29,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Break a server's streams, restart it, and judge what its readers saw
     Test(Box<test::TestArgs>),
+    /// Explore a server with scenarios that nobody wrote, and hand over the smallest one that fails
+    Fuzz(Box<fuzz::FuzzArgs>),
     /// Run the built-in reference server, right or with defects
     Serve(streamspec_reference_server::ServeOptions),
     /// Prove that every planted defect of the reference server is found by the requirement that it names
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
     let code = match arguments.command {
         None => test::run(&test::TestArgs::default()),
         Some(Command::Test(args)) => test::run(&args),
+        Some(Command::Fuzz(args)) => fuzz::run(&args),
         Some(Command::Serve(options)) => serve(&options),
         Some(Command::Selftest(args)) => selftest::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),

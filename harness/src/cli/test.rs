@@ -64,7 +64,7 @@ fn report(text: &str) -> Result<Report, String> {
     }
 }
 
-fn seed(text: &str) -> Result<u64, String> {
+pub(super) fn seed(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     u64::from_str_radix(digits, 16).map_err(|_| format!("`{text}` is no seed; write up to 16 hexadecimal digits, such as 0x5eed"))
 }
@@ -226,7 +226,7 @@ impl Prepared {
 }
 
 /// The first interrupt stops the run, which then writes what it has; the second ends the process.
-fn watch_for_interrupt(stop: &StopSign) {
+pub(super) fn watch_for_interrupt(stop: &StopSign) {
     let stop = stop.clone();
     std::thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };

@@ -36,7 +36,7 @@ impl Source {
     }
 
     /// The next scenario: without steps that touch the process, or with some; `kept` are those worth changing a little.
-    pub(crate) fn next(&mut self, with_process: bool, kept: &[&Scenario]) -> Scenario {
+    pub(crate) fn next(&mut self, with_process: bool, kept: &[Scenario]) -> Scenario {
         loop {
             let steps = if kept.is_empty() || self.random.random_bool(0.5) { self.fresh(with_process) } else { self.changed(with_process, kept) };
             let steps = mend(&steps, &self.palette);
@@ -44,6 +44,11 @@ impl Source {
                 return scenario("generated", "nothing is lost, repeated, reordered or leaked", steps);
             }
         }
+    }
+
+    /// A random number, for choices that others make.
+    pub(crate) fn number(&mut self) -> u64 {
+        self.random.random()
     }
 
     fn draw(&mut self, from: usize, whole: bool) -> Vec<Step> {
@@ -57,7 +62,7 @@ impl Source {
     }
 
     /// One of `kept`, changed in one to three places.
-    fn changed(&mut self, with_process: bool, kept: &[&Scenario]) -> Vec<Step> {
+    fn changed(&mut self, with_process: bool, kept: &[Scenario]) -> Vec<Step> {
         let mut steps = kept[self.random.random_range(0..kept.len())].steps.clone();
         for _ in 0..self.random.random_range(1..=3) {
             let at = self.random.random_range(0..=steps.len());

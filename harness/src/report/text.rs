@@ -173,7 +173,8 @@ fn one(out: &mut String, failure: &Failure, paint: Paint) {
     let _ = writeln!(out, "  seen:     {}", violation.seen);
 }
 
-fn rendered(line: &Line, paint: Paint) -> String {
+/// A line of a timeline as people read it.
+pub(crate) fn rendered(line: &Line, paint: Paint) -> String {
     let sign = match line.mark {
         Mark::Offending => ">",
         Mark::Part => "·",
