@@ -239,7 +239,11 @@ impl Prepared {
             let _ = writeln!(out, "{} {} cases did not reach their end, such as: {first}", paint.warn("unfinished"), standing.unfinished.0);
         }
         if standing.late > 0 {
-            let _ = writeln!(out, "late beside other cases and never alone: {} cases; a machine with less to do would tell more", standing.late);
+            let _ = writeln!(
+                out,
+                "late beside other cases and never alone: {} cases; a machine with less to do would tell more",
+                standing.late
+            );
         }
         if standing.known > 0 {
             let _ = writeln!(out, "{} cases broke nothing but what the target file lists as known", standing.known);

@@ -6,7 +6,9 @@ mod fuzz;
 mod init;
 mod list;
 mod plan;
+mod replay;
 mod selftest;
+mod sweep;
 mod test;
 
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ enum Command {
     Test(Box<test::TestArgs>),
     /// Explore a server with scenarios that nobody wrote, and hand over the smallest one that fails
     Fuzz(Box<fuzz::FuzzArgs>),
+    /// Run failures that were found before once more: FIXED, STILL FAILS or CANNOT
+    Replay(Box<replay::ReplayArgs>),
     /// Run the built-in reference server, right or with defects
     Serve(streamspec_reference_server::ServeOptions),
     /// Prove that every planted defect of the reference server is found by the requirement that it names
@@ -55,6 +59,7 @@ pub fn main() -> ExitCode {
         None => test::run(&test::TestArgs::default()),
         Some(Command::Test(args)) => test::run(&args),
         Some(Command::Fuzz(args)) => fuzz::run(&args),
+        Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Serve(options)) => serve(&options),
         Some(Command::Selftest(args)) => selftest::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),

@@ -46,6 +46,9 @@ pub(super) struct TestArgs {
     /// Keep the history of every case that failed in this folder
     #[arg(long, value_name = "DIR")]
     history: Option<PathBuf>,
+    /// Put a fault into every place of a plain scenario, or of those named with --only, and print a line for each sweep
+    #[arg(long, value_name = "KIND")]
+    sweep: Option<crate::explore::SweepKind>,
     /// List what would be run, and stop
     #[arg(long)]
     list: bool,
@@ -72,7 +75,13 @@ pub(super) fn seed(text: &str) -> Result<u64, String> {
 /// Runs it; the exit code.
 pub(super) fn run(args: &TestArgs) -> u8 {
     match prepare(args) {
-        Ok(prepared) => prepared.run(args),
+        Ok(prepared) => match args.sweep {
+            Some(kind) => {
+                let named = !args.only.is_empty();
+                super::sweep::run(kind, prepared.suite, named, &prepared.resolved).unwrap_or_else(|complaint| complain(&complaint))
+            }
+            None => prepared.run(args),
+        },
         Err(complaint) => complain(&complaint),
     }
 }

@@ -166,10 +166,14 @@ pub fn run(
     };
     let mut error = None;
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..plan.jobs.max(1)).map(|worker| scope.spawn({
-            let shared = &shared;
-            move || work(shared, worker as u64)
-        })).collect();
+        let workers: Vec<_> = (0..plan.jobs.max(1))
+            .map(|worker| {
+                scope.spawn({
+                    let shared = &shared;
+                    move || work(shared, worker as u64)
+                })
+            })
+            .collect();
         while !workers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
             match found_failures.recv_timeout(Duration::from_millis(100)) {
                 Ok(failure) => found(failure),

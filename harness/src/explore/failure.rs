@@ -133,7 +133,13 @@ pub(crate) fn name(signature: &Signature, steps: &[Step]) -> String {
     let mut words = vec![signature.requirement.to_lowercase()];
     for step in steps {
         let word = match step {
-            Step::Open(_) | Step::Publish(_) | Step::Subscribe(_) | Step::Await(_) | Step::Join(_) | Step::Unstall(_) | Step::Release(_) => {
+            Step::Open(_)
+            | Step::Publish(_)
+            | Step::Subscribe(_)
+            | Step::Await(_)
+            | Step::Join(_)
+            | Step::Unstall(_)
+            | Step::Release(_) => {
                 continue;
             }
             other => crate::run::in_words(other).split(' ').next().unwrap_or_default().to_owned(),

@@ -106,8 +106,7 @@ fn stretch(theme: Theme) -> BoxedStrategy<Vec<Step>> {
         Theme::Overlap => overlap(),
         Theme::Cursor => cursors(),
         Theme::Retention => prop_oneof![
-            (session(), 0_u32..6)
-                .prop_map(|(session, beyond)| vec![Step::Evict(Evict { session, by: EvictBy::Records, beyond })]),
+            (session(), 0_u32..6).prop_map(|(session, beyond)| vec![Step::Evict(Evict { session, by: EvictBy::Records, beyond })]),
             (session(), reader(), 0_u32..3, start()).prop_map(|(session, r, beyond, from)| {
                 let evict = Step::Evict(Evict { session: session.clone(), by: EvictBy::Records, beyond });
                 vec![evict, subscribe(&r, &session, from), last(&r)]
@@ -159,25 +158,26 @@ fn stretch(theme: Theme) -> BoxedStrategy<Vec<Step>> {
                 })
                 .boxed()
         }
-        Theme::Pages => prop_oneof![
-            (session(), option::of(1_u32..6), start(), any::<bool>())
-                .prop_map(|(session, limit, from, moving)| vec![Step::Read(Read { session, limit, from, moving })]),
-            (session(), reader(), 0_u32..4).prop_map(|(s, r, n)| {
-                let mut steps = vec![Step::Snapshot(SnapshotStep { session: s.clone() })];
-                steps.extend((n > 0).then(|| publish(&s, n)));
-                steps.extend([subscribe(&r, &s, Start::Snapshot), last(&r)]);
-                steps
-            }),
-        ]
-        .boxed(),
-        Theme::Writers => prop_oneof![
-            (session(), 2_u32..20, 2_u32..8, option::of(reader()))
-                .prop_map(|(s, n, concurrent, r)| {
-                    let mut steps: Vec<Step> = r.iter().map(|r| subscribe(r, &s, Start::Oldest)).collect();
-                    steps.push(Step::Publish(Publish { concurrent, ..publishing(&s, n) }));
-                    steps.extend(r.iter().map(|r| last(r)));
+        Theme::Pages => {
+            prop_oneof![
+                (session(), option::of(1_u32..6), start(), any::<bool>())
+                    .prop_map(|(session, limit, from, moving)| vec![Step::Read(Read { session, limit, from, moving })]),
+                (session(), reader(), 0_u32..4).prop_map(|(s, r, n)| {
+                    let mut steps = vec![Step::Snapshot(SnapshotStep { session: s.clone() })];
+                    steps.extend((n > 0).then(|| publish(&s, n)));
+                    steps.extend([subscribe(&r, &s, Start::Snapshot), last(&r)]);
                     steps
                 }),
+            ]
+            .boxed()
+        }
+        Theme::Writers => prop_oneof![
+            (session(), 2_u32..20, 2_u32..8, option::of(reader())).prop_map(|(s, n, concurrent, r)| {
+                let mut steps: Vec<Step> = r.iter().map(|r| subscribe(r, &s, Start::Oldest)).collect();
+                steps.push(Step::Publish(Publish { concurrent, ..publishing(&s, n) }));
+                steps.extend(r.iter().map(|r| last(r)));
+                steps
+            }),
             (session(), 4_u32..30, 1_u32..5, reader(), any::<bool>(), any::<bool>()).prop_map(|(s, count, concurrent, r, keyed, snap)| {
                 let name = "w".to_owned();
                 let writer = Writer { name: name.clone(), session: s.clone(), count, concurrent, text: Text::Plain, keyed };
@@ -214,7 +214,9 @@ fn stretch(theme: Theme) -> BoxedStrategy<Vec<Step>> {
         Theme::Sessions => sessions(),
         Theme::Restart => restarts(),
         Theme::Pause => (reader(), 1_u32..5)
-            .prop_map(|(r, n)| vec![subscribe(&r, "s", Start::Oldest), Step::Pause(Empty {}), Step::Continue(Empty {}), publish("s", n), last(&r)])
+            .prop_map(|(r, n)| {
+                vec![subscribe(&r, "s", Start::Oldest), Step::Pause(Empty {}), Step::Continue(Empty {}), publish("s", n), last(&r)]
+            })
             .boxed(),
     }
 }
@@ -282,8 +284,7 @@ fn overlap() -> BoxedStrategy<Vec<Step>> {
 }
 
 fn cursors() -> BoxedStrategy<Vec<Step>> {
-    let classes =
-        vec![CursorClass::Ahead, CursorClass::OtherSession, CursorClass::Malformed, CursorClass::Empty, CursorClass::OtherEpoch];
+    let classes = vec![CursorClass::Ahead, CursorClass::OtherSession, CursorClass::Malformed, CursorClass::Empty, CursorClass::OtherEpoch];
     let from = prop_oneof![
         4 => (0_u32..20).prop_map(|n| Start::After(Count::N(n))),
         2 => Just(Start::Head),
@@ -299,7 +300,11 @@ fn cursors() -> BoxedStrategy<Vec<Step>> {
             steps.extend((n > 0).then(|| publish(&s, n)));
             steps.push(last(&r));
             if twice {
-                steps.extend([Step::Drop(OfReader { reader: r.clone() }), Step::Resume(Resume { same_cursor: true, ..resuming(&r) }), last(&r)]);
+                steps.extend([
+                    Step::Drop(OfReader { reader: r.clone() }),
+                    Step::Resume(Resume { same_cursor: true, ..resuming(&r) }),
+                    last(&r),
+                ]);
             }
             steps
         })
@@ -310,8 +315,11 @@ fn terminals() -> BoxedStrategy<Vec<Step>> {
     let close = |session: &str, racing: u32| Step::Close(Close { session: session.to_owned(), racing });
     let wait = |r: &str, upto: Upto| Step::Await(Await { reader: r.to_owned(), upto });
     prop_oneof![
-        (reader(), session(), prop_oneof![3 => Just(0_u32), 1 => 1_u32..4])
-            .prop_map(move |(r, s, racing)| vec![subscribe(&r, &s, Start::Oldest), close(&s, racing), wait(&r, Upto::Closed)]),
+        (reader(), session(), prop_oneof![3 => Just(0_u32), 1 => 1_u32..4]).prop_map(move |(r, s, racing)| vec![
+            subscribe(&r, &s, Start::Oldest),
+            close(&s, racing),
+            wait(&r, Upto::Closed)
+        ]),
         (reader(), session(), any::<bool>(), 0_u32..5).prop_map(move |(r, s, again, n)| {
             let mut steps = vec![subscribe(&r, &s, Start::Oldest), last(&r), Step::Cut(cutting(&r))];
             steps.extend((n > 0).then(|| publish(&s, n)));
@@ -323,8 +331,13 @@ fn terminals() -> BoxedStrategy<Vec<Step>> {
             let cut = Step::Cut(Cut { how, before_terminal: true, ..cutting(&r) });
             vec![subscribe(&r, &s, Start::Oldest), close(&s, 0), cut, resume(&r), wait(&r, Upto::Closed)]
         }),
-        (session(), reader(), start())
-            .prop_map(move |(s, r, from)| vec![close(&s, 0), publish(&s, 1), subscribe(&r, &s, from), wait(&r, Upto::Closed), resume(&r)]),
+        (session(), reader(), start()).prop_map(move |(s, r, from)| vec![
+            close(&s, 0),
+            publish(&s, 1),
+            subscribe(&r, &s, from),
+            wait(&r, Upto::Closed),
+            resume(&r)
+        ]),
     ]
     .boxed()
 }
@@ -339,8 +352,11 @@ fn retries() -> BoxedStrategy<Vec<Step>> {
                 vec![keyed, retry(&s), publish(&s, 1)]
             }
         ),
-        (session(), 1_u32..5, select(vec![Again::Same, Again::Conflict]))
-            .prop_map(|(s, n, again)| vec![Step::Publish(Publish { keyed: true, again: Some(again), ..publishing(&s, n) })]),
+        (session(), 1_u32..5, select(vec![Again::Same, Again::Conflict])).prop_map(|(s, n, again)| vec![Step::Publish(Publish {
+            keyed: true,
+            again: Some(again),
+            ..publishing(&s, n)
+        })]),
         (session(), 1_u32..4)
             .prop_map(|(s, n)| vec![Step::Publish(Publish { fault: Some(PublishFault::DropAnswer), ..publishing(&s, n) }), publish(&s, 1)]),
         session().prop_map(move |s| vec![retry(&s)]),
@@ -406,19 +422,20 @@ fn restarts() -> BoxedStrategy<Vec<Step>> {
         let from = Start::Class(CursorClass::OtherEpoch);
         vec![Step::Restart(Restart { wipe: true, ..restart }), open, publish("u", 9), subscribe("b", "u", from), publish("u", 1)]
     });
-    let written = (restart, 4_u32..40, 1_u32..6, 1_u32..30, any::<bool>(), reader()).prop_map(|(restart, count, concurrent, acks, keyed, r)| {
-        let name = "w".to_owned();
-        let writer = Writer { name: name.clone(), session: "s".to_owned(), count, concurrent, text: Text::Plain, keyed };
-        vec![
-            subscribe(&r, "s", Start::Oldest),
-            Step::Writer(writer),
-            Step::Restart(Restart { after_acks: Some(Count::N(acks)), wipe: false, ..restart }),
-            Step::Join(Join { writer: name }),
-            resume(&r),
-            publish("s", 1),
-            last(&r),
-        ]
-    });
+    let written =
+        (restart, 4_u32..40, 1_u32..6, 1_u32..30, any::<bool>(), reader()).prop_map(|(restart, count, concurrent, acks, keyed, r)| {
+            let name = "w".to_owned();
+            let writer = Writer { name: name.clone(), session: "s".to_owned(), count, concurrent, text: Text::Plain, keyed };
+            vec![
+                subscribe(&r, "s", Start::Oldest),
+                Step::Writer(writer),
+                Step::Restart(Restart { after_acks: Some(Count::N(acks)), wipe: false, ..restart }),
+                Step::Join(Join { writer: name }),
+                resume(&r),
+                publish("s", 1),
+                last(&r),
+            ]
+        });
     prop_oneof![3 => plain, 2 => keyed, 3 => resumed, 1 => reborn, 3 => written].boxed()
 }
 

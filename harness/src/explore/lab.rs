@@ -45,6 +45,15 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// How often this requirement was judged; at least once makes a pass worth something.
+    pub fn judged(&self, requirement: &str) -> u64 {
+        let judged = |verdict: &Verdict| match &verdict.finding {
+            Finding::Pass { judged } | Finding::Fail { judged, .. } => *judged,
+            Finding::Inconclusive { .. } | Finding::NotApplicable { .. } => 0,
+        };
+        self.verdicts.iter().find(|verdict| verdict.requirement == requirement).map_or(0, judged)
+    }
+
     /// The violations of what a server must do, one for each signature.
     pub fn violations(&self) -> Vec<(Signature, &Violation)> {
         let mut all: Vec<(Signature, &Violation)> = Vec::new();

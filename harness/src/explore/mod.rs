@@ -2,7 +2,7 @@
 //!
 //! `palette` says what may be asked; `generate` and `source` make scenarios of it and `mend` makes them sensible; `lab`
 //! runs them; `goals` and `corpus` say what was new about a run; `pursue`, `rate` and `shrink` make a failure small and
-//! honest, `failure` writes it down; `campaign` is the loop around all of it.
+//! honest, `failure` writes it down and `replay` asks later whether it is repaired; `campaign` is the loop around all of it.
 
 mod campaign;
 mod corpus;
@@ -14,8 +14,10 @@ mod mend;
 mod palette;
 mod pursue;
 mod rate;
+mod replay;
 mod shrink;
 mod source;
+mod sweep;
 
 pub use campaign::{Outcome, Plan, Standing, run};
 pub use corpus::{Corpus, Loaded, load};
@@ -24,3 +26,5 @@ pub use goals::{GOALS, Goal, reached};
 pub use lab::{Company, Lab, Ran, Signature};
 pub use palette::{Palette, Theme};
 pub use rate::Rate;
+pub use replay::{Answer, Replay, replay};
+pub use sweep::{Kind as SweepKind, Swept, sweeps};

@@ -98,7 +98,15 @@ impl Pursuit<'_> {
         Ok(self.failure(kept, found.steps.len(), last.failed.unwrap_or(ran), signature, rate, false))
     }
 
-    fn failure(&self, steps: Vec<Step>, found_with: usize, ran: Ran, signature: &Signature, rate: Rate, never_alone: bool) -> Option<Failure> {
+    fn failure(
+        &self,
+        steps: Vec<Step>,
+        found_with: usize,
+        ran: Ran,
+        signature: &Signature,
+        rate: Rate,
+        never_alone: bool,
+    ) -> Option<Failure> {
         let violations = ran.violations();
         let violation = violations.iter().find(|(shown, _)| shown == signature).map(|(_, violation)| (*violation).clone())?;
         let about = About {

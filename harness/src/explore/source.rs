@@ -38,7 +38,8 @@ impl Source {
     /// The next scenario: without steps that touch the process, or with some; `kept` are those worth changing a little.
     pub(crate) fn next(&mut self, with_process: bool, kept: &[Scenario]) -> Scenario {
         loop {
-            let steps = if kept.is_empty() || self.random.random_bool(0.5) { self.fresh(with_process) } else { self.changed(with_process, kept) };
+            let steps =
+                if kept.is_empty() || self.random.random_bool(0.5) { self.fresh(with_process) } else { self.changed(with_process, kept) };
             let steps = mend(&steps, &self.palette);
             if steps.len() >= FEWEST_STEPS && touches_the_process(&steps) == with_process {
                 return scenario("generated", "nothing is lost, repeated, reordered or leaked", steps);
@@ -134,7 +135,8 @@ mod tests {
             assert_eq!(mend(&made.steps, &one.palette), made.steps, "mending twice changes it:\n{text}");
             kinds.extend(made.steps.iter().map(|step| crate::run::in_words(step).split(' ').next().unwrap_or_default().to_owned()));
         }
-        for kind in ["cut", "seam", "restart", "evict", "close", "hold", "stall", "writer", "snapshot", "read", "delete", "pause", "probe"] {
+        for kind in ["cut", "seam", "restart", "evict", "close", "hold", "stall", "writer", "snapshot", "read", "delete", "pause", "probe"]
+        {
             assert!(kinds.contains(kind), "{kind} never came");
         }
     }

@@ -237,7 +237,6 @@ pub(crate) async fn run_one(
         () = interrupted => Err(Abort::Interrupted),
         () = tokio::time::sleep(LONGEST_CASE) => Err(Abort::CouldNot(format!("the case took longer than {} s", LONGEST_CASE.as_secs()))),
     };
-    let header =
-        Header { streamspec_history: History::VERSION, profile: profile.name.clone(), scenario: scenario.name.clone(), seed };
+    let header = Header { streamspec_history: History::VERSION, profile: profile.name.clone(), scenario: scenario.name.clone(), seed };
     (History { header, records: world.take_records() }, walked.err())
 }

@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use super::{Scenario, Step};
 
 /// Fields in the order in which people think of them; others follow, by their names.
-const FIRST: &[&str] = &["reader", "name", "writer", "session", "about", "by", "from", "count", "limit", "after_events", "after_bytes", "upto"];
+const FIRST: &[&str] =
+    &["reader", "name", "writer", "session", "about", "by", "from", "count", "limit", "after_events", "after_bytes", "upto"];
 
 /// Lines are broken only between steps; more than this many characters in a comment are.
 const WIDTH: usize = 118;

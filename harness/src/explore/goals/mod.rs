@@ -96,8 +96,7 @@ mod tests {
         let names: std::collections::BTreeSet<&str> = GOALS.iter().map(|goal| goal.name).collect();
         assert_eq!(names.len(), GOALS.len());
         assert!(GOALS.len() >= 20);
-        let header =
-            crate::history::Header { streamspec_history: 1, profile: "sse".to_owned(), scenario: "x".to_owned(), seed: 0 };
+        let header = crate::history::Header { streamspec_history: 1, profile: "sse".to_owned(), scenario: "x".to_owned(), seed: 0 };
         assert!(reached(&History { header, records: Vec::new() }).iter().all(|times| *times == 0));
     }
 }

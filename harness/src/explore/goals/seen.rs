@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{Action, ConnView, CursorClass, EventView, From, Kind, Micros, OpView, Outcome, Process, Role, SessionView, Surface, View};
+use crate::history::{
+    Action, ConnView, CursorClass, EventView, From, Kind, Micros, OpView, Outcome, Process, Role, SessionView, Surface, View,
+};
 
 /// A history, arranged for the goals.
 pub(super) struct Sightings<'v, 'h> {
@@ -115,7 +117,8 @@ impl<'v, 'h> Sightings<'v, 'h> {
         self.streams()
             .filter(|conn| {
                 let session = self.session(conn);
-                let replayed = |marker| session.events.iter().any(|e| Some(e.marker) == marker && e.acked_at().is_some_and(|at| at < conn.connect.at));
+                let replayed =
+                    |marker| session.events.iter().any(|e| Some(e.marker) == marker && e.acked_at().is_some_and(|at| at < conn.connect.at));
                 let mut replay = conn.got.iter().filter(|got| replayed(got.what.marker)).map(|got| got.at);
                 let (first, last) = (replay.next(), replay.next_back());
                 first.zip(last).is_some_and(|(first, last)| Self::acked_between(session, first, last) > 0)

@@ -3,7 +3,8 @@
 use crate::contract::{CursorOrder, RetainKind};
 use crate::history::{CursorClass, Probe, Retain};
 use crate::scenario::{
-    Again, Churn, Close, Count, Evict, EvictBy, Need, Open, ProbeStep, Publish, PublishFault, Read, Restart, Start, Step, Stop, Text, Writer,
+    Again, Churn, Close, Count, Evict, EvictBy, Need, Open, ProbeStep, Publish, PublishFault, Read, Restart, Start, Step, Stop, Text,
+    Writer,
 };
 
 use super::Mending;
@@ -122,13 +123,7 @@ impl Mending<'_> {
             Text::Plain | Text::Bulky | Text::Large => text,
             Text::HostileType if self.palette.has(Need::EventType) => text,
             Text::HostileType => Text::Plain,
-            Text::Hostile
-            | Text::Separators
-            | Text::LineBreaks
-            | Text::Controls
-            | Text::Unicode
-            | Text::FrameLike
-            | Text::Surrogates => {
+            Text::Hostile | Text::Separators | Text::LineBreaks | Text::Controls | Text::Unicode | Text::FrameLike | Text::Surrogates => {
                 if self.palette.has(Need::Text) {
                     text
                 } else {
@@ -170,7 +165,8 @@ impl Mending<'_> {
         }
         let keyed = (publish.keyed || publish.again.is_some()) && keys.is_some();
         let again = publish.again.filter(|again| keyed && (*again == Again::Same || keys.is_some_and(|k| k.conflict_refused)));
-        let fault = publish.fault.filter(|fault| palette.has(Need::Proxy) && (keyed || *fault == PublishFault::DropAnswer) && again.is_none());
+        let fault =
+            publish.fault.filter(|fault| palette.has(Need::Proxy) && (keyed || *fault == PublishFault::DropAnswer) && again.is_none());
         if keyed {
             session.keyed = Some((count, if fault.is_some() { count } else { 0 }));
         }
@@ -181,7 +177,17 @@ impl Mending<'_> {
             session.publish(count);
         }
         // The repetition of a key under concurrency would race with the event that it repeats.
-        Some(Publish { session: publish.session, count: Count::N(count), text, durable: true, keyed, concurrent, fault, again, retry: false })
+        Some(Publish {
+            session: publish.session,
+            count: Count::N(count),
+            text,
+            durable: true,
+            keyed,
+            concurrent,
+            fault,
+            again,
+            retry: false,
+        })
     }
 
     fn writer(&mut self, writer: Writer) -> Option<Writer> {
@@ -224,13 +230,9 @@ impl Mending<'_> {
         let takes = self.session(&read.session).filter(|s| self.palette.has(Need::History) && !s.deleted)?.takes();
         let from = match self.start(read.from, &read.session)? {
             from @ (Start::Oldest | Start::After(_) | Start::Head) => from,
-            Start::Live
-            | Start::Snapshot
-            | Start::Synthetic
-            | Start::EveryId
-            | Start::Class(_)
-            | Start::Of(_)
-            | Start::Text(_) => Start::Oldest,
+            Start::Live | Start::Snapshot | Start::Synthetic | Start::EveryId | Start::Class(_) | Start::Of(_) | Start::Text(_) => {
+                Start::Oldest
+            }
         };
         let most = self.palette.profile().binding.history.as_ref().and_then(|h| h.max_limit).unwrap_or(100);
         let limit = read.limit.map(|limit| limit.clamp(1, most));

@@ -2,9 +2,7 @@
 
 use crate::contract::BoundarySent;
 use crate::history::{CursorClass, Role};
-use crate::scenario::{
-    Await, Count, Cut, How, Need, OfReader, Resume, Seam, SeamTime, Shape, Stall, Start, Step, Subscribe, Upto,
-};
+use crate::scenario::{Await, Count, Cut, How, Need, OfReader, Resume, Seam, SeamTime, Shape, Stall, Start, Step, Subscribe, Upto};
 
 use super::Mending;
 use super::stage::{Held, Reader};
@@ -42,7 +40,8 @@ impl Mending<'_> {
 
     pub(super) fn subscribe(&mut self, subscribe: Subscribe) -> Option<Subscribe> {
         let from = self.start(subscribe.from, &subscribe.session)?;
-        let session = self.session(&subscribe.session)?;
+        // Under the name of a session that was replaced answers the one that replaced it.
+        let session = self.session(&subscribe.session).filter(|s| !s.replaced)?;
         if self.stage.readers.get(&subscribe.reader).is_some_and(|r| r.session != subscribe.session) {
             return None;
         }

@@ -19,7 +19,8 @@ fn mended(steps: &str, palette: &Palette) -> Vec<String> {
     made.to_toml("").lines().filter_map(|l| l.strip_prefix("  { ")).map(|l| l.trim_end_matches(" },").to_owned()).collect()
 }
 
-const OPEN: &str = "{ open = { session = \"s\" } }, { publish = { session = \"s\", count = 5 } }, { subscribe = { reader = \"a\", session = \"s\" } }";
+const OPEN: &str =
+    "{ open = { session = \"s\" } }, { publish = { session = \"s\", count = 5 } }, { subscribe = { reader = \"a\", session = \"s\" } }";
 
 #[test]
 fn what_was_never_introduced_is_left_out() {
