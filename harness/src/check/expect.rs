@@ -193,9 +193,11 @@ impl<'v, 'h> Expect<'v, 'h> {
         let others = self.session.events.iter().enumerate().filter(|(ix, n)| *ix != event && n.durable && !n.refused).map(|(_, n)| n);
         let surely_newer = others.clone().filter(|n| real_time(e, n) && n.acked_at().is_some_and(|a| a < at));
         let perhaps_newer = others.filter(|n| !real_time(n, e) && n.invoked.at < at);
+        // A terminal may take a place of its own among what is kept.
+        let terminal = u64::from(self.session.closing.is_some_and(|closing| closing < at));
         if let Some(most) = self.bounds.records {
             let acked = surely_newer.clone().count() as u64;
-            let sent = perhaps_newer.clone().count() as u64;
+            let sent = perhaps_newer.clone().count() as u64 + terminal;
             limit(acked >= most + self.bounds.slack, sent < most);
         }
         if let Some(most) = self.bounds.bytes {

@@ -294,8 +294,14 @@ fn cursors() -> BoxedStrategy<Vec<Step>> {
         1 => Just(Start::Of("t".to_owned())),
         3 => select(classes).prop_map(Start::Class),
     ];
-    (reader(), session(), from, 0_u32..6, prop::bool::weighted(0.2), any::<bool>())
-        .prop_map(|(r, s, from, n, beside, twice)| {
+    let foreign = (reader(), 1_u32..8, 0_u32..8).prop_map(|(r, n, m)| {
+        let mut steps = vec![open("t"), publish("t", n)];
+        steps.extend((m > 0).then(|| publish("s", m)));
+        steps.extend([subscribe(&r, "s", Start::Of("t".to_owned())), publish("s", 1)]);
+        steps
+    });
+    let any_class =
+        (reader(), session(), from, 0_u32..6, prop::bool::weighted(0.2), any::<bool>()).prop_map(|(r, s, from, n, beside, twice)| {
             let mut steps = vec![Step::Subscribe(Subscribe { beside, ..subscribing(&r, &s, from) })];
             steps.extend((n > 0).then(|| publish(&s, n)));
             steps.push(last(&r));
@@ -307,8 +313,8 @@ fn cursors() -> BoxedStrategy<Vec<Step>> {
                 ]);
             }
             steps
-        })
-        .boxed()
+        });
+    prop_oneof![8 => any_class, 1 => foreign].boxed()
 }
 
 fn terminals() -> BoxedStrategy<Vec<Step>> {
@@ -413,7 +419,10 @@ fn restarts() -> BoxedStrategy<Vec<Step>> {
     let resumed = (restart.clone(), reader(), 0_u32..6, any::<bool>()).prop_map(|(restart, r, n, close)| {
         let mut steps = vec![subscribe(&r, "s", Start::Oldest), last(&r)];
         steps.extend((n > 0).then(|| publish("s", n)));
-        steps.extend(close.then(|| Step::Close(Close { session: "s".to_owned(), racing: 0 })));
+        if close {
+            // The terminal is told to a reader that comes back after the restart, and not before.
+            steps.extend([Step::Cut(cutting(&r)), Step::Close(Close { session: "s".to_owned(), racing: 0 })]);
+        }
         steps.extend([Step::Restart(restart), resume(&r), last(&r)]);
         steps
     });

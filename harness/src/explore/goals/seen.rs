@@ -11,8 +11,18 @@ pub(super) struct Sightings<'v, 'h> {
     view: &'v View<'h>,
     /// The streams of each reader in the order in which they were opened; not the witnesses'.
     readers: BTreeMap<&'h str, Vec<&'v ConnView<'h>>>,
-    /// Times at which the process was gone, with the signal.
-    stops: Vec<(Micros, &'h str)>,
+    /// Stops of the process.
+    stops: Vec<Stop<'h>>,
+}
+
+/// A stop of the process.
+struct Stop<'h> {
+    /// `KILL` or `TERM`.
+    signal: &'h str,
+    /// When the signal was sent.
+    sent: Micros,
+    /// When the process was gone.
+    gone: Micros,
 }
 
 impl<'v, 'h> Sightings<'v, 'h> {
@@ -24,12 +34,16 @@ impl<'v, 'h> Sightings<'v, 'h> {
             }
         }
         let mut stops = Vec::new();
-        let mut signal = "KILL";
+        let mut signal = None;
         for process in &view.process {
             match process.what {
-                Process::Signal { name } if name == "KILL" || name == "TERM" => signal = name,
-                Process::Gone | Process::Died { .. } => stops.push((process.at, signal)),
-                Process::Signal { .. } | Process::Ready { .. } | Process::Overdue => {}
+                Process::Signal { name } if name == "KILL" || name == "TERM" => signal = Some((name.as_str(), process.at)),
+                Process::Gone => {
+                    if let Some((signal, sent)) = signal.take() {
+                        stops.push(Stop { signal, sent, gone: process.at });
+                    }
+                }
+                Process::Signal { .. } | Process::Ready { .. } | Process::Died { .. } | Process::Overdue => {}
             }
         }
         Sightings { view, readers, stops }
@@ -73,7 +87,9 @@ impl<'v, 'h> Sightings<'v, 'h> {
     }
 
     pub(super) fn cuts_inside_an_event(&self) -> usize {
-        self.streams().filter(|conn| !conn.faults.is_empty() && conn.end.is_some_and(|end| end.what.unfinished > 0)).count()
+        // The fault's own words: `inside the data line of event 3`.
+        let inside = |conn: &&ConnView<'h>| conn.faults.iter().any(|fault| fault.what.reached && fault.what.says.contains(" of event "));
+        self.streams().filter(inside).count()
     }
 
     pub(super) fn cuts_before_headers(&self) -> usize {
@@ -300,12 +316,13 @@ impl<'v, 'h> Sightings<'v, 'h> {
         self.streams().filter(under).count()
     }
 
-    fn kills(&self) -> impl Iterator<Item = Micros> {
-        self.stops.iter().filter(|(_, signal)| *signal == "KILL").map(|(at, _)| *at)
+    fn kills(&self) -> impl Iterator<Item = &Stop<'h>> {
+        self.stops.iter().filter(|stop| stop.signal == "KILL")
     }
 
     fn in_flight_at_a_kill(&self, op: &OpView<'h>) -> bool {
-        Self::lost(op) && self.kills().any(|kill| op.invoked.at < kill && op.completed.is_none_or(|end| end.at.0 + 50_000 > kill.0))
+        let in_flight = |kill: &Stop<'_>| op.invoked.at < kill.gone && op.completed.is_none_or(|end| end.at >= kill.sent);
+        Self::lost(op) && self.kills().any(in_flight)
     }
 
     pub(super) fn kills_under_writers(&self) -> usize {
@@ -318,11 +335,12 @@ impl<'v, 'h> Sightings<'v, 'h> {
     }
 
     pub(super) fn kills_with_terminal(&self) -> usize {
-        let pending = |kill: &Micros| {
+        let pending = |kill: &&Stop<'_>| {
+            let kill = kill.sent;
             self.readers.values().any(|conns| {
                 let session = self.session(conns[0]);
-                let closed = session.closing.is_some_and(|closing| closing < *kill) && conns[0].connect.at < *kill;
-                let told = conns.iter().flat_map(|conn| &conn.got).any(|got| got.what.kind == Kind::Terminal && got.at < *kill);
+                let closed = session.closing.is_some_and(|closing| closing < kill) && conns[0].connect.at < kill;
+                let told = conns.iter().flat_map(|conn| &conn.got).any(|got| got.what.kind == Kind::Terminal && got.at < kill);
                 closed && !told
             })
         };
@@ -334,8 +352,9 @@ impl<'v, 'h> Sightings<'v, 'h> {
     }
 
     pub(super) fn graceful_under_readers(&self) -> usize {
-        let under = |at: Micros| self.streams().any(|conn| conn.accepted() && conn.connect.at < at && conn.ended_at().0 + 2_000_000 > at.0);
-        self.stops.iter().filter(|(at, signal)| *signal == "TERM" && under(*at)).count()
+        let under =
+            |stop: &&Stop<'_>| self.streams().any(|conn| conn.accepted() && conn.connect.at < stop.sent && conn.ended_at() >= stop.sent);
+        self.stops.iter().filter(|stop| stop.signal == "TERM").filter(under).count()
     }
 
     pub(super) fn resumes_across(&self) -> usize {
@@ -343,13 +362,13 @@ impl<'v, 'h> Sightings<'v, 'h> {
             let session = self.session(conn);
             let Some((value, CursorClass::Own)) = conn.presented() else { return false };
             let first = session.cursors.get(value).and_then(|sights| sights.first()).map(|sight| sight.at);
-            first.is_some_and(|first| self.stops.iter().any(|(stop, _)| first < *stop && *stop < conn.connect.at))
+            first.is_some_and(|first| self.stops.iter().any(|stop| first < stop.gone && stop.gone < conn.connect.at))
         };
         self.streams().filter(across).count()
     }
 
     pub(super) fn kills_after_eviction(&self) -> usize {
-        let after = |kill: &Micros| self.view.sessions.iter().any(|s| Self::evicts_at(s).is_some_and(|at| at < *kill));
+        let after = |kill: &&Stop<'_>| self.view.sessions.iter().any(|s| Self::evicts_at(s).is_some_and(|at| at < kill.sent));
         self.kills().filter(after).count()
     }
 }
