@@ -356,7 +356,9 @@ impl Lane<'_> {
             let plan = self.shared.plan;
             let seed = format!("{:#x}", plan.seed);
             let (lab, palette) = (self.lab, &plan.palette);
-            let pursuit = Pursuit { lab, palette, deadline: plan.deadline, shrink_for: plan.shrink_for, seed: &seed };
+            // A campaign that ends with its first failure has nothing else to do.
+            let hurried = || plan.keep_going && self.shared.is_over();
+            let pursuit = Pursuit { lab, palette, deadline: plan.deadline, shrink_for: plan.shrink_for, hurried: &hurried, seed: &seed };
             let pursued = pursuit.pursue(&scenario, ran, &signature, || self.shared.stop.is_raised()).await;
             let mut state = self.shared.lock();
             state.pursuing = false;

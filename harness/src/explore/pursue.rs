@@ -21,6 +21,9 @@ const AT_ONCE: usize = 3;
 /// How long a wait may take while a failure is shrunk, where it shows so as well: most failures are waits in vain.
 const QUICK: Duration = Duration::from_millis(700);
 
+/// How long shrinking may take once somebody waits for its end.
+const HURRIED: Duration = Duration::from_secs(10);
+
 /// Requirements that a busy machine alone can make a case break.
 const OF_TIME: &[&str] = &["LIVE-1", "LIVE-2", "LIVE-4", "WIRE-5", "FANOUT-3", "END-6"];
 
@@ -32,6 +35,8 @@ pub(crate) struct Pursuit<'l> {
     pub(crate) deadline: Duration,
     /// How long shrinking may take.
     pub(crate) shrink_for: Duration,
+    /// True once the campaign's time is over, and a person waits for the end of it.
+    pub(crate) hurried: &'l dyn Fn() -> bool,
     /// The campaign's seed, in words.
     pub(crate) seed: &'l str,
 }
@@ -68,7 +73,7 @@ impl Pursuit<'_> {
             let rate = Rate { failed: 1, of: measured.rate.of + 1 };
             return Ok(self.failure(steps, found.steps.len(), ran, signature, rate, true));
         }
-        let until = Instant::now() + self.shrink_for;
+        let began = Instant::now();
         let (failures, runs) = measured.rate.asks();
         let least = {
             let trouble = std::cell::RefCell::new(None);
@@ -79,7 +84,8 @@ impl Pursuit<'_> {
                     false
                 }
             };
-            let over = || Instant::now() >= until || interrupted() || trouble.borrow().is_some();
+            let enough = || began.elapsed() >= if (self.hurried)() { self.shrink_for.min(HURRIED) } else { self.shrink_for };
+            let over = || enough() || interrupted() || trouble.borrow().is_some();
             let least = shrink(steps.clone(), self.palette, shows, over).await;
             if let Some(error) = trouble.into_inner() {
                 return Err(error);

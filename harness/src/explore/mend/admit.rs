@@ -280,6 +280,7 @@ impl Mending<'_> {
             let busy = self.stage.writers.values().any(|(of, _)| of == name);
             session.unsure |= busy;
             session.deleted |= wipe;
+            session.wiped |= wipe;
             session.keyed = session.keyed.filter(|_| survives && !wipe);
             // A live-only event of before is nobody's business any more, but may still be the newest one.
         }

@@ -40,8 +40,9 @@ impl Mending<'_> {
 
     pub(super) fn subscribe(&mut self, subscribe: Subscribe) -> Option<Subscribe> {
         let from = self.start(subscribe.from, &subscribe.session)?;
-        // Under the name of a session that was replaced answers the one that replaced it.
-        let session = self.session(&subscribe.session).filter(|s| !s.replaced)?;
+        // Under the name of a session that was replaced answers the one that replaced it; what one answers that was lost
+        // with the data is promised nowhere.
+        let session = self.session(&subscribe.session).filter(|s| !s.replaced && !s.wiped)?;
         if self.stage.readers.get(&subscribe.reader).is_some_and(|r| r.session != subscribe.session) {
             return None;
         }

@@ -36,6 +36,8 @@ pub(super) struct Session {
     pub(super) keyed: Option<(u32, u32)>,
     /// It has the server-side name of an earlier session that had events.
     pub(super) reborn: bool,
+    /// It was lost with the server's data.
+    pub(super) wiped: bool,
     /// Another session has its server-side name.
     pub(super) replaced: bool,
 }
