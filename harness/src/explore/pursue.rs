@@ -61,14 +61,14 @@ impl Pursuit<'_> {
         let steps = found.steps.clone();
         let mut patience = QUICK.min(self.deadline);
         let mut measured = self.measure(&steps, signature, patience, RUNS, &interrupted).await?;
+        if measured.rate.failed == 0 && OF_TIME.contains(&signature.requirement.as_str()) {
+            return Ok(None);
+        }
         if measured.rate.failed == 0 {
             patience = self.deadline;
             measured = self.measure(&steps, signature, patience, LAST_RUNS, &interrupted).await?;
         }
         if measured.rate.failed == 0 {
-            if OF_TIME.contains(&signature.requirement.as_str()) && !interrupted() {
-                return Ok(None);
-            }
             // It was seen once; that it cannot be repeated at will makes it no better.
             let rate = Rate { failed: 1, of: measured.rate.of + 1 };
             return Ok(self.failure(steps, found.steps.len(), ran, signature, rate, true));
