@@ -76,21 +76,17 @@ fn signal(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, jud
             }
         }
     }
+    // Until the server looked, others may have published what evicts.
+    let told = frame.map(|gap| conn.got[gap].at).or(conn.answer.map(|answer| answer.at)).unwrap_or(conn.connect.at);
     // The cursor's own position may be the newest there is: then nothing behind it can be lost.
     let all_kept = (0..expect.session.events.len())
         .filter(|e| expect.session.events[*e].durable && !expect.session.events[*e].refused && expect.after_start(*e, start))
         .filter(|e| expect.session.events[*e].invoked.at < ended)
         .all(|e| {
-            let until = if expect.session.events[e].invoked.at > conn.connect.at {
-                conn.connect.at.max(expect.session.events[e].invoked.at)
-            } else {
-                conn.connect.at
-            };
             let live = expect.phase(e, conn, contract) != Phase::Replay;
             // Under a bound by age even a live event expires before it is sent, where the server is slow to send it.
-            let told = frame.map_or(until, |gap| conn.got[gap].at.max(until));
             live && !super::deliver::is_slow(conn) && !expect.has_age()
-                || expect.kept(e, if expect.has_age() { told } else { until }) == Kept::Yes
+                || expect.kept(e, told.max(expect.session.events[e].invoked.at)) == Kept::Yes
         });
     let refused_for_gap = gap.signal == GapSignal::Refusal && said && matches!(status, 410 | 404);
     let signalled = match gap.signal {

@@ -28,6 +28,23 @@ fn a_live_event_that_expires_before_it_is_sent_is_a_gap() {
 }
 
 #[test]
+fn what_is_published_before_the_server_looks_may_evict_what_the_reader_asked_for() {
+    for (more, alarm) in [(true, false), (false, true)] {
+        let mut story = bounded(Some(2), None);
+        story.publish(1..=2);
+        let a = story.ask("a", Surface::Stream, From::Start, Role::Plain);
+        if more {
+            story.publish(3..=3);
+        }
+        story.answer(a, 200, "");
+        story.control(a, Kind::Gap, None);
+        story.got(a, if more { 2..=3 } else { 1..=2 });
+        story.boundary(a);
+        assert_eq!(!alarms(&story, &["GAP-2"]).is_empty(), alarm, "more: {more}");
+    }
+}
+
+#[test]
 fn a_terminal_may_take_the_place_of_an_event() {
     for (records, alarm) in [(1, false), (2, true)] {
         let mut story = bounded(Some(records), None);
