@@ -32,6 +32,7 @@ impl Mending<'_> {
             placed: false,
             held: None,
             older_held: None,
+            overlaps_held: false,
             shaped: false,
             ending,
         };
@@ -83,7 +84,9 @@ impl Mending<'_> {
         };
         let name = resume.reader.clone();
         self.connected(&name, &reader.session, seen);
-        self.reader(&name)?.older_held = reader.held.filter(|_| overlap);
+        let newest = self.reader(&name)?;
+        newest.older_held = reader.held.filter(|_| overlap);
+        newest.overlaps_held = newest.older_held.is_some();
         Some(Resume { overlap, refuse_first: if proxy { resume.refuse_first.min(3) } else { 0 }, beside: false, ..resume })
     }
 
@@ -160,6 +163,7 @@ impl Mending<'_> {
     }
 
     pub(super) fn hold(&mut self, stall: Stall, held: Held) -> Option<Stall> {
+        self.reader(&stall.reader).filter(|r| !r.overlaps_held)?;
         let after_events = self.place(&stall.reader, stall.after_events)?;
         let reader = self.reader(&stall.reader)?;
         reader.placed = true;

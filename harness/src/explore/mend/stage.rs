@@ -60,6 +60,9 @@ pub(super) struct Reader {
     pub(super) held: Option<Held>,
     /// The bytes of an older connection that is still open do not arrive.
     pub(super) older_held: Option<Held>,
+    /// The connection was opened while an older one was held: a fault that holds this one as well is armed from its
+    /// beginning, and a release would not know which of the two is meant.
+    pub(super) overlaps_held: bool,
     /// Its bytes are shaped.
     pub(super) shaped: bool,
     /// The terminal is on its way to it.

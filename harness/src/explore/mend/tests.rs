@@ -41,6 +41,16 @@ fn nothing_is_awaited_before_a_cut_that_it_lies_behind() {
 }
 
 #[test]
+fn one_reader_is_held_on_one_of_two_overlapping_connections_only() {
+    let palette = palette(|_| {});
+    let steps = format!(
+        "{OPEN}, {{ hold = {{ reader = \"a\", after_events = 1 }} }}, {{ resume = {{ reader = \"a\", overlap = true }} }},
+         {{ release = {{ reader = \"a\" }} }}, {{ stall = {{ reader = \"a\", after_events = 1 }} }}"
+    );
+    assert_eq!(mended(&steps, &palette)[5..], ["release = { reader = \"a\" }"]);
+}
+
+#[test]
 fn what_is_not_promised_is_not_asked() {
     let palette = palette(|p| {
         p.contract.cursor = None;
