@@ -44,7 +44,8 @@ impl Mending<'_> {
         // Under the name of a session that was replaced answers the one that replaced it; what one answers that was lost
         // with the data is promised nowhere.
         let session = self.session(&subscribe.session).filter(|s| !s.replaced && !s.wiped)?;
-        if self.stage.readers.get(&subscribe.reader).is_some_and(|r| r.session != subscribe.session) {
+        let elsewhere = self.stage.readers.get(&subscribe.reader).is_some_and(|r| r.session != subscribe.session);
+        if elsewhere || self.stage.retired.contains(&subscribe.reader) {
             return None;
         }
         let own = matches!(from, Start::After(_) | Start::Head);
@@ -67,6 +68,7 @@ impl Mending<'_> {
             self.connected(&subscribe.reader, &subscribe.session, start.unwrap_or(0));
         } else {
             self.stage.readers.remove(&subscribe.reader);
+            self.stage.retired.insert(subscribe.reader.clone());
         }
         let readers = if replays { subscribe.readers.clamp(1, MOST_READERS) } else { 1 };
         Some(Subscribe { reader: subscribe.reader, session: subscribe.session, from, role, beside, readers })
@@ -213,7 +215,8 @@ impl Mending<'_> {
 
     pub(super) fn seam(&mut self, seam: Seam) -> Option<Seam> {
         let session = self.session(&seam.session).filter(|s| s.takes() && self.palette.has(Need::Publish))?;
-        if self.stage.readers.get(&seam.reader).is_some_and(|r| r.session != seam.session || r.held.is_some()) {
+        let busy = self.stage.readers.get(&seam.reader).is_some_and(|r| r.session != seam.session || r.held.is_some());
+        if busy || self.stage.retired.contains(&seam.reader) {
             return None;
         }
         let (events, kept) = (session.events, session.newest_kept && !session.newest_ephemeral);

@@ -1,6 +1,6 @@
 //! What is known at a point of a scenario, from the steps alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::Retain;
 
@@ -11,6 +11,8 @@ pub(super) struct Stage {
     pub(super) readers: BTreeMap<String, Reader>,
     /// Writers that were not joined yet, with their session and number of events.
     pub(super) writers: BTreeMap<String, (String, u32)>,
+    /// Readers that presented a cursor that is none of their session's: what they would resume from is not their own.
+    pub(super) retired: BTreeSet<String>,
     pub(super) paused: bool,
 }
 
