@@ -48,6 +48,9 @@ pub(super) struct TestArgs {
     /// Keep the history of every case that failed in this folder
     #[arg(long, value_name = "DIR")]
     pub(super) history: Option<PathBuf>,
+    /// Put a fault into every place of a plain scenario, or of those named with --only, and print a line for each sweep
+    #[arg(long, value_name = "KIND")]
+    pub(super) sweep: Option<crate::explore::SweepKind>,
     /// List what would be run, and stop
     #[arg(long)]
     pub(super) list: bool,
@@ -71,7 +74,7 @@ fn report(text: &str) -> Result<Report, String> {
     }
 }
 
-fn seed(text: &str) -> Result<u64, String> {
+pub(super) fn seed(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     u64::from_str_radix(digits, 16).map_err(|_| format!("`{text}` is no seed; write up to 16 hexadecimal digits, such as 0x5eed"))
 }
@@ -82,7 +85,13 @@ pub(super) fn run(args: &TestArgs) -> u8 {
         return every::run(args);
     }
     match prepare(args) {
-        Ok(prepared) => prepared.run(args),
+        Ok(prepared) => match args.sweep {
+            Some(kind) => {
+                let named = !args.only.is_empty();
+                super::sweep::run(kind, prepared.suite, named, &prepared.resolved).unwrap_or_else(|complaint| complain(&complaint))
+            }
+            None => prepared.run(args),
+        },
         Err(complaint) => complain(&complaint),
     }
 }

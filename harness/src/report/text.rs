@@ -257,12 +257,15 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
 
 fn one(out: &mut String, failure: &Failure, page: Page) {
     let violation = &failure.violation;
-    let lane = failure.timeline.iter().map(|line| line.lane.chars().count()).max().unwrap_or(0).clamp(6, 16);
-    for line in &failure.timeline {
-        out.push_str(&rendered(line, lane, page));
-    }
+    out.push_str(&drawn(&failure.timeline, page));
     out.push_str(&page.prose("  expected: ", &visible(&violation.expected)));
     out.push_str(&page.prose("  seen:     ", &visible(&violation.seen)));
+}
+
+/// A timeline as people read it.
+pub(crate) fn drawn(lines: &[Line], page: Page) -> String {
+    let lane = lines.iter().map(|line| line.lane.chars().count()).max().unwrap_or(0).clamp(6, 16);
+    lines.iter().map(|line| rendered(line, lane, page)).collect()
 }
 
 fn rendered(line: &Line, lane: usize, page: Page) -> String {
