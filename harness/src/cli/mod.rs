@@ -6,6 +6,7 @@ mod init;
 mod list;
 mod plan;
 mod selftest;
+mod simulate;
 mod test;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Command {
     Serve(streamspec_reference_server::ServeOptions),
     /// Prove that every planted defect of the reference server is found by the requirement that it names
     Selftest(selftest::SelftestArgs),
+    /// Run scenarios on a simulated server that keeps the profile's contract, under many schedules and in virtual time
+    Simulate(Box<simulate::SimulateArgs>),
     /// Go through a target step by step and show the first thing that is wrong with it, or with its profile
     Doctor(Box<TargetArgs>),
     /// List requirements, scenarios, profiles or bugs
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Some(Command::Test(args)) => test::run(&args),
         Some(Command::Serve(options)) => serve(&options),
         Some(Command::Selftest(args)) => selftest::run(&args),
+        Some(Command::Simulate(args)) => simulate::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::List(args)) => list::list(&args),
         Some(Command::Explain(args)) => list::explain(&args),

@@ -9,6 +9,6 @@ mod timeline;
 pub use json::write_json;
 pub use paint::Paint;
 pub use tally::{Failure, Row, Standing, Tally};
-pub(crate) use text::stale;
 pub use text::{Heading, write_text};
+pub(crate) use text::{one as write_failure, plural, stale, thousands};
 pub use timeline::{Line, Mark, timeline};

@@ -24,12 +24,12 @@ pub struct Heading {
 }
 
 /// `1 event`, `2 events`.
-fn plural(n: u64, one: &str) -> String {
+pub(crate) fn plural(n: u64, one: &str) -> String {
     format!("{} {one}{}", thousands(n), if n == 1 { "" } else { "s" })
 }
 
 /// `1,234`.
-fn thousands(n: u64) -> String {
+pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -163,7 +163,8 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, paint: Paint) {
     out.push('\n');
 }
 
-fn one(out: &mut String, failure: &Failure, paint: Paint) {
+/// One failure with its timeline.
+pub(crate) fn one(out: &mut String, failure: &Failure, paint: Paint) {
     let violation = &failure.violation;
     let _ = writeln!(out, "  {}: {}", failure.case, violation.says);
     for line in &failure.timeline {

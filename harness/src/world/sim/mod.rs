@@ -8,6 +8,7 @@
 //! What is behind what: `schedule.rs` chooses, `node.rs` is the server in steps, `rules.rs` bends it to the contract,
 //! `store.rs` is its disk, `link.rs` the network and the reader's end of a stream.
 
+pub mod campaign;
 mod link;
 mod node;
 mod rules;
@@ -42,7 +43,7 @@ use schedule::Scheduler;
 pub use schedule::{Actor, Chooser, Generator, Schedule};
 
 /// What one action takes, in microseconds of virtual time.
-const ACTION: u64 = 10;
+const ACTION: u64 = 0;
 /// How long an operation may take before its outcome is unknown.
 const OPERATION: u64 = 10_000_000;
 /// When every run begins, by the server's clock.
