@@ -256,6 +256,9 @@ struct Inner {
     wakers: Vec<Waker>,
     exchanges: BTreeMap<u32, Exchange>,
     wires: BTreeMap<u32, Wire>,
+    /// Kept to be filled again: a run has thousands of steps and most lead to something.
+    effects: Vec<Effect>,
+    happened: Vec<What>,
     paused: bool,
     absent: bool,
     generation: u32,
@@ -304,6 +307,8 @@ impl SimWorld {
             wakers: Vec::new(),
             exchanges: BTreeMap::new(),
             wires: BTreeMap::new(),
+            effects: Vec::new(),
+            happened: Vec::new(),
             paused: false,
             absent: false,
             generation: 0,
@@ -454,8 +459,9 @@ impl Inner {
 
     /// Carries out what the server's last step led to.
     fn effects(&mut self) {
-        let effects: Vec<Effect> = self.node.effects().collect();
-        for effect in effects {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.node.take_effects(&mut effects);
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Answer(ex, answer) => self.bring(ex, Ok(answer)),
                 Effect::Lost(ex) => self.bring(ex, Err(Failure::Lost("connection reset"))),
@@ -470,6 +476,7 @@ impl Inner {
                 Effect::Second(ex) => self.ready.push(Action::Second(ex)),
             }
         }
+        self.effects = effects;
     }
 
     fn bring(&mut self, ex: u32, what: Result<Answer, Failure>) {
@@ -567,8 +574,8 @@ impl Inner {
     }
 
     fn deliver(&mut self, conn: u32, recorder: &Recorder) {
+        let mut happened = Happened { seen: std::mem::take(&mut self.happened), gone: false };
         let Some(wire) = self.wires.get_mut(&conn) else { return };
-        let mut happened = Happened::default();
         let mut left = self.arrive_at_once;
         while left > 0 && wire.link.ready() {
             wire.link.arrive(Node::class, &mut happened);
@@ -586,10 +593,11 @@ impl Inner {
     }
 
     /// Records what a reader saw, and lets the server notice that it has gone.
-    fn happened(&mut self, conn: u32, happened: Happened, recorder: &Recorder) {
-        for what in happened.seen {
+    fn happened(&mut self, conn: u32, mut happened: Happened, recorder: &Recorder) {
+        for what in happened.seen.drain(..) {
             self.record(recorder, what);
         }
+        self.happened = happened.seen;
         if happened.gone {
             self.ready.push(Action::Leave(conn));
         }

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use streamspec_reference_server::bugs::{Bug, BugSet};
 use streamspec_reference_server::hub::recover;
 use streamspec_reference_server::session::{
-    Append, Epoch, Event, Frame, HELD_BACK_MS, Millis, Prepared, Refusal, Refused, Retention, Session, Snapshot, Start, SubscriptionId,
-    race,
+    Append, Cursor, Epoch, Event, Frame, HELD_BACK_MS, Millis, Prepared, Refusal, Refused, Retention, Session, Snapshot, Start,
+    SubscriptionId, race,
 };
 use streamspec_reference_server::store::{Change, Store};
 
 use super::link::Packet;
 use super::rules::{NOTE, Opened, Rules};
+use super::store::Disk;
 use crate::contract::{AfterGap, Profile};
 use crate::history::{CursorClass, From, Kind, Outcome, Probe, Retain, Surface};
 use crate::run::binding::Seen;
@@ -148,8 +149,6 @@ pub(super) struct Node {
     effects: Vec<Effect>,
 }
 
-use super::store::Disk;
-
 impl Node {
     pub(super) fn new(profile: &Profile, bugs: BugSet) -> Node {
         Node {
@@ -170,9 +169,9 @@ impl Node {
         }
     }
 
-    /// What is to be done, oldest first.
-    pub(super) fn effects(&mut self) -> std::vec::Drain<'_, Effect> {
-        self.effects.drain(..)
+    /// What is to be done, oldest first, into an empty list.
+    pub(super) fn take_effects(&mut self, into: &mut Vec<Effect>) {
+        std::mem::swap(&mut self.effects, into);
     }
 
     pub(super) fn heartbeat_ms(&self) -> Option<u64> {
@@ -407,11 +406,9 @@ impl Node {
             match one {
                 Done::Open { ex, id, epoch, retention } => {
                     let session = Session::new(id.clone(), epoch, retention, self.bugs);
-                    let cursor = self.rules.show(session.head());
                     self.slots.push(Slot { session, listed: true, streams: Vec::new() });
                     let taken = [("session".to_owned(), id)].into();
                     let reply = Reply { outcome: Outcome::Ok { status: 201, cursor: None }, taken };
-                    let _ = cursor;
                     self.effects.push(Effect::Answer(ex, Answer::Reply(reply)));
                 }
                 Done::Append { ex, slot, at } => {
@@ -558,12 +555,12 @@ impl Node {
             Opened::Live => Start::Live,
             Opened::After(seq) => {
                 let head = self.slots[slot].session.head();
-                Start::After(streamspec_reference_server::session::Cursor { seq, ..head })
+                Start::After(Cursor { seq, ..head })
             }
             Opened::Gap => {
                 let session = &self.slots[slot].session;
                 let head = session.head();
-                let oldest = streamspec_reference_server::session::Cursor { seq: session.oldest(), ..head };
+                let oldest = Cursor { seq: session.oldest(), ..head };
                 gap_said = true;
                 let gap = Frame::Gap { requested: Some(head), oldest };
                 packets.extend(self.rules.see(gap, false).map(|(seen, size)| Packet::Frame(seen, size)));
@@ -625,7 +622,7 @@ impl Node {
         let others: Vec<Epoch> =
             self.slots.iter().enumerate().filter(|(other, s)| *other != slot && s.listed).map(|(_, s)| s.session.epoch).collect();
         let session = &self.slots[slot].session;
-        let presented = streamspec_reference_server::session::Cursor::parse(&text);
+        let presented = Cursor::parse(&text);
         let foreign = presented.is_some_and(|cursor| others.contains(&cursor.epoch));
         let resolved = session.resolve(Some(&text), |epoch| others.contains(&epoch));
         let head = session.head().seq;
@@ -723,7 +720,7 @@ impl Node {
             return Some(Packet::Comment);
         }
         let head = self.slots[stream.slot].session.head();
-        let next = streamspec_reference_server::session::Cursor { seq: head.seq + 1, ..head };
+        let next = Cursor { seq: head.seq + 1, ..head };
         let cursor = Some(self.rules.show(next));
         Some(Packet::Frame(Seen { kind: Kind::Other, event_type: "heartbeat".to_owned(), cursor, ..Seen::default() }, 50))
     }
@@ -792,7 +789,7 @@ impl Node {
 
     /// An event on a page.
     fn item(&mut self, event: Event, epoch: Epoch) -> Option<Seen> {
-        let cursor = Some(streamspec_reference_server::session::Cursor { epoch, seq: event.label });
+        let cursor = Some(Cursor { epoch, seq: event.label });
         self.rules.see(Frame::Event { event, cursor, replayed: true }, false).map(|(seen, _)| seen)
     }
 

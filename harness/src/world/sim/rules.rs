@@ -209,16 +209,20 @@ impl Rules {
 
     /// An event with its payload, from JSON text.
     pub(super) fn event(&mut self, event_type: String, data: &str, cursor: Option<String>) -> (Seen, usize) {
-        if !self.known.contains_key(data) {
-            // What is no JSON any more stands for itself, as it would on the wire.
-            let payload = serde_json::from_str::<String>(data).unwrap_or_else(|_| data.to_owned());
-            self.known.insert(data.to_owned(), (Marker::find(&payload), Body::of(&payload)));
-        }
-        let (marker, body) = &self.known[data];
+        let (marker, body) = match self.known.get(data) {
+            Some((marker, body)) => (*marker, body.clone()),
+            None => {
+                // What is no JSON any more stands for itself, as it would on the wire.
+                let payload = serde_json::from_str::<String>(data).unwrap_or_else(|_| data.to_owned());
+                let (marker, body) = (Marker::find(&payload), Body::of(&payload));
+                self.known.insert(data.to_owned(), (marker, body.clone()));
+                (marker, body)
+            }
+        };
         let kind = if marker.is_some() { Kind::Event } else { Kind::Other };
         let durable = event_type != NOTE;
-        let body = marker.map(|_| body.clone());
-        (Seen { kind, event_type, cursor, marker: *marker, body, durable, points_to: None }, data.len() + FRAME_BYTES)
+        let body = marker.map(|_| body);
+        (Seen { kind, event_type, cursor, marker, body, durable, points_to: None }, data.len() + FRAME_BYTES)
     }
 }
 
