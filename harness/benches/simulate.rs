@@ -51,9 +51,14 @@ fn main() {
     let (ours, actions) = measure(|seed| checked(&simulation, &fifty, seed));
     println!("streamspec: {ours:>9.0} schedules/s, checked ({:.0} actions each)", actions as f64);
     println!("ratio:      {:>9.1}", ours / theirs);
-    let long = Scenario::parse("long.toml", &FIFTY.replace("fifty\"", "long\"").replace("count = 50", "count = 20000")).expect("it is right");
+    let long =
+        Scenario::parse("long.toml", &FIFTY.replace("fifty\"", "long\"").replace("count = 50", "count = 20000")).expect("it is right");
     let (runs, actions) = measure(|seed| checked(&simulation, &long, seed));
-    println!("a schedule of 20,000 events: {:.2} M actions/s, {:.2} M events/s, checked", runs * actions as f64 / 1e6, runs * 20_000.0 / 1e6);
+    println!(
+        "a schedule of 20,000 events: {:.2} M actions/s, {:.2} M events/s, checked",
+        runs * actions as f64 / 1e6,
+        runs * 20_000.0 / 1e6
+    );
 }
 
 /// Runs a second, and what the last run returned.

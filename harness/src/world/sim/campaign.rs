@@ -256,9 +256,8 @@ pub fn exhaust(
     stop: &AtomicBool,
     collector: &mut Collector,
 ) -> bool {
-    // A schedule and the position from which on its choices may be changed: those before it were changed by others.
-    let mut left = vec![(Schedule::default(), 0)];
     let before = collector.outcome.schedules;
+    let mut left = vec![(Schedule::default(), 0)];
     while let Some((schedule, free)) = left.pop() {
         if collector.outcome.schedules - before >= most || stop.load(Ordering::Relaxed) {
             collector.outcome.stopped = true;
@@ -268,17 +267,25 @@ pub fn exhaust(
         let number = collector.outcome.schedules;
         let run = simulation.run(scenario, Chooser::Fixed(schedule), number);
         if deviations.is_none_or(|bound| deviates < bound) {
-            for at in (free..run.widths.len()).rev() {
-                for choice in (1..run.widths[at]).rev() {
-                    let mut other = run.schedule.0[..at].to_vec();
-                    other.push(choice);
-                    left.push((Schedule(other), at + 1));
-                }
-            }
+            left.extend(neighbours(&run, free));
         }
         collector.add(simulation, number, &scenario.name, scenario, run);
     }
     true
+}
+
+/// The schedules that begin like that of `run` and then differ from it in one choice, at `free` or behind it, each with
+/// the position from which on it may be changed in turn. Choices before `free` are changed by others, so that every
+/// schedule comes up once.
+fn neighbours(run: &Run, free: usize) -> impl Iterator<Item = (Schedule, usize)> + '_ {
+    let places = (free..run.widths.len()).rev();
+    places.flat_map(move |at| {
+        (1..run.widths[at]).rev().map(move |choice| {
+            let mut other = run.schedule.0[..at].to_vec();
+            other.push(choice);
+            (Schedule(other), at + 1)
+        })
+    })
 }
 
 /// Looks for the smallest schedule that still shows something.
@@ -334,6 +341,27 @@ impl<F: Fn(&Run) -> bool> Shrink<'_, F> {
         }
     }
 
+    /// Any schedule with fewer deviations, up to [`FEW`] of them: the calm one first, then all with one, and so on. What was
+    /// found by chance may need many at once where others would need one.
+    fn seek_fewer(&mut self) {
+        let mut left = std::collections::VecDeque::from([(Schedule::default(), 0)]);
+        while let Some((schedule, free)) = left.pop_front() {
+            let deviations = schedule.deviations();
+            if deviations >= self.best.deviations() || self.runs >= self.most {
+                return;
+            }
+            self.runs += 1;
+            let run = self.simulation.run(self.scenario, Chooser::Fixed(schedule.clone()), 0);
+            if (self.still)(&run) {
+                self.best = schedule.trimmed();
+                return;
+            }
+            if deviations < FEW {
+                left.extend(neighbours(&run, free));
+            }
+        }
+    }
+
     /// Smaller choices.
     fn lower(&mut self) {
         for at in 0..self.best.0.len() {
@@ -348,7 +376,8 @@ impl<F: Fn(&Run) -> bool> Shrink<'_, F> {
     }
 }
 
-/// The smallest schedule of a scenario that `still` holds for, found by at most `most` runs: shorter first, then calmer.
+/// The smallest schedule of a scenario that `still` holds for, found by at most `most` runs: shorter first, then
+/// calmer; where that leaves many deviations, by as many runs again among the schedules that have few.
 /// `schedule` itself must be one. How many runs it took is returned with it.
 pub fn shrink(
     simulation: &Simulation,
@@ -364,10 +393,18 @@ pub fn shrink(
         shrink.calm();
         shrink.lower();
         if shrink.best == before || shrink.runs >= most {
-            return (shrink.best, shrink.runs);
+            break;
         }
     }
+    if shrink.best.deviations() > FEW {
+        shrink.most += most;
+        shrink.seek_fewer();
+    }
+    (shrink.best, shrink.runs)
 }
+
+/// Up to how many deviations are sought exhaustively when a finding has more.
+const FEW: usize = 2;
 
 /// Runs every seed twice; the seeds whose histories differ, or whose choices do.
 pub fn undetermined(simulation: &Simulation, scenarios: &[Swept], seeds: Range<u64>, method: Method, stop: &AtomicBool) -> (u64, Vec<u64>) {

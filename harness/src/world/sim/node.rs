@@ -28,6 +28,8 @@ const WRITE_BEHIND_MS: u64 = 150;
 const STALL_MS: u64 = 3_000;
 const STALLS: u32 = 2;
 const SLOW: u64 = 64;
+/// After this many bytes of payload the core pauses to let others write.
+const ROOM: usize = 256 << 10;
 /// Types that the server sends itself.
 const RESERVED: [&str; 3] = ["ready", "gap", "end"];
 /// What the epochs of a run are made from.
@@ -676,7 +678,9 @@ impl Node {
         let Some(stream) = self.streams.get_mut(&conn) else { return (Vec::new(), false) };
         let session = &mut self.slots[stream.slot].session;
         let frames = session.next(stream.subscription, now, most);
-        let again = !frames.is_empty();
+        // The core stops short of what it has only when it was given no more room.
+        let written: usize = frames.iter().map(size).sum();
+        let again = frames.len() >= most || written >= ROOM;
         let mut packets = Vec::with_capacity(frames.len());
         for frame in frames {
             match &frame {
@@ -825,6 +829,15 @@ impl Node {
             Kind::Event | Kind::Terminal | Kind::Commit => CursorClass::Own,
             Kind::Boundary | Kind::Gap | Kind::Heartbeat | Kind::Other => CursorClass::Synthetic,
         }
+    }
+}
+
+/// Bytes of payload in a frame.
+fn size(frame: &Frame) -> usize {
+    match frame {
+        Frame::Event { event, .. } => event.data.len(),
+        Frame::Ephemeral { data, .. } => data.len(),
+        Frame::Boundary { .. } | Frame::Gap { .. } | Frame::Synthetic { .. } | Frame::End => 0,
     }
 }
 
