@@ -374,8 +374,8 @@ impl Prepared {
         ));
         print(&format!("{passed} passed, {violated} failed, {rest} skipped\n"));
         Ended {
-            our_bug: !outcome.aborted.is_empty(),
             violated: violated > 0,
+            could_not_test: !outcome.aborted.is_empty(),
             inconclusive: passed == 0 && violated == 0,
             nothing_ran: outcome.schedules == 0,
             interrupted,

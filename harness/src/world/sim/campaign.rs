@@ -1,16 +1,16 @@
 //! Many runs: which scenario under which schedule, what was violated, and the smallest schedule that shows it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use super::{Chooser, Generator, Run, Schedule, Simulation, judged};
 use crate::check::{Finding, Verdict, judge};
-use crate::history::{History, Record};
+use crate::history::History;
 use crate::run::Abort;
 use crate::scenario::{Scenario, at, places};
 
@@ -59,7 +59,7 @@ pub fn case(scenarios: &[Swept], seed: u64) -> (&Swept, &Scenario) {
 }
 
 /// A run that shows something.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Found {
     /// Its seed.
     pub seed: u64,
@@ -81,11 +81,6 @@ impl Found {
     fn new(seed: u64, base: &str, scenario: &Scenario, run: Run, verdicts: Vec<Verdict>) -> Found {
         let Run { history, aborted, schedule, .. } = run;
         Found { seed, base: base.to_owned(), scenario: scenario.clone(), schedule, history, verdicts, aborted }
-    }
-
-    /// The requirements that it violates, each with the shapes of its violations.
-    pub fn violated(&self) -> Vec<(&str, &str)> {
-        violated(&self.verdicts).collect()
     }
 }
 
@@ -149,14 +144,8 @@ const MOST_DIGESTS: usize = 4 << 20;
 pub struct Collector {
     /// What there is so far.
     pub outcome: Outcome,
-    judged: HashMap<u64, (), FxBuildHasher>,
-}
-
-/// A digest of everything that was observed, times included.
-pub fn digest(records: &[Record]) -> u64 {
-    let mut hasher = FxBuildHasher.build_hasher();
-    records.hash(&mut hasher);
-    hasher.finish()
+    /// Digests of the histories (times included) that were judged, with their scenarios.
+    judged: FxHashSet<u64>,
 }
 
 impl Collector {
@@ -169,14 +158,12 @@ impl Collector {
         if let Some(aborted) = &run.aborted {
             outcome.aborted.insert(seed, (scenario.name.clone(), aborted.clone()));
         }
-        let mut hasher = FxBuildHasher.build_hasher();
-        (digest(&run.history.records), &scenario.name).hash(&mut hasher);
-        let digest = hasher.finish();
-        if self.judged.contains_key(&digest) {
+        let digest = FxBuildHasher.hash_one((&run.history.records, &scenario.name));
+        if self.judged.contains(&digest) {
             return false;
         }
         if self.judged.len() < MOST_DIGESTS {
-            self.judged.insert(digest, ());
+            self.judged.insert(digest);
         }
         outcome.distinct += 1;
         let verdicts = judge(&run.history, &simulation.profile);
@@ -192,21 +179,8 @@ impl Collector {
         let any = !new.is_empty();
         let new: Vec<_> = new.into_iter().filter(|key| !outcome.found.contains_key(key)).collect();
         if !new.is_empty() {
-            let schedule = run.schedule.clone();
-            let first = Found::new(seed, base, scenario, run, verdicts);
-            for key in &new[1..] {
-                let again = Found {
-                    base: base.to_owned(),
-                    scenario: scenario.clone(),
-                    schedule: schedule.clone(),
-                    history: first.history.clone(),
-                    verdicts: first.verdicts.clone(),
-                    aborted: first.aborted.clone(),
-                    seed,
-                };
-                outcome.found.insert(key.clone(), again);
-            }
-            outcome.found.insert(new[0].clone(), first);
+            let found = Found::new(seed, base, scenario, run, verdicts);
+            outcome.found.extend(new.into_iter().map(|key| (key, found.clone())));
         }
         any
     }

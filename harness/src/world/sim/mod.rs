@@ -38,7 +38,7 @@ use crate::scenario::{PublishFault, Scenario, Stop};
 use crate::world::{Address, Call, Command, Opening, PageAnswer, PageRead, Reply, World};
 
 use link::{Happened, Link, Packet};
-use node::{Answer, Effect, Node, Request};
+use node::{Answer, Effect, Node, Publication, Request};
 use schedule::Scheduler;
 pub use schedule::{Actor, Chooser, Generator, Schedule};
 
@@ -728,7 +728,9 @@ impl World for SimWorld {
     async fn call(&self, address: &Address, call: Call) -> Reply {
         let (request, fault) = match call {
             Call::Open(retain) => (Request::Open(retain), None),
-            Call::Publish { payload, event_type, key, durable, fault } => (Request::Publish { payload, event_type, key, durable }, fault),
+            Call::Publish { payload, event_type, key, durable, fault } => {
+                (Request::Publish(Publication { payload, event_type, key, durable }), fault)
+            }
             Call::Close => (Request::Close, None),
             Call::Delete => (Request::Delete, None),
             Call::Health => (Request::Health, None),

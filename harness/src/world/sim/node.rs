@@ -39,12 +39,21 @@ const EPOCHS: u32 = 0x9e37_79b9;
 #[derive(Clone, Debug)]
 pub(super) enum Request {
     Open(Option<Retain>),
-    Publish { payload: String, event_type: String, key: Option<String>, durable: bool },
+    Publish(Publication),
     Close,
     Delete,
     Health,
     Probe(Probe),
     Read(PageRead),
+}
+
+/// An event to be published.
+#[derive(Clone, Debug)]
+pub(super) struct Publication {
+    pub(super) payload: String,
+    pub(super) event_type: String,
+    pub(super) key: Option<String>,
+    pub(super) durable: bool,
 }
 
 /// What it answers.
@@ -218,7 +227,7 @@ impl Node {
                 Err(_) if self.bugs.has(Bug::NegativeRetention) => {}
                 Err(why) => self.refuse(ex, 400, &why),
             },
-            Request::Publish { payload, event_type, key, durable } => self.publish(now, ex, id, payload, event_type, key, durable),
+            Request::Publish(publication) => self.publish(ex, id, publication),
             Request::Close => {
                 let data = r#"{"reason":"closed"}"#.to_owned();
                 let terminal = Append { event_type: "end".to_owned(), data, key: None, terminal: true };
@@ -238,8 +247,8 @@ impl Node {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the fields of one request")]
-    fn publish(&mut self, now: Millis, ex: u32, id: &str, payload: String, event_type: String, key: Option<String>, durable: bool) {
+    fn publish(&mut self, ex: u32, id: &str, publication: Publication) {
+        let Publication { payload, event_type, key, durable } = publication;
         // A line break in a type would break the frame.
         if RESERVED.contains(&event_type.as_str()) || event_type.contains(['\n', '\r', '\0']) || event_type.is_empty() {
             return self.refuse(ex, 400, "that is no type of an event");
@@ -248,7 +257,7 @@ impl Node {
             if self.bugs.has(Bug::CreatesOnPublish) || self.rules.creates_on_use() {
                 let retention = self.rules.retention(None).unwrap_or_default();
                 self.open_now(id, retention);
-                return self.publish(now, ex, id, payload, event_type, key, durable);
+                return self.publish(ex, id, Publication { payload, event_type, key, durable });
             }
             return self.refuse_unknown(ex);
         };

@@ -27,15 +27,14 @@ impl Schedule {
 }
 
 impl std::fmt::Display for Schedule {
-    /// `0.0.3.1`; `-` for the calm one.
+    /// The choices that are not 0, each with its place: `69:1.77:2`; `-` for the calm schedule.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("-");
+        let mut between = "";
+        for (at, choice) in self.0.iter().enumerate().filter(|(_, choice)| **choice != 0) {
+            write!(f, "{between}{at}:{choice}")?;
+            between = ".";
         }
-        for (at, choice) in self.0.iter().enumerate() {
-            write!(f, "{}{choice}", if at > 0 { "." } else { "" })?;
-        }
-        Ok(())
+        if between.is_empty() { f.write_str("-") } else { Ok(()) }
     }
 }
 
@@ -43,14 +42,23 @@ impl std::str::FromStr for Schedule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Schedule, String> {
-        if text == "-" {
-            return Ok(Schedule::default());
+        let mut schedule = Schedule::default();
+        for part in text.split('.').filter(|_| text != "-") {
+            let wrong = || format!("`{part}` is no choice; a schedule is places and choices, such as 69:1.77:2, or - for the calm one");
+            let (at, choice) = part.split_once(':').ok_or_else(wrong)?;
+            let (at, choice) = (at.parse::<u32>().map_err(|_| wrong())? as usize, choice.parse().map_err(|_| wrong())?);
+            if at < schedule.0.len() || at >= LONGEST {
+                return Err(format!("`{part}` is out of place; the places of a schedule ascend, and end below {LONGEST}"));
+            }
+            schedule.0.resize(at, 0);
+            schedule.0.push(choice);
         }
-        let choice =
-            |part: &str| part.parse().map_err(|_| format!("`{part}` is no choice; a schedule is numbers with dots, such as 0.0.3.1"));
-        text.split('.').map(choice).collect::<Result<_, _>>().map(Schedule)
+        Ok(schedule)
     }
 }
+
+/// No schedule that is written down has more choices.
+const LONGEST: usize = 10_000_000;
 
 /// The generator of all random choices (splitmix64): the same numbers in every version and on every machine.
 #[derive(Clone, Debug)]
@@ -63,7 +71,7 @@ impl Generator {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -74,7 +82,7 @@ impl Generator {
     /// A number below `n`, which is not 0.
     pub fn below(&mut self, n: usize) -> usize {
         // The bias of a multiplication is below one in 2^48 for the few alternatives that there ever are.
-        ((u128::from(self.next()) * n as u128) >> 64) as usize
+        ((u128::from(self.number()) * n as u128) >> 64) as usize
     }
 }
 
@@ -130,7 +138,7 @@ impl Chooser {
     /// Random choices of a seed.
     pub fn random(seed: u64) -> Chooser {
         let mut generator = Generator::new(seed);
-        let mostly_calm = generator.next() & 1 == 1;
+        let mostly_calm = generator.number() & 1 == 1;
         Chooser::Random { generator, mostly_calm }
     }
 
@@ -187,7 +195,7 @@ impl Scheduler {
             }
             Chooser::Pct { generator, priorities, points, lowest } => {
                 for at in 0..n {
-                    priorities.entry(actor(at)).or_insert_with(|| LOWERED + 1 + (generator.next() >> 1));
+                    priorities.entry(actor(at)).or_insert_with(|| LOWERED + 1 + (generator.number() >> 1));
                 }
                 let highest = |priorities: &BTreeMap<Actor, u64>| (0..n).max_by_key(|at| (priorities[&actor(*at)], std::cmp::Reverse(*at)));
                 let mut chosen = highest(priorities).unwrap_or(0);
@@ -224,18 +232,21 @@ mod tests {
 
     #[test]
     fn a_schedule_survives_its_text() {
-        for choices in [vec![], vec![0, 3, 1], vec![7]] {
+        for (choices, text) in [(vec![], "-"), (vec![0, 3, 1], "1:3.2:1"), (vec![7], "0:7")] {
             let schedule = Schedule(choices);
-            assert_eq!(schedule.to_string().parse(), Ok(schedule));
+            assert_eq!(schedule.to_string(), text);
+            assert_eq!(text.parse(), Ok(schedule));
         }
-        assert!("1.x".parse::<Schedule>().unwrap_err().contains("`x`"));
+        for (bad, said) in [("1:1.x", "`x`"), ("", "``"), ("3:1.2:1", "ascend"), ("99999999:1", "below")] {
+            assert!(bad.parse::<Schedule>().unwrap_err().contains(said), "{bad}");
+        }
     }
 
     #[test]
     fn the_generator_gives_the_published_numbers() {
         // The reference implementation's first outputs for seed 1234567.
         let mut generator = Generator::new(1_234_567);
-        assert_eq!([generator.next(), generator.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        assert_eq!([generator.number(), generator.number()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
     }
 
     #[test]
@@ -254,7 +265,7 @@ mod tests {
             assert!((0..20).all(|_| scheduler.pick(3, actor) == first), "depth 1 has no change point");
             let mut scheduler = Scheduler::new(Chooser::pct(seed, 2));
             let picks: Vec<usize> = (0..PCT_STEPS + 1).map(|_| scheduler.pick(3, actor)).collect();
-            assert_eq!(picks.windows(2).filter(|pair| pair[0] != pair[1]).count() <= 1, true);
+            assert!(picks.windows(2).filter(|pair| pair[0] != pair[1]).count() <= 1);
             assert_ne!(picks[0], picks[PCT_STEPS], "depth 2 has one");
         }
     }
