@@ -1,6 +1,6 @@
 //! The simulated world: the reference core, its readers and a network between them, under virtual time on one thread.
 //!
-//! A run is the walk over a scenario, polled by hand ([`Simulation::run`]), and a set of [`Action`]s that could happen
+//! A run is the walk over a scenario, polled by hand ([`Simulation::run`]), and a set of actions that could happen
 //! next. Whenever the walk has nothing more to do, one of them is chosen and happens; when there is none, the clock jumps
 //! to the next timer. There are no sockets, no wall clock, no runtime and no iteration over unordered collections, so a
 //! run is a function of profile, bugs, scenario and [`Schedule`].

@@ -181,3 +181,14 @@ fn a_fence_that_is_fixed_behind_the_head_is_no_missing_boundary() {
     let run = simulation.run(&scenario, Chooser::random(4103), 4103);
     assert_eq!(violated(&run, &simulation.profile), [""; 0]);
 }
+
+/// The core ends a deleted session's stream each time it is asked; the simulated server once asked for ever, where its
+/// priority was the highest.
+#[test]
+fn a_stream_that_has_ended_is_written_to_no_more() {
+    let scenario = Scenario::built_in("sse").unwrap().into_iter().find(|s| s.name == "deleted-session").unwrap();
+    for seed in 0..200 {
+        let run = simulation().run(&scenario, Chooser::pct(seed, 4), seed);
+        assert!(run.aborted.is_none() && run.actions < 5_000, "seed {seed}: {} actions", run.actions);
+    }
+}

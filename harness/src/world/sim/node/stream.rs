@@ -170,7 +170,7 @@ impl Node {
         let frames = session.next(stream.subscription, now, most);
         // The core stops short of what it has only when it was given no more room.
         let written: usize = frames.iter().map(size).sum();
-        let again = frames.len() >= most || written >= ROOM;
+        let mut again = frames.len() >= most || written >= ROOM;
         let mut packets = Vec::with_capacity(frames.len());
         for frame in frames {
             match &frame {
@@ -179,6 +179,8 @@ impl Node {
                     if !stays {
                         packets.push(Packet::Eof);
                     }
+                    // The core says so as often as it is asked; a server that went on asking would do nothing else.
+                    again = false;
                     break;
                 }
                 Frame::Gap { requested, .. } => {
