@@ -11,6 +11,7 @@ mod progress;
 mod provider;
 mod replay;
 mod selftest;
+mod simulate;
 mod sweep;
 mod test;
 
@@ -46,6 +47,8 @@ enum Command {
     Provider(provider::ProviderArgs),
     /// Prove that every planted defect of the reference server is found by the requirement that it names
     Selftest(selftest::SelftestArgs),
+    /// Run scenarios on a simulated server that keeps the profile's contract, under many schedules and in virtual time
+    Simulate(Box<simulate::SimulateArgs>),
     /// Go through a target step by step and show the first thing that is wrong with it, or with its profile
     Doctor(Box<TargetArgs>),
     /// List requirements, scenarios, profiles or bugs
@@ -74,6 +77,7 @@ fn dispatch(arguments: &Arguments) -> u8 {
         Some(Command::Test(args)) => test::run(args),
         Some(Command::Fuzz(args)) => fuzz::run(args),
         Some(Command::Replay(args)) => replay::run(args),
+        Some(Command::Simulate(args)) => simulate::run(args),
         Some(Command::Serve(options)) => serve(options),
         Some(Command::Provider(args)) => provider::run(args),
         Some(Command::Selftest(args)) => selftest::run(args),

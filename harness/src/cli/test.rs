@@ -197,7 +197,7 @@ fn again(args: &TestArgs) -> String {
 }
 
 /// The scenarios in a folder.
-fn own_scenarios(folder: &std::path::Path) -> Result<Vec<Scenario>, Complaint> {
+pub(super) fn own_scenarios(folder: &std::path::Path) -> Result<Vec<Scenario>, Complaint> {
     let unreadable = |e: std::io::Error| Complaint::Usage(format!("cannot read the folder {}: {}", folder.display(), e.kind()));
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).map_err(unreadable)?.filter_map(Result::ok).map(|entry| entry.path()).collect();
     files.retain(|file| file.extension().is_some_and(|end| end == "toml"));
@@ -312,16 +312,24 @@ impl Prepared {
 /// The first interrupt stops the run, which then writes what it has; the second ends the process.
 pub(super) fn watch_for_interrupt(stop: &StopSign) {
     let stop = stop.clone();
+    on_interrupt(move || {
+        let before = stop.is_raised();
+        stop.raise();
+        before
+    });
+}
+
+/// Calls `stop` at every interrupt; it tells whether it was called before, which ends the process.
+pub(super) fn on_interrupt(stop: impl Fn() -> bool + Send + 'static) {
     std::thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
             while tokio::signal::ctrl_c().await.is_ok() {
-                if stop.is_raised() {
+                if stop() {
                     // The guards end the servers when this process is gone.
                     std::process::exit(i32::from(exit::INTERRUPTED));
                 }
                 tell("interrupted: writing what there is (once more to end at once)");
-                stop.raise();
             }
         });
     });

@@ -11,6 +11,6 @@ pub use json::{json_report, json_reports, write_json};
 pub use page::{Page, visible};
 pub use paint::Paint;
 pub use tally::{Failure, Row, Standing, Tally};
-pub(crate) use text::drawn;
 pub use text::{Counts, Heading, write_text};
+pub(crate) use text::{drawn, one as write_failure, plural, thousands};
 pub use timeline::{Line, Mark, timeline};
