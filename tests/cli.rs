@@ -38,7 +38,7 @@ fn reference(bugs: &[&str]) -> String {
 
 #[test]
 fn the_right_server_passes_and_counts_what_was_judged() {
-    let output = streamspec(&["test", "--only", "RESUME", "--only", "SEAM", "--seed", "0x5eed"]);
+    let output = streamspec(&["test", "--profile", "sse", "--only", "RESUME", "--only", "SEAM", "--seed", "0x5eed"]);
     assert_eq!(code(&output), OK, "{}{}", stdout(&output), stderr(&output));
     let text = stdout(&output);
     assert!(text.starts_with("streamspec 0.1.0 · profile sse · the built-in reference server · seed 0x5eed\n"), "{text}");
@@ -171,7 +171,7 @@ fn nothing_is_run_for_a_report_that_could_not_be_written() {
 #[test]
 fn a_reader_that_closes_its_pipe_is_no_failure() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_streamspec"))
-        .args(["test", "--only", "boundary-on-every-connection"])
+        .args(["test", "--profile", "sse", "--only", "boundary-on-every-connection"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -183,7 +183,7 @@ fn a_reader_that_closes_its_pipe_is_no_failure() {
 
 #[test]
 fn the_whole_id_of_a_requirement_selects_it_alone() {
-    let list = |only: &str| stdout(&streamspec(&["test", "--list", "--only", only]));
+    let list = |only: &str| stdout(&streamspec(&["test", "--profile", "sse", "--list", "--only", only]));
     let (one, ten) = (list("RESUME-1"), list("RESUME-10"));
     assert!(one.contains("resume-after-cut") && !one.contains("two-cursors-at-once"), "{one}");
     assert!(ten.contains("two-cursors-at-once") && !ten.contains("resume-after-cut"), "{ten}");
@@ -194,7 +194,7 @@ fn the_whole_id_of_a_requirement_selects_it_alone() {
 fn the_json_report_agrees_with_the_text() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report.json");
-    let output = streamspec(&["test", "--only", "ORDER", "--report", &format!("json={}", path.display())]);
+    let output = streamspec(&["test", "--profile", "sse", "--only", "ORDER", "--report", &format!("json={}", path.display())]);
     assert_eq!(code(&output), OK);
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!(report["streamspec_report"], 1);

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use streamspec_reference_server::bugs::{Bug, BugSet};
+use streamspec_reference_server::bugs::{BUGS, Bug, BugSet};
 
 use crate::contract::Profile;
 use crate::history::{From, Header, History, What};
@@ -108,6 +108,10 @@ impl Simulation {
 /// # Errors
 /// When it sits in bytes, or in resources of a process, which the simulation has none of; the text says so.
 pub fn simulable(bug: Bug) -> Result<(), &'static str> {
+    let entry = BUGS.iter().find(|entry| entry.bug == bug);
+    if entry.is_none_or(|entry| !entry.dialects.contains(&"sse")) {
+        return Err("it sits in another dialect than `sse`; the simulated node is the session core");
+    }
     match bug {
         Bug::PlainContentType | Bug::CacheableStream => Err("it sits in HTTP headers; the simulation has none"),
         Bug::TornCharacter
