@@ -10,12 +10,14 @@
 //                                             sent by nobody. A is open, voucher, topUp, close or proof (zero-amount identity).
 // Environment: KEY, a byte in hex, is the payer's key (default 11); BOOTSTRAP=1 restores by HEAD; MAX_DEPOSIT (default 100).
 import { createInterface } from "node:readline"
+import { CHAIN } from "./chain.mjs"
 import { read, write } from "./files.mjs"
 import { installed } from "./package.mjs"
 import { account, client } from "./wallet.mjs"
 
 const { createJsonChannelStore, tempo } = await installed("mppx/client")
 const { Challenge, Credential } = await installed("mppx")
+const ChannelOps = await installed("mppx", "dist/tempo/session/client/ChannelOps.js")
 
 const [chain, file] = process.argv.slice(2)
 const payer = account(process.env.KEY ?? "11")
@@ -31,8 +33,19 @@ const channelStore = createJsonChannelStore({
   delete: (key) => change(() => { delete kept[key] }),
 })
 const session = tempo.session.manager({ account: payer, client: payerClient, decimals: 0, maxDeposit, bootstrap: process.env.BOOTSTRAP === "1", channelStore })
-const signer = tempo.session({ account: payer, decimals: 0, maxDeposit, getClient: () => payerClient })
+const opener = () => tempo.session({ account: payer, decimals: 0, maxDeposit, getClient: () => payerClient }) // knows no channel: always opens
 const prover = tempo.charge({ account: payer, getClient: () => payerClient })
+
+/** Signs what it is told, also what the client itself would refuse to sign: for requests that a server has to refuse. */
+async function credential(challenge, action, { amount, deposit, channelId, descriptor }) {
+  if (action === "proof") return prover.createCredential({ challenge, context: {} })
+  if (action === "open") return opener().createCredential({ challenge, context: { depositRaw: deposit && `${deposit}` } })
+  const payload =
+    action === "topUp"
+      ? await ChannelOps.createTopUpPayload(payerClient, payer, descriptor, BigInt(deposit), CHAIN)
+      : await (action === "close" ? ChannelOps.createClosePayload : ChannelOps.createVoucherPayload)(payerClient, payer, descriptor, BigInt(amount), CHAIN)
+  return ChannelOps.serializeCredential(challenge, channelId ? { ...payload, channelId } : payload, CHAIN, payer)
+}
 
 const commands = {
   async stream({ url, headers }) {
@@ -52,10 +65,7 @@ const commands = {
   },
   async sign({ challenge: header, action, amount, deposit, channelId, descriptor }) {
     const challenge = Challenge.deserialize(header)
-    const raw = (number) => (number === undefined ? undefined : `${number}`)
-    const context = { action, channelId, descriptor, cumulativeAmountRaw: raw(amount), depositRaw: raw(deposit), additionalDepositRaw: raw(deposit) }
-    if (action === "open") Object.assign(context, { action: undefined, additionalDepositRaw: undefined })
-    const authorization = action === "proof" ? await prover.createCredential({ challenge, context: {} }) : await signer.createCredential({ challenge, context })
+    const authorization = await credential(challenge, action, { amount, deposit, channelId, descriptor })
     say({ authorization, payload: Credential.deserialize(authorization).payload })
   },
 }

@@ -1,6 +1,5 @@
 // server.mjs PORT DIR: mppx's metered streams over HTTP. The chain (/chain) runs in the same process; both keep their state in DIR.
-import { once } from "node:events"
-import { EventEmitter } from "node:events"
+import { EventEmitter, once } from "node:events"
 import { mkdirSync } from "node:fs"
 import http from "node:http"
 import { join, resolve } from "node:path"
@@ -51,19 +50,20 @@ const mppx = Mppx.create({
 })
 
 /** Streams by name: items (texts) in order, `end`ed or not. */
-const streamsFile = join(dir, "streams.json")
-const streams = read(streamsFile, {})
+const streams = {}
+const streamFile = (name) => join(dir, `stream-${encodeURIComponent(name)}.json`)
+const stream = (name) => (streams[name] ??= read(streamFile(name), undefined))
 const news = new EventEmitter().setMaxListeners(0)
 const runs = {} // content handlers that ran, by path
 
 async function* items(name, from, signal) {
   for (let n = from; ; n += 1) {
-    while (streams[name] !== undefined && n >= streams[name].items.length) {
-      if (streams[name].fail) throw new Error(streams[name].fail)
-      if (streams[name].end) return
+    while (n >= stream(name).items.length) {
+      if (stream(name).fail) throw new Error(stream(name).fail)
+      if (stream(name).end) return
       await once(news, name, { signal })
     }
-    yield streams[name].items[n]
+    yield stream(name).items[n]
   }
 }
 
@@ -81,15 +81,14 @@ async function handle(request) {
   if (kind === "accounts") return Response.json({ channels: channels(), transactions: chain.state.transactions, runs })
   if (kind === "items" && request.method === "POST") {
     const { items: more = [], end = false, fail } = await request.json()
-    const stream = (streams[name] ??= { items: [] })
-    if (stream.end || stream.fail) return new Response("the stream has ended\n", { status: 409 })
-    stream.items.push(...more)
-    Object.assign(stream, { end, fail })
-    write(streamsFile, streams)
+    const { items: before, end: ended, fail: failed } = stream(name) ?? { items: [] }
+    if (ended || failed) return new Response("the stream has ended\n", { status: 409 })
+    streams[name] = { items: [...before, ...more], end, fail }
+    write(streamFile(name), streams[name])
     news.emit(name)
-    return Response.json({ items: stream.items.length }, { status: 201 })
+    return Response.json({ items: streams[name].items.length }, { status: 201 })
   }
-  if (kind === "stream" && streams[name] === undefined) return new Response("no such stream\n", { status: 404 })
+  if (kind === "stream" && stream(name) === undefined) return new Response("no such stream\n", { status: 404 })
   if (kind !== "stream" && kind !== "answer") return new Response("not found\n", { status: 404 })
 
   const expires = searchParams.get("expires")
@@ -97,14 +96,15 @@ async function handle(request) {
   const paid = await mppx.session(price)(request)
   if (paid.status === 402) return paid.challenge
   if (kind === "answer") {
+    if (!(name in answers)) return new Response("no such answer\n", { status: 404 })
     const response = () => { runs[pathname] = (runs[pathname] ?? 0) + 1; return answers[name]() }
     return searchParams.has("receipt") ? paid.withReceipt(response()) : response()
   }
   if (request.method !== "GET") return paid.withReceipt(new Response(null, { status: 204 }))
-  return paid.withReceipt(async function* (stream) {
+  return paid.withReceipt(async function* (meter) {
     runs[pathname] = (runs[pathname] ?? 0) + 1
-    for await (const item of items(name, Number(searchParams.get("from") ?? 0), stream.signal ?? request.signal)) {
-      await stream.charge()
+    for await (const item of items(name, Number(searchParams.get("from") ?? 0), meter.signal)) {
+      await meter.charge()
       yield item
     }
   })
@@ -118,6 +118,8 @@ function channels() {
   }))
 }
 
+// A stream that fails rejects a promise of mppx that nobody waits for, which ends a Node process. ALONE=1 leaves it so.
+if (process.env.ALONE !== "1") process.on("unhandledRejection", (error) => console.error(`unhandled: ${error.message}`))
 const server = http.createServer(Requests.toNodeListener(handle))
 for (const signal of ["SIGTERM", "SIGINT"]) {
   process.once(signal, () => { server.close(() => process.exit(0)); server.closeAllConnections() })
