@@ -89,6 +89,7 @@ async function handle(request) {
     return Response.json({ items: streams[name].items.length }, { status: 201 })
   }
   if (kind === "stream" && stream(name) === undefined) return new Response("no such stream\n", { status: 404 })
+  if (kind === "answer" && !(name in answers)) return new Response("no such answer\n", { status: 404 })
   if (kind !== "stream" && kind !== "answer") return new Response("not found\n", { status: 404 })
 
   const expires = searchParams.get("expires")
@@ -96,7 +97,6 @@ async function handle(request) {
   const paid = await mppx.session(price)(request)
   if (paid.status === 402) return paid.challenge
   if (kind === "answer") {
-    if (!(name in answers)) return new Response("no such answer\n", { status: 404 })
     const response = () => { runs[pathname] = (runs[pathname] ?? 0) + 1; return answers[name]() }
     return searchParams.has("receipt") ? paid.withReceipt(response()) : response()
   }
