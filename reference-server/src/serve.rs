@@ -48,6 +48,9 @@ pub struct ServeOptions {
     /// Send a heartbeat after this long a silence.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "15s")]
     pub heartbeat: Duration,
+    /// Who answers prompts: an OpenAI-compatible provider. Without it, a built-in model repeats each prompt's words.
+    #[arg(long, value_name = "URL")]
+    pub provider: Option<String>,
     /// Switch a defect on; may be repeated.
     #[arg(long = "bug", value_name = "NAME")]
     pub bugs: Vec<Bug>,

@@ -61,7 +61,7 @@ fn table(args: &SelftestArgs) -> Result<u8, Complaint> {
     let profile = Arc::new(Profile::load("sse")?);
     let scenarios = Scenario::built_in("sse")?;
     let chosen: VecDeque<&'static BugEntry> =
-        BUGS.iter().filter(|b| args.only.is_empty() || args.only.iter().any(|o| o == b.name)).collect();
+        BUGS.iter().filter(|b| b.dialects.contains(&"sse") && (args.only.is_empty() || args.only.iter().any(|o| o == b.name))).collect();
     let jobs = args.jobs.map_or(8, usize::from);
     let (paint, began) = (Paint::for_stdout(), Instant::now());
     let count = chosen.len();

@@ -1,3 +1,4 @@
 //! Dialects: how the core looks on the wire. A dialect is thin; what two of them need lives in the core.
 
+mod follow;
 pub mod sse;

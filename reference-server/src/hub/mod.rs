@@ -155,6 +155,11 @@ impl Hub {
         self.lock().iter().filter(|(other, _)| *other != id).map(|(_, cell)| Arc::clone(cell)).collect()
     }
 
+    /// Every session there is.
+    pub fn all(&self) -> Vec<Arc<Cell>> {
+        self.lock().values().cloned().collect()
+    }
+
     /// Makes a session and waits until it is durable.
     ///
     /// # Errors
@@ -173,6 +178,23 @@ impl Hub {
         let (answer, wait) = oneshot::channel();
         self.ask(Request::Append(id.to_owned(), append, answer));
         wait.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Appends events in this order and waits until all of them are durable; they share commits where they can.
+    ///
+    /// # Errors
+    /// When the session does not take one of them, or the disk refuses. Events before and behind that one may be there.
+    pub async fn append_all(&self, id: &str, events: Vec<Append>) -> Result<(), Answer> {
+        let mut waits = Vec::with_capacity(events.len());
+        for append in events {
+            let (answer, wait) = oneshot::channel();
+            self.ask(Request::Append(id.to_owned(), append, answer));
+            waits.push(wait);
+        }
+        for wait in waits {
+            wait.await.unwrap_or_else(|_| Err(stopped()))?;
+        }
+        Ok(())
     }
 
     /// Removes a session.
