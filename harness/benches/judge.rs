@@ -181,7 +181,7 @@ impl Server {
         self.ops += 1;
         self.events.push(body.clone());
         let (key, repeats, conflict, hostile, hostile_type) = Default::default();
-        let publish = Publish { session, marker, durable: true, body, key, repeats, conflict, hostile, hostile_type };
+        let publish = Publish { session, marker, durable: true, body, key, repeats, conflict, hostile, hostile_type, secret: false };
         self.push(What::Invoke(Invoke { op, action: Action::Publish(publish) }));
         self.push(What::Complete(Complete { op, outcome: Outcome::Ok { status: 201, cursor: Some(self.cursor(n)) } }));
         for conn in readers {
@@ -200,12 +200,24 @@ impl Server {
             body: Some(self.events[n as usize - 1].clone()),
             durable: true,
             points_to: None,
+            said: None,
         }));
     }
 
     fn control(&mut self, conn: ConnId, kind: Kind, points_to: Option<String>) {
         let event_type = format!("{kind:?}").to_lowercase();
         let (cursor, marker, body) = Default::default();
-        self.push(What::Delivery(Delivery { conn, frame: 0, kind, event_type, cursor, marker, body, durable: true, points_to }));
+        self.push(What::Delivery(Delivery {
+            conn,
+            frame: 0,
+            kind,
+            event_type,
+            cursor,
+            marker,
+            body,
+            durable: true,
+            points_to,
+            said: None,
+        }));
     }
 }

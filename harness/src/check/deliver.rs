@@ -54,8 +54,9 @@ fn before_cursor(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contra
 fn bodies(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let torn = conn.lint.iter().any(|lint| lint.what.rule == "SSE-17" || lint.what.error);
     for (got, event) in conn.arrivals() {
-        let Some(body) = got.what.body.as_ref() else { continue };
         let e = &expect.session.events[event];
+        // What is masked comes back altered on purpose.
+        let Some(body) = got.what.body.as_ref().filter(|_| !e.secret) else { continue };
         let same = body.same(e.body);
         if torn && !same {
             continue;

@@ -172,6 +172,7 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
     /// END-3: whoever connects with an older cursor after the close gets the terminal.
     fn after_resume(&self, expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
         let older = match &conn.connect.what.from {
+            _ if conn.from_the_beginning(expect.session) => true,
             From::Start => true,
             From::Live => false,
             From::Cursor { value, class, beside: None } => {
@@ -182,8 +183,10 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
         if !older || expect.keep().has_age() || !self.over(expect.view, conn) {
             return;
         }
+        // What nobody closed must be seen to be interrupted.
+        let requirement = if expect.session.ended_by_stop { "CRASH-1" } else { "END-3" };
         if terminals(conn).next().is_some() {
-            judge.held("END-3");
+            judge.held(requirement);
             return;
         }
         // The server ended it, or the run waited: only then is the absence of the terminal telling.
@@ -199,7 +202,7 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
             return;
         }
         judge.violated(
-            "END-3",
+            requirement,
             Violation {
                 says: format!("{} connected after the session had ended and never learned of it", conn.name()),
                 expected: "the rest, then the terminal".to_owned(),

@@ -56,6 +56,14 @@ impl Judge {
         self.of(requirement).not_applicable = Some(why.to_owned());
     }
 
+    /// Nothing in the history asks for it: it is not applicable there, unless it was judged all the same.
+    pub(crate) fn not_asked(&mut self, requirement: &'static str, why: &str) {
+        let found = self.of(requirement);
+        if found.judged == 0 {
+            found.not_applicable = Some(why.to_owned());
+        }
+    }
+
     /// What was seen does not decide.
     pub(crate) fn undecided(&mut self, requirement: &'static str, why: String) {
         self.of(requirement).undecided.get_or_insert(why);

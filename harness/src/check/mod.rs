@@ -4,6 +4,7 @@
 //! and gives one verdict for each requirement of the catalogue.
 
 mod answers;
+mod ask;
 mod deliver;
 mod end;
 mod ephemeral;
@@ -15,6 +16,7 @@ mod judge;
 mod leak;
 mod live;
 mod lost;
+mod machine;
 mod open;
 mod order;
 mod repeat;
@@ -53,6 +55,8 @@ pub fn judge(history: &History, profile: &Profile) -> Vec<Verdict> {
     snapshot::check(&view, profile, &expects, &mut judge);
     live::check(&view, profile, &expects, &mut judge);
     leak::check(&view, &mut judge);
+    machine::check(profile, &expects, &mut judge);
+    ask::check(&view, contract, &mut judge);
     if contract.slow_reader.is_none() {
         judge.not_applicable("FANOUT-4", "the profile promises nothing about slow readers");
     }

@@ -37,7 +37,7 @@ fn probes(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
             Probe::UnknownSession => ("OPEN-1", "a subscription to a session that never was"),
             Probe::PublishUnknown => ("OPEN-5", "a publish to a session that never was"),
             Probe::WrongMethod => ("OPEN-4", "a method that the stream does not support"),
-            Probe::SenselessLimit => continue,
+            Probe::SenselessLimit | Probe::NoCredentials | Probe::Escape => continue,
         };
         let unknown = contract.unknown_session.as_ref().filter(|_| *about != Probe::WrongMethod);
         let refused = match completed.what {

@@ -93,6 +93,7 @@ impl Story {
             conflict: false,
             hostile: false,
             hostile_type: false,
+            secret: false,
         }
     }
 
@@ -193,6 +194,7 @@ impl Story {
             body: sent.map(|p| p.body.clone()),
             durable,
             points_to: None,
+            said: None,
         }
     }
 
@@ -248,7 +250,7 @@ impl Story {
         if !reached {
             self.pass(2_500);
         }
-        self.push(What::Wait(Wait { reader, conn: Some(conn), until, reached, waited }));
+        self.push(What::Wait(Wait { reader, conn: Some(conn), until, reached, waited, judges: None }));
     }
 
     /// The server starts.

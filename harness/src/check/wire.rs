@@ -74,13 +74,14 @@ fn media_type(conn: &ConnView<'_>, format: Format, judge: &mut Judge) {
         Format::Sse => essence == "text/event-stream",
         Format::Ndjson => ["ndjson", "jsonl", "json-seq", "json"].iter().any(|part| essence.contains(part)),
         Format::LongPoll => essence.contains("json"),
+        Format::Websocket => return,
     };
     judge.require("WIRE-1", fits, || Violation {
         says: format!("the stream of {} is announced as {media:?}", conn.name()),
         expected: match format {
             Format::Sse => "text/event-stream",
             Format::Ndjson => "application/x-ndjson",
-            Format::LongPoll => "application/json",
+            Format::LongPoll | Format::Websocket => "application/json",
         }
         .to_owned(),
         seen: if media.is_empty() { "no Content-Type".to_owned() } else { media.to_owned() },

@@ -72,7 +72,10 @@ impl TargetArgs {
                 "which protocol? name one with --profile (a built-in name, or a file as `streamspec init` writes)".to_owned(),
             ));
         }
-        let profile = Profile::load(&target.profile)?;
+        let profile = Profile::load(&target.profile)?.with(&target.contract).map_err(|why| {
+            let file = file.map_or_else(String::new, |file| format!("{}: ", file.display()));
+            Complaint::Usage(format!("{file}`contract` does not fit the profile `{}`: {why}", target.profile))
+        })?;
         let missing = crate::run::binding::unset(&profile.binding);
         if !missing.is_empty() {
             return Err(Complaint::Usage(format!("the profile needs the environment variables {}; set them", missing.join(", "))));

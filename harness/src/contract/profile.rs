@@ -465,9 +465,11 @@ pub struct Subscribe {
     /// By which way the cursor travels, strongest first.
     #[serde(default)]
     pub cursor: Vec<CursorCarrier>,
-    /// The cursor that means "from the oldest kept". Absent: send none.
+    /// The cursor that means "from the oldest kept". Absent: send none. `{opened}`, for protocols whose readers without a
+    /// cursor get new events only: the cursor that `open` took under this name, else the one on the boundary of a
+    /// connection made just before the session is opened.
     pub start: Option<String>,
-    /// The cursor that means "only new events". Absent: not supported.
+    /// The cursor that means "only new events". Absent: not supported. Empty: what a reader without a cursor gets.
     pub live: Option<String>,
     /// Long-poll only: the status that means "nothing yet, ask again" (204, 304). Default 204.
     pub empty: Option<StatusSet>,

@@ -147,8 +147,12 @@ fn subscribe(found: &Found, format: Format) -> String {
             "sse",
             "# The ways by which a cursor travels, the strongest first: { header = … }, { query = … }, { body = \"/pointer\" }.\ncursor = [{ header = \"Last-Event-ID\" }]\n# live = \"latest\" # the cursor that means \"new events only\"\n",
         ),
-        Format::Sse | Format::Ndjson => (
-            if format == Format::Sse { "sse" } else { "ndjson" },
+        Format::Sse | Format::Ndjson | Format::Websocket => (
+            match format {
+                Format::Sse => "sse",
+                Format::Websocket => "websocket",
+                Format::Ndjson | Format::LongPoll => "ndjson",
+            },
             "# The ways by which a cursor travels, the strongest first: { header = … }, { query = … }, { body = \"/pointer\" }.\ncursor = [{ query = \"after\" }] # TODO\n# start = \"0\" # the cursor that means \"from the beginning\", if one must be sent\n",
         ),
         Format::LongPoll => (

@@ -8,8 +8,9 @@ mod view;
 pub use file::HistoryError;
 pub use marker::{Body, Marker};
 pub use record::{
-    Action, Answer, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Fault, From, Invoke, Kind, Lint, Micros, OpId,
-    Opinion, Outcome, Probe, Process, Publish, Record, Resources, Retain, Role, Session, SessionIx, Step, Surface, Until, Wait, What,
+    Action, Answer, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Expectation, Fault, From, Invoke, Kind, Leaked,
+    Lint, Micros, OpId, Opened, Opinion, Outcome, Probe, Process, Publish, Record, Resources, Retain, Role, Said, Session, SessionIx,
+    Stage, Step, Surface, Until, Wait, What,
 };
 pub use view::{ConnView, EventView, OpView, Seen, SessionView, Sight, Sights, Stop, View};
 

@@ -45,6 +45,8 @@ pub enum What {
     Step(Step),
     /// A session gets its number. Comes before the operation that opens it.
     Session(Session),
+    /// The cursor at which a session began became known.
+    Opened(Opened),
     /// An operation is sent.
     Invoke(Invoke),
     /// An operation ended; `Unknown` when the answer never came.
@@ -99,6 +101,15 @@ pub struct Session {
     /// The session that this one replaces under the same server-side id, after a delete or a wipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reborn_of: Option<SessionIx>,
+}
+
+/// The cursor from which a session's first event follows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Which session.
+    pub session: SessionIx,
+    /// The cursor.
+    pub cursor: String,
 }
 
 /// Bounds of what is kept. A missing bound does not bind.

@@ -78,12 +78,15 @@ fn readers(history: &History, violation: &Violation) -> Vec<(ConnId, String)> {
         What::Wait(w) => w.conn,
         What::Step(_)
         | What::Session(_)
+        | What::Opened(_)
         | What::Invoke(_)
         | What::Complete(_)
         | What::Comment(_)
         | What::Fault(_)
         | What::Process(_)
-        | What::Resources(_) => None,
+        | What::Resources(_)
+        | What::Expectation(_) => None,
+        What::Leaked(l) => l.conn,
     };
     let touched: Vec<ConnId> = violation.records.iter().filter_map(|r| conn_of(*r)).collect();
     let connects = history.records.iter().filter_map(|r| if let What::Connect(c) = &r.what { Some(c) } else { None });
@@ -100,7 +103,8 @@ fn session(history: &History, violation: &Violation) -> Option<u32> {
         What::Connect(c) => Some(c.session.0),
         What::Invoke(i) => match &i.action {
             Action::Publish(p) => Some(p.session.0),
-            Action::Open { session, .. } | Action::Close { session } | Action::Delete { session } => Some(session.0),
+            Action::Open { session, .. } | Action::Close { session, .. } | Action::Delete { session } => Some(session.0),
+            Action::Custom { session, .. } => session.map(|session| session.0),
             Action::Health | Action::Probe { .. } => None,
         },
         What::Delivery(d) => d.marker.map(|m| m.session),
@@ -127,7 +131,9 @@ fn say(history: &History, what: &What, readers: &[(ConnId, String)], session: Op
             };
             match action {
                 Action::Publish(p) if ours(p.session.0) => writer(format!("{outcome} {}", p.marker)),
-                Action::Close { session } if ours(session.0) => writer(format!("close {outcome}")),
+                Action::Close { session, by_stop: true } if ours(session.0) => writer("the session ends with its process".to_owned()),
+                Action::Close { session, .. } if ours(session.0) => writer(format!("close {outcome}")),
+                Action::Custom { name, session } if session.is_none_or(|session| ours(session.0)) => writer(format!("{name} {outcome}")),
                 Action::Delete { session } if ours(session.0) => writer(format!("delete {outcome}")),
                 Action::Open { session, refuse: true } if ours(session.0) => writer(format!("open with a senseless retention {outcome}")),
                 Action::Probe { about, .. } => writer(format!("{about:?} {outcome}")),
@@ -135,7 +141,7 @@ fn say(history: &History, what: &What, readers: &[(ConnId, String)], session: Op
                     Outcome::Ok { .. } => None,
                     Outcome::Failed { .. } | Outcome::Unknown { .. } => writer(format!("health {outcome}")),
                 },
-                Action::Publish(_) | Action::Close { .. } | Action::Delete { .. } | Action::Open { .. } => None,
+                Action::Publish(_) | Action::Close { .. } | Action::Delete { .. } | Action::Open { .. } | Action::Custom { .. } => None,
             }
         }
         What::Connect(connect) => {
@@ -160,6 +166,7 @@ fn say(history: &History, what: &What, readers: &[(ConnId, String)], session: Op
                 (Kind::Event, Some(marker)) if d.durable => format!("event {marker}{cursor}"),
                 (Kind::Event, Some(marker)) => format!("live-only {marker}{cursor}"),
                 (Kind::Event, None) => format!("event without marker{cursor}"),
+                (Kind::Other, _) if !d.event_type.is_empty() => format!("{}{cursor}", short(&d.event_type)),
                 (kind, _) => format!("{}{cursor}", format!("{kind:?}").to_lowercase()),
             };
             Some((lane(d.conn)?, text))
@@ -197,6 +204,11 @@ fn say(history: &History, what: &What, readers: &[(ConnId, String)], session: Op
             "server".to_owned(),
             format!("{}: {} descriptors, {} threads, {} MiB", r.label, r.descriptors, r.threads, r.resident >> 20),
         )),
+        What::Expectation(one) if !one.held => Some(("harness".to_owned(), format!("expected {}: {}", one.expected, short(&one.seen)))),
+        What::Leaked(leaked) => {
+            let lane = leaked.conn.and_then(lane).unwrap_or_else(|| "harness".to_owned());
+            Some((lane, format!("secret in {}: {}", leaked.surface, short(&leaked.around))))
+        }
         What::Wait(wait) if !wait.reached => Some((
             wait.conn.and_then(lane)?,
             format!(
@@ -208,7 +220,9 @@ fn say(history: &History, what: &What, readers: &[(ConnId, String)], session: Op
                 }
             ),
         )),
-        What::Step(_) | What::Session(_) | What::Invoke(_) | What::Comment(_) | What::Wait(_) => None,
+        What::Step(_) | What::Session(_) | What::Opened(_) | What::Invoke(_) | What::Comment(_) | What::Wait(_) | What::Expectation(_) => {
+            None
+        }
     }
 }
 

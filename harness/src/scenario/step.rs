@@ -201,7 +201,7 @@ pub enum Step {
     /// Repeat steps.
     Repeat(Repeat),
     /// An operation of the profile's own, with what is expected of its answer.
-    Do(Do),
+    Do(Box<Do>),
 }
 
 /// No parameters.

@@ -137,7 +137,8 @@ fn counts(step: &mut Step) -> Vec<(&'static str, &mut Count)> {
         | Step::Probe(_)
         | Step::Churn(_)
         | Step::Sample(_)
-        | Step::Repeat(_) => Vec::new(),
+        | Step::Repeat(_)
+        | Step::Do(_) => Vec::new(),
     }
 }
 

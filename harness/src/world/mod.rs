@@ -191,6 +191,10 @@ pub trait World {
     /// Begins a connection and returns at once; what it sees is recorded and shows in the progress.
     fn connect(&self, opening: Opening) -> Progress;
 
+    /// The cursor on the boundary of a connection that presents none: where the server's numbering stands now. Nothing of
+    /// it is recorded. `None` when no boundary comes in time.
+    async fn fence(&self, deadline: Duration) -> Option<String>;
+
     /// Tells a connection something. Without effect when it has ended.
     fn command(&self, conn: ConnId, command: Command);
 

@@ -174,6 +174,7 @@ mod tests {
             conflict: false,
             hostile: false,
             hostile_type: false,
+            secret: false,
             cursor: None,
             other_cursor: None,
             repeated: None,

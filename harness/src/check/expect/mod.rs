@@ -99,6 +99,7 @@ impl<'v, 'h> Expect<'v, 'h> {
     /// The event behind which a connection starts: `Some(None)` for the very beginning, `None` when that is not known.
     pub(crate) fn start(&self, conn: &ConnView<'h>) -> Option<Option<usize>> {
         match &conn.connect.what.from {
+            _ if conn.from_the_beginning(self.session) => Some(None),
             From::Start => Some(None),
             From::Live => None,
             From::Cursor { value, class, .. } => match class {

@@ -29,7 +29,9 @@ pub(super) fn ranked(view: &View<'_>, session: &SessionView<'_>) -> Vec<u32> {
             Surface::Snapshot => continue,
         };
         let life = (connect.reader.as_str(), finite);
+        let begins = conn.from_the_beginning(session);
         let goes_on = match &connect.from {
+            _ if begins => false,
             From::Start => false,
             From::Cursor { class: CursorClass::Own, .. } => ended.get(&life).is_some_and(|end| *end <= conn.connect.at),
             From::Cursor { .. } | From::Live => {
@@ -37,7 +39,7 @@ pub(super) fn ranked(view: &View<'_>, session: &SessionView<'_>) -> Vec<u32> {
                 continue;
             }
         };
-        if connect.from == From::Start || goes_on {
+        if begins || goes_on {
             let candidate = candidates.entry(life).or_default();
             // A reader that begins anew shows the beginning again: the longest of its lives counts.
             if !goes_on {

@@ -42,6 +42,29 @@ impl Profile {
         Profile::parse(name_or_path, &text_of(Path::new(name_or_path), "profile")?)
     }
 
+    /// The profile with some parameters of its contract replaced, as a target file gives them.
+    ///
+    /// # Errors
+    /// When the result is no contract; the text says where.
+    pub fn with(mut self, changes: &std::collections::BTreeMap<String, serde_json::Value>) -> Result<Profile, String> {
+        fn merge(into: &mut serde_json::Value, from: &serde_json::Value) {
+            match (into, from) {
+                (serde_json::Value::Object(into), serde_json::Value::Object(from)) => {
+                    for (key, value) in from {
+                        merge(into.entry(key.clone()).or_insert(serde_json::Value::Null), value);
+                    }
+                }
+                (into, from) => *into = from.clone(),
+            }
+        }
+        let mut contract = serde_json::to_value(&self.contract).map_err(|e| e.to_string())?;
+        for (key, value) in changes {
+            merge(&mut contract[key.as_str()], value);
+        }
+        self.contract = serde_json::from_value(contract).map_err(|e| e.to_string())?;
+        Ok(self)
+    }
+
     /// The profile in `text`; `file` is how messages call it.
     ///
     /// # Errors

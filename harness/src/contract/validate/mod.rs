@@ -105,7 +105,11 @@ fn name(name: &str, problems: &mut Problems<'_>) {
 
 fn binding(binding: &Binding, problems: &mut Problems<'_>) {
     let mut known: BTreeSet<&str> = PLACEHOLDERS.iter().copied().collect();
-    known.extend(binding.open.iter().flat_map(|open| open.take.keys()).map(String::as_str));
+    let bound = [&binding.open, &binding.publish, &binding.publish_ephemeral, &binding.close].into_iter().flatten();
+    for operation in bound.chain(binding.ops.values()) {
+        let all = std::iter::once(operation).chain(&operation.then);
+        known.extend(all.flat_map(|one| one.take.keys()).map(String::as_str));
+    }
     let known: Vec<&str> = known.into_iter().collect();
     for (header, value) in &binding.headers {
         text(value, &spot!["binding", "headers", header.as_str()], &known, problems);
@@ -183,6 +187,17 @@ fn operation(of: &Operation, at: &[Seg], known: &[&str], problems: &mut Problems
         }
     }
     statuses(of.ok.as_ref(), &under("ok"), problems);
+    if of.socket.is_some() && (of.json.is_some() || of.body.is_some()) {
+        problems.at_key(&under("socket"), "a WebSocket's messages are in `send`", "there is a body as well", "move it into `socket.send`");
+    }
+    for (index, one) in of.then.iter().enumerate() {
+        if one.then.is_empty() {
+            operation(one, &[at, &spot!["then", index]].concat(), known, problems);
+        } else {
+            let at = [at, &spot!["then", index, "then"]].concat();
+            problems.at_key(&at, "operations that follow stand in one list", "a list in a list", "put them behind this one");
+        }
+    }
     for (taken, source) in &of.take {
         answer_source(source, &[at, &spot!["take", taken.as_str()]].concat(), problems);
     }
@@ -230,7 +245,7 @@ fn subscribe(of: &Subscribe, known: &[&str], problems: &mut Problems<'_>) {
             "add `next = \"/cursor\"` (a pointer into the answer) or `next = \"header:Name\"`",
         ),
         Format::LongPoll => {}
-        Format::Sse | Format::Ndjson => {
+        Format::Sse | Format::Ndjson | Format::Websocket => {
             for (key, given) in [("empty", of.empty.is_some()), ("next", of.next.is_some())] {
                 if given {
                     problems.at_key(&at(key), format!("`{key}` is for long-polls only"), "the format is a stream", "leave it out");

@@ -16,6 +16,8 @@ impl<'h> View<'h> {
             stops: Vec::new(),
             waits: Vec::new(),
             resources: Vec::new(),
+            expectations: Vec::new(),
+            leaks: Vec::new(),
         };
         for (record, entry) in history.records.iter().enumerate() {
             view.take(record, entry.at, &entry.what);
@@ -42,6 +44,11 @@ impl<'h> View<'h> {
                         reborn_of: session.reborn_of,
                         ..SessionView::default()
                     });
+                }
+            }
+            What::Opened(opened) => {
+                if let Some(session) = self.session(opened.session) {
+                    session.opened = Some(&opened.cursor);
                 }
             }
             What::Invoke(invoke) => {
@@ -94,6 +101,8 @@ impl<'h> View<'h> {
                 self.changed(at, process);
             }
             What::Resources(resources) => self.resources.push(seen!(resources)),
+            What::Expectation(expectation) => self.expectations.push(seen!(expectation)),
+            What::Leaked(leaked) => self.leaks.push(seen!(leaked)),
             What::Wait(wait) => {
                 self.waits.push(seen!(wait));
                 if let Some(id) = wait.conn {
@@ -155,17 +164,18 @@ impl<'h> View<'h> {
                     conflict: publish.conflict,
                     hostile: publish.hostile,
                     hostile_type: publish.hostile_type,
+                    secret: publish.secret,
                     cursor: None,
                     other_cursor: None,
                     repeated: None,
                 });
             }
-            Action::Close { session } => {
+            Action::Close { session, .. } => {
                 if let Some(session) = self.session(*session) {
                     session.closing.get_or_insert(at);
                 }
             }
-            Action::Open { .. } | Action::Delete { .. } | Action::Health | Action::Probe { .. } => {}
+            Action::Open { .. } | Action::Delete { .. } | Action::Health | Action::Custom { .. } | Action::Probe { .. } => {}
         }
     }
 
@@ -194,8 +204,9 @@ impl<'h> View<'h> {
                     Outcome::Unknown { .. } => {}
                 }
             }
-            Action::Close { session } => {
+            Action::Close { session, by_stop } => {
                 if let (Some(session), Outcome::Ok { cursor, .. }) = (self.session(*session), outcome) {
+                    session.ended_by_stop |= *by_stop;
                     session.closed.get_or_insert(at);
                     session.terminal_cursor = session.terminal_cursor.or(cursor.as_deref());
                 }
@@ -205,7 +216,7 @@ impl<'h> View<'h> {
                     session.deleted.get_or_insert(at);
                 }
             }
-            Action::Open { .. } | Action::Health | Action::Probe { .. } => {}
+            Action::Open { .. } | Action::Health | Action::Custom { .. } | Action::Probe { .. } => {}
         }
     }
 

@@ -6,8 +6,8 @@ mod build;
 use rustc_hash::FxHashMap;
 
 use crate::history::{
-    Action, Answer, Body, ConnId, Connect, CursorClass, Delivery, End, Fault, From, History, Kind, Lint, Marker, Micros, Opinion, Outcome,
-    Process, Resources, Retain, SessionIx, Surface, Wait,
+    Action, Answer, Body, ConnId, Connect, CursorClass, Delivery, End, Expectation, Fault, From, History, Kind, Leaked, Lint, Marker,
+    Micros, Opinion, Outcome, Process, Resources, Retain, SessionIx, Surface, Wait,
 };
 
 /// A history, indexed.
@@ -29,6 +29,10 @@ pub struct View<'h> {
     pub waits: Vec<Seen<&'h Wait>>,
     /// Samples of resources, in order.
     pub resources: Vec<Seen<&'h Resources>>,
+    /// What the scenario expected, in order.
+    pub expectations: Vec<Seen<&'h Expectation>>,
+    /// Planted secrets that came back, in order.
+    pub leaks: Vec<Seen<&'h Leaked>>,
 }
 
 /// Something and where it stands in the history.
@@ -79,6 +83,10 @@ pub struct SessionView<'h> {
     pub closing: Option<Micros>,
     /// When its close was acknowledged.
     pub closed: Option<Micros>,
+    /// The cursor from which its first event follows, where one is known.
+    pub opened: Option<&'h str>,
+    /// True when it ended because the process did, whose work it was.
+    pub ended_by_stop: bool,
     /// When its removal was acknowledged.
     pub deleted: Option<Micros>,
     /// The cursor that the close was answered with.
@@ -138,6 +146,8 @@ pub struct EventView<'h> {
     pub hostile: bool,
     /// True when its type is hostile.
     pub hostile_type: bool,
+    /// True when its payload holds a secret that must come back masked.
+    pub secret: bool,
     /// The cursor it was first acknowledged or delivered with.
     pub cursor: Option<Seen<&'h str>>,
     /// The first sight of another cursor than that.
@@ -194,6 +204,15 @@ impl<'h> ConnView<'h> {
     /// True when the server accepted it.
     pub fn accepted(&self) -> bool {
         self.answer.is_some_and(|a| a.what.accepted)
+    }
+
+    /// True when it starts before the session's first event: without a cursor, or with the one at which the session began.
+    pub fn from_the_beginning(&self, session: &SessionView<'_>) -> bool {
+        match &self.connect.what.from {
+            From::Start => true,
+            From::Live => false,
+            From::Cursor { value, beside, .. } => beside.is_none() && session.opened == Some(value.as_str()),
+        }
     }
 
     /// True for a live stream.

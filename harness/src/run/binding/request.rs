@@ -62,9 +62,11 @@ pub fn for_stream(binding: &Binding, vars: &Vars, from: &From) -> Request {
     let body = Body { json: subscribe.json.as_ref(), text: None };
     let mut request = build(binding, &subscribe.request, [&subscribe.headers], &subscribe.query, body, vars);
     let for_words = subscribe.cursor.iter().find(|carrier| matches!(carrier, CursorCarrier::Query(_))).or(subscribe.cursor.first());
+    let word = |word: &Option<String>| word.as_ref().filter(|word| !word.is_empty()).and_then(|word| vars.fill(word, str::to_owned));
+    let (start, live) = (word(&subscribe.start), word(&subscribe.live));
     let carried: Vec<(Option<&String>, Option<&CursorCarrier>)> = match from {
-        From::Start => vec![(subscribe.start.as_ref(), for_words)],
-        From::Live => vec![(subscribe.live.as_ref(), for_words)],
+        From::Start => vec![(start.as_ref(), for_words)],
+        From::Live => vec![(live.as_ref(), for_words)],
         From::Cursor { value, beside, .. } => vec![(Some(value), subscribe.cursor.first()), (beside.as_ref(), subscribe.cursor.get(1))],
     };
     for (value, carrier) in carried {

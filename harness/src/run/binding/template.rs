@@ -7,8 +7,21 @@ use serde_json::Value;
 use crate::contract::Binding;
 
 /// The placeholders that the harness itself fills in. To these come `env.NAME` and what the binding's `open` takes.
-pub const PLACEHOLDERS: &[&str] =
-    &["session", "payload", "type", "key", "cursor", "retain_records", "retain_bytes", "retain_age_ms", "limit", "uuid"];
+pub const PLACEHOLDERS: &[&str] = &[
+    "session",
+    "payload",
+    "type",
+    "key",
+    "cursor",
+    "retain_records",
+    "retain_bytes",
+    "retain_age_ms",
+    "limit",
+    "uuid",
+    "opened",
+    "provider",
+    "path",
+];
 
 /// Values for placeholders.
 #[derive(Clone, Debug, Default)]

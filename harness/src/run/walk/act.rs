@@ -128,6 +128,8 @@ impl<W: World> Walk<'_, W> {
             reborn_of: former.as_ref().map(|f| f.0),
         }));
         let mut refused = open.refuse;
+        let anchored = self.profile.binding.subscribe.start.as_ref().is_some_and(|start| start.contains("{opened}"));
+        let fence = if anchored && !open.refuse { self.world.fence(self.deadline()).await } else { None };
         if self.profile.binding.open.is_some() {
             let reply = self.operation(Action::Open { session: ix, refuse: open.refuse }, &address, Call::Open(open.retain)).await;
             match &reply.outcome {
@@ -145,6 +147,15 @@ impl<W: World> Walk<'_, W> {
         } else {
             refused = false;
         }
+        if let Some(fence) = fence {
+            address.taken.entry("opened".to_owned()).or_insert(fence);
+        }
+        let opened = address.taken.get("opened").filter(|_| anchored).cloned();
+        if let Some(cursor) = opened.clone() {
+            self.record(What::Opened(crate::history::Opened { session: ix, cursor }));
+        } else if anchored && !refused {
+            return self.could_not(format!("where session `{}` begins is not known: no boundary with a cursor came", open.session));
+        }
         self.cast.borrow_mut().sessions.insert(
             open.session.clone(),
             SessionState {
@@ -157,6 +168,7 @@ impl<W: World> Walk<'_, W> {
                 deleted: false,
                 refused,
                 snapshot_cursor: None,
+                opened,
                 former_cursor: former.and_then(|f| f.2),
                 keyed: Vec::new(),
             },

@@ -41,6 +41,8 @@ pub(super) struct SessionState {
     /// True when its opening had to be refused; nothing more is asked of it.
     pub(super) refused: bool,
     pub(super) snapshot_cursor: Option<String>,
+    /// The cursor at which it began, where readers must present one to get everything.
+    pub(super) opened: Option<String>,
     /// The newest cursor of the history that this session replaced.
     pub(super) former_cursor: Option<String>,
     /// The last keyed publishes, for `retry`.
@@ -91,6 +93,14 @@ impl SessionState {
     /// The newest acknowledged durable event.
     pub(super) fn newest(&self) -> Option<&Published> {
         self.published.iter().rev().find(|p| p.acknowledged && p.durable)
+    }
+
+    /// How a reader asks for everything.
+    pub(super) fn beginning(&self) -> From {
+        match &self.opened {
+            Some(value) => From::Cursor { value: value.clone(), class: CursorClass::Own, beside: None },
+            None => From::Start,
+        }
     }
 
     /// The n-th durable event, from 1.

@@ -51,7 +51,8 @@ pub(super) fn armed(reader: &str, ahead: &[Step]) -> Vec<ConnFault> {
             | Step::Probe(_)
             | Step::Churn(_)
             | Step::Sample(_)
-            | Step::Repeat(_) => {}
+            | Step::Repeat(_)
+            | Step::Do(_) => {}
         }
     }
     faults

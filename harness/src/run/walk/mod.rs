@@ -55,7 +55,7 @@ pub(crate) enum Background {
     /// A writer.
     Write(Writer),
     /// An operation whose answer is not waited for.
-    Ask(Do),
+    Ask(Box<Do>),
 }
 
 /// One walk.
@@ -89,7 +89,7 @@ pub async fn walk<W: World>(world: &W, profile: &Profile, scenario: &Scenario, p
         tokio::select! {
             biased;
             ended = &mut main => return ended,
-            Some(work) = works.recv() => running.push(walk.beside(work)),
+            Some(work) = works.recv() => running.push(walk.background(work)),
             Some(()) = running.next(), if !running.is_empty() => {}
         }
     }
@@ -114,7 +114,7 @@ impl<W: World> Walk<'_, W> {
         Ok(())
     }
 
-    async fn beside(&self, work: Background) {
+    async fn background(&self, work: Background) {
         match work {
             Background::Write(writer) => self.write(writer).await,
             // What it brings is judged by what it leaves behind.

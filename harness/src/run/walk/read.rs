@@ -37,7 +37,8 @@ impl<W: World> Walk<'_, W> {
     }
 
     pub(super) async fn witness(&self, session: &str) -> Result<(), Abort> {
-        let witness = self.connect(&witness_of(session), session, From::Start, Role::Witness, Vec::new())?;
+        let from = self.with(session, |s| s.beginning())?;
+        let witness = self.connect(&witness_of(session), session, from, Role::Witness, Vec::new())?;
         // A witness that connects later than the first event would have a seam of its own to cross.
         self.established(&witness).await;
         Ok(())
@@ -170,7 +171,7 @@ impl<W: World> Walk<'_, W> {
             if connection.progress.state().answer.is_none() {
                 let waited = self.world.now().0.saturating_sub(since.0);
                 let (reader, conn) = (connection.reader.clone(), Some(connection.conn));
-                self.record(What::Wait(Wait { reader, conn, until: Until::Headers, reached, waited }));
+                self.record(What::Wait(Wait { reader, conn, until: Until::Headers, reached, waited, judges: None }));
             }
         }
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::server::{Server, ServerError};
-use crate::run::binding::{Finite, Lens, Request, Vars, for_page, see_document, taken};
 use crate::contract::Binding;
+use crate::run::binding::{Finite, Lens, Request, Vars, for_page, see_document, taken};
 use crate::world::{PageAnswer, Whole};
 
 /// Largest answer that is read whole.

@@ -133,6 +133,45 @@ impl World for LiveWorld<'_> {
         progress
     }
 
+    async fn fence(&self, deadline: Duration) -> Option<String> {
+        let (progress, handle, recorder) = (Progress::default(), Handle::default(), Recorder::default());
+        let address = Address::default();
+        let follow = stream::Follow {
+            conn: ConnId(0),
+            profile: Arc::clone(&self.profile),
+            vars: self.vars(&address),
+            own: String::new(),
+            base: self.server.base(),
+            upstream: None,
+            faults: Vec::new(),
+            compressed: false,
+            client: self.server.clients().streams(),
+            recorder: recorder.clone(),
+            origin: self.origin,
+            progress: progress.clone(),
+            handle: handle.clone(),
+        };
+        let request = for_stream(&self.profile.binding, &self.vars(&address), &crate::history::From::Live);
+        let following = follow.run(request);
+        let come = async {
+            loop {
+                let changed = recorder.changed().notified();
+                let mut changed = std::pin::pin!(changed);
+                changed.as_mut().enable();
+                if progress.state().boundaries > 0 || progress.state().ended.is_some() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::select! {
+            () = following => {}
+            () = come => {}
+            () = tokio::time::sleep(deadline) => {}
+        }
+        progress.state().cursor.take().map(|(cursor, _)| cursor)
+    }
+
     fn command(&self, conn: ConnId, command: Command) {
         if let Some(handle) = self.handles.borrow().get(&conn) {
             handle.order(command);

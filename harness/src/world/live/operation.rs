@@ -127,7 +127,8 @@ async fn repeated(
             return reply;
         }
         if Instant::now() >= end {
-            let seen = reply.answer.as_ref().map_or_else(|| "no answer".to_owned(), |answer| format!("{} {}", answer.status, excerpt(answer)));
+            let seen =
+                reply.answer.as_ref().map_or_else(|| "no answer".to_owned(), |answer| format!("{} {}", answer.status, excerpt(answer)));
             return unknown(NoAnswer::Lost(format!("the answer to `{}` did not become what it should: {seen}", operation.request)));
         }
         tokio::time::sleep(AGAIN).await;

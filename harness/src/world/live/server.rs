@@ -119,13 +119,8 @@ impl Server {
         })
         .await?;
         let address = target.address();
-        let process = Process {
-            ending: RefCell::new(target.ending()),
-            target: Mutex::new(target),
-            stop_within,
-            generation: Cell::new(0),
-            folder: folder,
-        };
+        let process =
+            Process { ending: RefCell::new(target.ending()), target: Mutex::new(target), stop_within, generation: Cell::new(0), folder };
         Ok(Server {
             base: RefCell::new(format!("http://{address}")),
             upstream: Cell::new(Some(address)),

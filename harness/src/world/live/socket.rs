@@ -46,7 +46,8 @@ pub(super) async fn open(base: &str, request: &Request, small_buffer: bool) -> R
             continue;
         }
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| not_sent(format!("`{name}` is no header")))?;
-        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| not_sent(format!("no header can carry the value of `{name}`")))?;
+        let value =
+            HeaderValue::from_bytes(value.as_bytes()).map_err(|_| not_sent(format!("no header can carry the value of `{name}`")))?;
         upgrade.headers_mut().insert(name, value);
     }
     let limits = WebSocketConfig::default().max_message_size(Some(MOST_MESSAGE)).max_frame_size(Some(MOST_MESSAGE));

@@ -10,8 +10,8 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use super::faults;
 use super::http::{NoAnswer, beginning, excerpt, prepare, words};
 use super::leak::Scanner;
-use super::socket;
 use super::proxy::{self, Framing, Happened, How as ProxyHow, Link, LinkConfig};
+use super::socket;
 use crate::contract::{Format, Profile, StatusSet};
 use crate::history::{Answer, Comment, ConnId, End, Ended, Fault, From, Kind, Leaked, Lint, Micros, Opinion, What};
 use crate::run::binding::{Lens, Raw, Request, Seen, Vars, for_stream, see, see_document, taken};
@@ -334,12 +334,13 @@ impl Follow {
         let mut body = Decoding::new(self, false);
         loop {
             let message = tokio::select! {
-                message = socket.next() => message,
-                _ = closing.wait_for(|closing| *closing) => {
-                    // A server that does not answer a close is not waited for.
-                    let _ = tokio::time::timeout(Duration::from_millis(200), socket.close(None)).await;
-                    return Over::Closed;
-                }
+                message = socket.next() => Some(message),
+                _ = closing.wait_for(|closing| *closing) => None,
+            };
+            let Some(message) = message else {
+                // A server that does not answer a close is not waited for.
+                let _ = tokio::time::timeout(Duration::from_millis(200), socket.close(None)).await;
+                return Over::Closed;
             };
             match message {
                 Some(Ok(Message::Text(text))) => body.message(&text),

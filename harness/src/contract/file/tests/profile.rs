@@ -99,7 +99,7 @@ fn unknown_key() {
         24 │ request = "POST /sessions/{session}/events"
            ╰────
          help: did you mean `publish`? allowed here: `close`, `delete`, `event`,
-               `frames`, `headers`, `health`, `history`, `open`, `publish`,
+               `frames`, `headers`, `health`, `history`, `open`, `ops`, `publish`,
                `publish_ephemeral`, `snapshot`, `subscribe`
         "##);
     insta::assert_snapshot!(profile("max_limit = 1000", "page_size = 3"), @r##"
@@ -238,10 +238,10 @@ fn broken_request() {
            ·                        ╰── unknown placeholder
         30 │
            ╰────
-         help: did you mean `session`? known are: `cursor`, `key`, `limit`,
-               `payload`, `retain_age_ms`, `retain_bytes`, `retain_records`,
-               `session`, `type`, `uuid`, `env.NAME`, and what `binding.open.take`
-               names
+         help: did you mean `session`? known are: `cursor`, `key`, `limit`, `opened`,
+               `path`, `payload`, `provider`, `retain_age_ms`, `retain_bytes`,
+               `retain_records`, `session`, `type`, `uuid`, `env.NAME`, and what
+               `binding.open.take` names
         "##);
 }
 

@@ -1,0 +1,88 @@
+//! What scenarios expected of answers and waits, and planted secrets that came back.
+//!
+//! | ids | judged once for each | violated by | left open |
+//! |---|---|---|---|
+//! | START, AUTH, FINAL-3, DETACH, CRASH, RETRY, COMPACT, CONTAIN, MONEY, and whatever else a scenario names | expectation of a `do` step, awaited thing of an `await` step that names it, finding of a probe | an expectation that does not hold, a wait in vain | histories in which nothing asks for it |
+//! | REDACT-1 | delivery of an event with a planted secret | the secret in any bytes that the server sent | |
+
+use super::judge::Judge;
+use super::verdict::Violation;
+use crate::contract::{CATALOGUE, Contract};
+use crate::history::View;
+
+/// Families that only expectations, probes and waits can show.
+const ASKED: [&str; 9] = ["START", "AUTH", "DETACH", "CRASH", "RETRY", "COMPACT", "CONTAIN", "MONEY", "FINAL"];
+
+pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
+    for one in &view.expectations {
+        let Some(requirement) = CATALOGUE.iter().find(|r| r.id == one.what.judges) else { continue };
+        judge.require(requirement.id, one.what.held, || Violation {
+            says: format!("{} is not what it must be", one.what.says),
+            expected: one.what.expected.clone(),
+            seen: one.what.seen.clone(),
+            records: one
+                .what
+                .op
+                .and_then(|op| view.ops.get(op.0 as usize))
+                .map(|op| op.invoked.record)
+                .into_iter()
+                .chain([one.record])
+                .collect(),
+            shape: format!("expectation: {}", one.what.says),
+        });
+    }
+    for wait in &view.waits {
+        let judged = wait.what.judges.as_ref().and_then(|id| CATALOGUE.iter().find(|r| r.id == *id));
+        let Some(requirement) = judged else { continue };
+        judge.require(requirement.id, wait.what.reached, || Violation {
+            says: format!("{} waited in vain for {:?}", wait.what.reader, wait.what.until),
+            expected: "it within the deadline".to_owned(),
+            seen: format!("nothing of it within {} ms", wait.what.waited / 1000),
+            records: vec![wait.record],
+            shape: "waited-in-vain".to_owned(),
+        });
+    }
+    secrets(view, contract, judge);
+    // What no step of this history asks for cannot be seen in it; a profile whose scenarios never ask has it nowhere.
+    for requirement in CATALOGUE.iter().filter(|r| ASKED.contains(&r.family())) {
+        judge.not_asked(requirement.id, "no scenario for this profile asks for it");
+    }
+}
+
+/// REDACT-1.
+fn secrets(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
+    if !contract.redacts {
+        return judge.not_applicable("REDACT-1", "the profile does not promise that secrets are masked");
+    }
+    for leaked in &view.leaks {
+        let on = leaked.what.conn.map_or_else(
+            || leaked.what.surface.clone(),
+            |id| {
+                view.conns
+                    .get(id.0 as usize)
+                    .map_or_else(|| leaked.what.surface.clone(), |conn| format!("{} of {}", leaked.what.surface, conn.name()))
+            },
+        );
+        judge.violated(
+            "REDACT-1",
+            Violation {
+                says: format!("a planted secret came back in {on}"),
+                expected: "a masked one".to_owned(),
+                seen: leaked.what.around.clone(),
+                records: leaked
+                    .what
+                    .conn
+                    .and_then(|id| view.conns.get(id.0 as usize))
+                    .map(|c| c.connect.record)
+                    .into_iter()
+                    .chain([leaked.record])
+                    .collect(),
+                shape: format!("leaked: {}", leaked.what.surface),
+            },
+        );
+    }
+    let masked = view.sessions.iter().flat_map(|s| &s.events).filter(|e| e.secret && e.cursor.is_some()).count();
+    let came =
+        view.conns.iter().map(|conn| conn.arrivals().filter(|(_, e)| view.session_of(conn).events[*e].secret).count()).sum::<usize>();
+    judge.held_n("REDACT-1", (masked + came) as u64);
+}
