@@ -10,8 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::bugs::{Bug, BugSet};
-use crate::dialect::sse;
+use crate::dialect::{mppx, sse};
 use crate::hub::Hub;
+use crate::money::Book;
 use crate::session::Retention;
 use crate::store::{Memory, Sqlite, Store};
 
@@ -61,6 +62,8 @@ pub struct ServeOptions {
 pub enum Dialect {
     /// Sessions over plain HTTP, streams as server-sent events.
     Sse,
+    /// Streams that are paid by the item, with challenges, vouchers and receipts.
+    Mppx,
 }
 
 /// Stores.
@@ -164,6 +167,11 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
         Dialect::Sse => {
             let boot = format!("{:016x}", rand::random::<u64>());
             sse::router(sse::Shared { hub: Arc::clone(&hub), heartbeat: options.heartbeat, boot })
+        }
+        Dialect::Mppx => {
+            let folder = options.data.as_deref().filter(|_| options.store != Some(StoreKind::Memory));
+            let book = Book::open(folder, bugs).map_err(|e| ServeError(e.0))?;
+            mppx::router(Arc::clone(&hub), book)
         }
     };
     let (stop, stopped) = oneshot::channel::<()>();

@@ -1,4 +1,6 @@
 //! Dialects: how the core looks on the wire. A dialect is thin; what two of them need lives in the core.
 
+mod clock;
 mod follow;
+pub mod mppx;
 pub mod sse;
