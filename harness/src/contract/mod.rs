@@ -4,6 +4,7 @@ mod ask;
 mod catalogue;
 pub(crate) mod file;
 mod machine;
+mod payment;
 mod profile;
 mod schema;
 mod starter;
@@ -13,6 +14,7 @@ pub use ask::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Re
 pub use catalogue::{CATALOGUE, FAMILIES, Level, Requirement, requirement};
 pub use file::FileError;
 pub use machine::Machine;
+pub use payment::{PaymentBinding, PaymentContract, Signer};
 pub use profile::*;
 pub use schema::{SCHEMAS, schema};
 pub use starter::{Found, starter_profile, starter_target};

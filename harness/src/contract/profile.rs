@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Machine, Recipient};
+use super::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Machine, PaymentBinding, PaymentContract, Recipient};
 use crate::history::{CursorClass, Retain};
 
 /// A protocol: who it is, what it promises, how it looks.
@@ -86,6 +86,8 @@ pub struct Contract {
     pub redacts: bool,
     /// Files that are served. Absent: none.
     pub files: Option<FilesContract>,
+    /// Payment for streams. Absent: they are free.
+    pub payment: Option<PaymentContract>,
 }
 
 /// Cursors.
@@ -406,6 +408,8 @@ pub struct Binding {
     pub snapshot: Option<SnapshotRead>,
     /// Where the parts of an event are.
     pub event: EventShape,
+    /// How streams are paid.
+    pub payment: Option<PaymentBinding>,
     /// How frames that are no ordinary events are recognised. The first match in the order of the fields decides.
     #[serde(default)]
     pub frames: Frames,

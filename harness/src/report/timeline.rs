@@ -2,7 +2,7 @@
 //! marked.
 
 use crate::check::Violation;
-use crate::history::{Action, ConnId, Ended, From, History, Kind, Marker, Outcome, Process, Surface, What};
+use crate::history::{Action, ConnId, Ended, From, History, Kind, Marker, Outcome, Process, Surface, What, PayAct, Payment, Says, ToldBy};
 
 /// A line of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -85,7 +85,12 @@ fn readers(history: &History, violation: &Violation) -> Vec<(ConnId, String)> {
         | What::Fault(_)
         | What::Process(_)
         | What::Resources(_)
-        | What::Expectation(_) => None,
+        | What::Expectation(_)
+        | What::Paid(_) => None,
+        What::Told(told) => match told.by {
+            ToldBy::Frame(conn) => Some(conn),
+            ToldBy::Answer(_) => None,
+        },
         What::Leaked(l) => l.conn,
     };
     let touched: Vec<ConnId> = violation.records.iter().filter_map(|r| conn_of(*r)).collect();
@@ -98,6 +103,21 @@ fn readers(history: &History, violation: &Violation) -> Vec<(ConnId, String)> {
     connects.filter(|c| names.contains(&c.reader.as_str())).map(|c| (c.conn, label(c))).collect()
 }
 
+/// A payment in words: `voucher 3 of a`.
+fn payment(pay: &Payment) -> String {
+    let act = match pay.act {
+        PayAct::Ask => "ask without paying",
+        PayAct::Open => "open",
+        PayAct::Voucher => "voucher",
+        PayAct::TopUp => "top-up",
+        PayAct::Close => "close",
+        PayAct::Proof => "proof",
+    };
+    let amount = if pay.amount > 0 { format!(" {}", pay.amount) } else { String::new() };
+    let flaw = pay.flaw.map_or_else(String::new, |flaw| format!(" ({flaw:?})"));
+    format!("{act}{amount} of {}{flaw}", pay.wallet)
+}
+
 fn session(history: &History, violation: &Violation) -> Option<u32> {
     let of = |record: &usize| match &history.records.get(*record)?.what {
         What::Connect(c) => Some(c.session.0),
@@ -105,6 +125,7 @@ fn session(history: &History, violation: &Violation) -> Option<u32> {
             Action::Publish(p) => Some(p.session.0),
             Action::Open { session, .. } | Action::Close { session, .. } | Action::Delete { session } => Some(session.0),
             Action::Custom { session, .. } => session.map(|session| session.0),
+            Action::Pay(pay) => Some(pay.session.0),
             Action::Health | Action::Probe { .. } => None,
         },
         What::Delivery(d) => d.marker.map(|m| m.session),
@@ -134,6 +155,7 @@ fn say(history: &History, what: &What, readers: &[(ConnId, String)], session: Op
                 Action::Close { session, by_stop: true } if ours(session.0) => writer("the session ends with its process".to_owned()),
                 Action::Close { session, .. } if ours(session.0) => writer(format!("close {outcome}")),
                 Action::Custom { name, session } if session.is_none_or(|session| ours(session.0)) => writer(format!("{name} {outcome}")),
+                Action::Pay(pay) if ours(pay.session.0) => writer(format!("{} {outcome}", payment(pay))),
                 Action::Delete { session } if ours(session.0) => writer(format!("delete {outcome}")),
                 Action::Open { session, refuse: true } if ours(session.0) => writer(format!("open with a senseless retention {outcome}")),
                 Action::Probe { about, .. } => writer(format!("{about:?} {outcome}")),
@@ -141,7 +163,28 @@ fn say(history: &History, what: &What, readers: &[(ConnId, String)], session: Op
                     Outcome::Ok { .. } => None,
                     Outcome::Failed { .. } | Outcome::Unknown { .. } => writer(format!("health {outcome}")),
                 },
-                Action::Publish(_) | Action::Close { .. } | Action::Delete { .. } | Action::Open { .. } | Action::Custom { .. } => None,
+                Action::Publish(_) | Action::Close { .. } | Action::Delete { .. } | Action::Open { .. } | Action::Custom { .. } | Action::Pay(_) => None,
+            }
+        }
+        What::Paid(_) => None,
+        What::Told(told) => {
+            let amount = |name: &str, amount: Option<u64>| amount.map_or_else(String::new, |amount| format!(" {name} {amount}"));
+            let (what, at) = match told.says {
+                Says::Receipt => ("receipt:", told.by),
+                Says::Due => ("payment due:", told.by),
+                Says::Snapshot => ("snapshot:", told.by),
+            };
+            let text = [
+                what.to_owned(),
+                amount("required", told.required),
+                amount("accepted", told.accepted),
+                amount("spent", told.spent),
+                amount("deposit", told.deposit),
+            ]
+            .concat();
+            match at {
+                ToldBy::Frame(conn) => Some((lane(conn)?, text)),
+                ToldBy::Answer(_) => writer(text),
             }
         }
         What::Connect(connect) => {

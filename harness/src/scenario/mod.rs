@@ -3,11 +3,13 @@
 mod ask;
 mod file;
 mod needs;
+mod pay;
 mod step;
 mod sweep;
 mod validate;
 
 pub use ask::{Do, Expect, Markers};
 pub use needs::{Capabilities, applicable};
+pub use pay::{Funding, Pay};
 pub use step::*;
 pub use sweep::{Sweep, at, places};
