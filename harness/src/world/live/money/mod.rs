@@ -16,7 +16,7 @@ use serde_json::Value;
 use streamspec_reference_server::money::scheme::{self, Key};
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
-use super::http::{NoAnswer, excerpt, send};
+use super::http::{NoAnswer, ask, excerpt};
 use crate::contract::{Profile, Signer};
 use crate::history::{
     AccountIx, Action, Complete, ConnId, Flaw, From, Invoke, Micros, OpId, Outcome, Paid, PayAct, Payment, Says, SessionIx, ToldBy, What,
@@ -128,7 +128,7 @@ impl Purse {
         let op = self.recorder.operation();
         let ask = payment.act == PayAct::Ask;
         self.record(What::Invoke(Invoke { op, action: Action::Pay(payment) }));
-        let outcome = match send(&till.client, &till.base, request, PAYING).await {
+        let outcome = match ask(&till.client, &till.base, request, PAYING).await {
             Ok(whole) => {
                 self.answered(op, &whole);
                 let done = (200..300).contains(&whole.status) || ask && whole.status == 402;
