@@ -94,6 +94,103 @@ fn a_known_failure_is_no_failure_and_a_stale_one_is() {
 }
 
 #[test]
+fn a_failure_that_is_known_to_show_sometimes_decides_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = |bugs: &[&str]| {
+        let path = dir.path().join("target.toml");
+        let known = "SEAM-3 = { reason = \"issue 7: a race\", sometimes = true }";
+        std::fs::write(&path, format!("name = \"t\"\nprofile = \"sse\"\nstart = \"{}\"\n[known]\n{known}\n", reference(bugs))).unwrap();
+        path.display().to_string()
+    };
+    let report = dir.path().join("report.json");
+    let to = format!("json={}", report.display());
+    let only = ["--only", "boundary-on-every-connection", "--deadline", "1s", "--report", &to];
+    let output = streamspec(&[&["test", &target(&["boundary-twice"])][..], &only].concat());
+    assert_eq!(code(&output), OK, "{}", stdout(&output));
+    assert!(stdout(&output).contains("KNOWN SEAM-3 (MUST)"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("  known, sometimes: issue 7: a race\n"), "{}", stdout(&output));
+    let document: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    let seam = document["requirements"].as_array().unwrap().iter().find(|r| r["id"] == "SEAM-3").unwrap();
+    assert_eq!((&seam["standing"], &seam["known"], &seam["sometimes"]), (&"fail".into(), &"issue 7: a race".into(), &true.into()));
+
+    let output = streamspec(&["test", &target(&[]), "--only", "SEAM-3"]);
+    assert_eq!(code(&output), OK, "{}", stdout(&output));
+    assert!(stdout(&output).contains("known SEAM-3 fails sometimes; not this time"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_known_failure_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("target.toml");
+    for known in
+        ["SEAM-3 = \" \"", "SEAM-3 = { reason = \"\" }", "SEAM-3 = { sometimes = true }", "SEAM-3 = { reason = \"r\", often = true }"]
+    {
+        std::fs::write(&path, format!("profile = \"sse\"\nstart = \"x {{port}}\"\n[known]\n{known}\n")).unwrap();
+        let output = streamspec(&["test", &path.display().to_string()]);
+        assert_eq!(code(&output), USAGE, "{known}");
+        assert!(stderr(&output).contains("target.toml:4"), "{known}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_report_fits_the_width_that_it_is_given() {
+    let start = reference(&["boundary-twice"]);
+    let output = Command::new(env!("CARGO_BIN_EXE_streamspec"))
+        .args(["test", "--start", &start, "--profile", "sse", "--only", "boundary-on-every-connection", "--deadline", "1s"])
+        .env("NO_COLOR", "1")
+        .env("COLUMNS", "40")
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), VIOLATED, "{}", stderr(&output));
+    let text = stdout(&output);
+    // The first line says what was run; the others are for copying.
+    let copied = |line: &str| line.starts_with("  rerun:") || line.starts_with("  curl:");
+    let wide: Vec<&str> = text.lines().skip(1).filter(|line| line.chars().count() > 40 && !copied(line)).collect();
+    assert!(wide.is_empty(), "{wide:#?}");
+    assert!(text.contains("FAILED SEAM-3 (MUST)") && text.contains("\nfailed: SEAM-3\n"), "{text}");
+}
+
+#[test]
+fn nothing_is_run_for_a_report_that_could_not_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().display();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for (flag, value, said) in [
+        ("--report", format!("json={folder}/no/report.json"), format!("there is no folder {folder}/no")),
+        ("--report", format!("json={folder}"), "it is a folder".to_owned()),
+        ("--history", format!("{}/histories", file.display()), "cannot keep histories in".to_owned()),
+    ] {
+        let output = streamspec(&["test", flag, &value]);
+        assert_eq!(code(&output), USAGE, "{value}");
+        assert!(output.stdout.is_empty(), "{value}: it ran: {}", stdout(&output));
+        assert!(stderr(&output).contains(&said), "{value}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_reader_that_closes_its_pipe_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_streamspec"))
+        .args(["test", "--only", "boundary-on-every-connection"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(OK));
+}
+
+#[test]
+fn the_whole_id_of_a_requirement_selects_it_alone() {
+    let list = |only: &str| stdout(&streamspec(&["test", "--list", "--only", only]));
+    let (one, ten) = (list("RESUME-1"), list("RESUME-10"));
+    assert!(one.contains("resume-after-cut") && !one.contains("two-cursors-at-once"), "{one}");
+    assert!(ten.contains("two-cursors-at-once") && !ten.contains("resume-after-cut"), "{ten}");
+    assert!(list("RESUME").contains("two-cursors-at-once"));
+}
+
+#[test]
 fn the_json_report_agrees_with_the_text() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report.json");
@@ -107,8 +204,14 @@ fn the_json_report_agrees_with_the_text() {
 
 #[test]
 fn wrong_words_are_named_and_answered_with_the_next_step() {
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 14] = [
         (&["test", "--only", "NOPE-1"], "streamspec list"),
+        (&["test", "--only", "resume-after-cat"], "did you mean `resume-after-cut`?"),
+        (&["test", "--only", "RESUM-1"], "did you mean `RESUME-1`?"),
+        (&["test", "--report", "json="], "json=report.json"),
+        (&["test", "--url", "127.0.0.1:80", "--profile", "sse"], "write it as http://"),
+        (&["explain", "replay-inclusiv"], "did you mean `replay-inclusive`?"),
+        (&["selftest", "--only", "replay-inclusiv"], "did you mean `replay-inclusive`?"),
         (&["test", "--report", "pdf=x"], "there is: json"),
         (&["test", "--seed", "xyz"], "hexadecimal"),
         (&["test", "--url", "http://127.0.0.1:9", "--start", "x"], "cannot be used with"),
@@ -216,6 +319,21 @@ fn an_html_page_is_no_session() {
 }
 
 #[test]
+fn what_a_server_says_does_not_steer_the_terminal() {
+    let url = hostile(|mut stream| {
+        if read_request(&mut stream).starts_with("POST /sessions ") {
+            let _ = stream.write_all(OPENED.as_bytes());
+            return;
+        }
+        let _ = stream.write_all(b"HTTP/1.1 500 Oops\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\x1b[2J\xe2\x80\xaegone");
+    });
+    let output = streamspec(&["test", "--url", &url, "--profile", "sse", "--only", "steady-stream", "--deadline", "1s"]);
+    let said = stdout(&output) + &stderr(&output);
+    assert!(said.contains("[2J"), "what the server said is not shown: {said}");
+    assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
+}
+
+#[test]
 fn an_endless_header_is_bounded() {
     let url = hostile(|mut stream| {
         if read_request(&mut stream).starts_with("POST /sessions ") {
@@ -319,6 +437,30 @@ fn doctor_proves_each_step_and_names_the_first_wrong_one() {
         concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/private/lossy.toml"),
     ]);
     assert_eq!(code(&output), COULD_NOT_TEST, "{}", stdout(&output));
+}
+
+#[test]
+fn the_provider_says_what_the_prompt_tells_it_to() {
+    use std::io::BufRead;
+    let mut child =
+        Command::new(env!("CARGO_BIN_EXE_streamspec")).args(["provider", "--script", "words 1"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("listening on http://").expect("the first line says where");
+    let mut stream = TcpStream::connect(address).unwrap();
+    let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"x [[say as k7w#; words 2]]"}]}"#;
+    let length = body.len();
+    write!(stream, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let status = child.wait().unwrap();
+    assert!(answer.contains("k7w2 ") && answer.contains("data: [DONE]"), "{answer}");
+    assert_eq!(status.code(), Some(OK));
+
+    let output = streamspec(&["provider", "--script", "wrods 1"]);
+    assert_eq!(code(&output), USAGE);
+    assert!(stderr(&output).contains("--script: script, byte 0, at `wrods 1`: unknown move"), "{}", stderr(&output));
 }
 
 #[test]

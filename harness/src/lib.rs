@@ -4,6 +4,7 @@ pub mod check;
 pub mod cli;
 pub mod contract;
 pub mod history;
+pub mod provider;
 pub mod report;
 pub mod run;
 pub mod scenario;

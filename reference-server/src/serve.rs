@@ -9,8 +9,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::agent::Model;
 use crate::bugs::{Bug, BugSet};
-use crate::dialect::{mppx, sse};
+use crate::dialect::{hermes, mppx, sse};
 use crate::hub::Hub;
 use crate::money::Book;
 use crate::session::Retention;
@@ -52,6 +53,12 @@ pub struct ServeOptions {
     /// Who answers prompts: an OpenAI-compatible provider. Without it, a built-in model repeats each prompt's words.
     #[arg(long, value_name = "URL")]
     pub provider: Option<String>,
+    /// The folder whose files an agent's sessions can read. Default: `workspace` in the data folder.
+    #[arg(long, value_name = "DIR")]
+    pub workspace: Option<PathBuf>,
+    /// Demand this password, where the dialect has one.
+    #[arg(long, value_name = "TEXT")]
+    pub password: Option<String>,
     /// Switch a defect on; may be repeated.
     #[arg(long = "bug", value_name = "NAME")]
     pub bugs: Vec<Bug>,
@@ -64,6 +71,8 @@ pub enum Dialect {
     Sse,
     /// Streams that are paid by the item, with challenges, vouchers and receipts.
     Mppx,
+    /// The run journal of Hermes WebUI: an agent's runs, each a stream with a journal.
+    Hermes,
 }
 
 /// Stores.
@@ -159,6 +168,7 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
         bytes: options.retain_bytes,
         age_ms: options.retain_age.map(|age| age.as_millis() as u64),
     };
+    let model = Model::new(options.provider.as_deref()).map_err(|e| ServeError(e.to_string()))?;
     let hub = Hub::start(store, retention, bugs).map_err(|e| ServeError(e.to_string()))?;
     let asked = SocketAddr::new(options.host, options.port);
     let listener = TcpListener::bind(asked).await.map_err(|e| ServeError(format!("cannot listen at {asked}: {e}")))?;
@@ -172,6 +182,16 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
             let folder = options.data.as_deref().filter(|_| options.store != Some(StoreKind::Memory));
             let book = Book::open(folder, bugs).map_err(|e| ServeError(e.0))?;
             mppx::router(Arc::clone(&hub), book)
+        }
+        Dialect::Hermes => {
+            let settings = hermes::Settings {
+                heartbeat: options.heartbeat,
+                model,
+                data: options.data.as_deref(),
+                workspace: options.workspace.as_deref(),
+                password: options.password.clone(),
+            };
+            hermes::router(hermes::open(Arc::clone(&hub), settings).await.map_err(ServeError)?)
         }
     };
     let (stop, stopped) = oneshot::channel::<()>();

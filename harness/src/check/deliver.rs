@@ -31,10 +31,8 @@ pub(super) fn is_slow(conn: &ConnView<'_>) -> bool {
 
 /// RESUME-1: events at or before the presented cursor.
 fn before_cursor(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
-    // A batch that one cursor covers may come again whole.
-    let per_event = contract.cursor.as_ref().is_some_and(|c| c.per_event);
     let From::Cursor { class: CursorClass::Own, beside: None, .. } = &conn.connect.what.from else { return };
-    let Some(Some(start)) = expect.start(conn).filter(|_| per_event && !contract.at_least_once) else { return };
+    let Some(Some(start)) = expect.start(conn).filter(|_| !contract.at_least_once) else { return };
     for (got, event) in conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable) {
         let after = event != start && (expect.before(start, event) || !expect.before(event, start));
         judge.require("RESUME-1", after, || {

@@ -18,6 +18,7 @@ pub(super) fn check(expect: &Expect<'_, '_>, contract: &Contract, judge: &mut Ju
     }
     let shown = Shown::of(expect);
     let mut arrived = Marks::new(expect.session.events.len());
+    let overlaps: Vec<_> = expect.conns().filter(|c| c.connect.what.role == Role::Overlap).collect();
     let mut gone = Gone { seen: Marks::new(expect.session.events.len()), shown: &shown };
     for conn in expect.conns().filter(|c| expect.judged(c) && !answers::foreign(c) && c.connect.what.surface != Surface::Snapshot) {
         arrived.clear();
@@ -27,7 +28,8 @@ pub(super) fn check(expect: &Expect<'_, '_>, contract: &Contract, judge: &mut Ju
             None if conn.connect.what.from == crate::history::From::Live => expect.due_live(conn),
             None => continue,
         };
-        missing(expect, conn, contract, (&due, &arrived), &mut gone, judge);
+        let apart = apart(expect, conn, &overlaps);
+        missing(expect, conn, contract, (apart, &due, &arrived), &mut gone, judge);
     }
     gone.survived(expect, contract, judge);
 }
@@ -147,11 +149,10 @@ fn missing(
     expect: &Expect<'_, '_>,
     conn: &ConnView<'_>,
     contract: &Contract,
-    (due, arrived): (&[usize], &Marks),
+    (apart, due, arrived): (Apart, &[usize], &Marks),
     gone: &mut Gone<'_>,
     judge: &mut Judge,
 ) {
-    let apart = apart(expect, conn);
     let gaps = Gaps::of(expect, conn, contract);
     let ended = conn.ended_at().min(expect.view.ended_at());
     for &event in due {
@@ -236,7 +237,8 @@ impl Apart {
     }
 }
 
-fn apart(expect: &Expect<'_, '_>, conn: &ConnView<'_>) -> Apart {
+/// `overlaps` are the connections of the session that overlap others on purpose.
+fn apart(expect: &Expect<'_, '_>, conn: &ConnView<'_>, overlaps: &[&ConnView<'_>]) -> Apart {
     match conn.connect.what.surface {
         Surface::History => return Apart::All("SNAPSHOT-3"),
         Surface::Snapshot => return Apart::All("SNAPSHOT-1"),
@@ -246,15 +248,15 @@ fn apart(expect: &Expect<'_, '_>, conn: &ConnView<'_>) -> Apart {
     if class == Some(CursorClass::Snapshot) {
         return Apart::All("SNAPSHOT-1");
     }
-    let overlapping = |other: &ConnView<'_>| {
+    let beside = |other: &ConnView<'_>| {
         other.is_stream()
             && other.id != conn.id
-            && (other.connect.what.role == Role::Overlap || conn.connect.what.role == Role::Overlap)
             && other.connect.what.reader == conn.connect.what.reader
             && other.connect.at < conn.ended_at()
             && conn.connect.at < other.ended_at()
     };
-    if expect.conns().any(overlapping) {
+    let on_purpose = conn.connect.what.role == Role::Overlap;
+    if overlaps.iter().any(|other| beside(other)) || on_purpose && expect.conns().any(beside) {
         return Apart::All("FANOUT-2");
     }
     match class {

@@ -5,6 +5,7 @@
 
 mod answers;
 mod ask;
+mod batches;
 mod deliver;
 mod end;
 mod ephemeral;
@@ -33,7 +34,7 @@ mod wire;
 
 pub use verdict::{Finding, Verdict, Violation};
 
-use crate::contract::Profile;
+use crate::contract::{Profile, requirement};
 use crate::history::{History, View};
 use expect::Expect;
 use judge::Judge;
@@ -67,6 +68,11 @@ pub fn judge(history: &History, profile: &Profile) -> Vec<Verdict> {
     }
     if !contract.durability.restart {
         judge.not_applicable("RESTART-4", "the profile does not promise that events survive a restart");
+    }
+    for (id, why) in &profile.not_observable {
+        if let Some(known) = requirement(id) {
+            judge.not_applicable(known.id, why);
+        }
     }
     judge.verdicts()
 }

@@ -1,9 +1,9 @@
 //! ORDER, RESTART-3: one order for everybody, and cursors that name it.
 
-use super::answers;
 use super::expect::{Expect, real_time};
 use super::judge::Judge;
 use super::verdict::Violation;
+use super::{answers, batches};
 use crate::contract::{Contract, CursorOrder};
 use crate::history::{ConnView, EventView, Kind, Micros, SessionView, Surface, View};
 
@@ -34,8 +34,10 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
                 }
             }
         }
-        if let Some(cursor) = cursor.filter(|c| c.per_event) {
-            names(view, expect, cursor.stable, judge);
+        match cursor {
+            Some(cursor) if cursor.per_event => names(view, expect, cursor.stable, judge),
+            Some(cursor) => batches::check(view, expect, cursor.order, judge),
+            None => {}
         }
     }
     if cursor.is_some_and(|c| c.epoch) {
@@ -113,14 +115,11 @@ fn ascending(expect: &Expect<'_, '_>, conn: &ConnView<'_>, order: CursorOrder, n
         let event = event.map(|event| event as usize);
         if let Some((before, before_event, record)) = last {
             let repeated = event.is_some() && event == before_event;
-            let ascends = match order {
-                CursorOrder::Opaque => None,
-                CursorOrder::Text => Some(cursor > before),
-                CursorOrder::Number => match (number(before), number(cursor)) {
-                    (Some(before), Some(now)) => Some(now > before && numbers.is_none_or(|numbers| without_hole(numbers, before, now))),
-                    (_, _) => Some(false),
-                },
+            let no_hole = || match (numbers, number(before), number(cursor)) {
+                (Some(numbers), Some(before), Some(now)) => without_hole(numbers, before, now),
+                (_, _, _) => true,
             };
+            let ascends = ascends(order, before, cursor).map(|ascends| ascends && no_hole());
             if let Some(ascends) = ascends.filter(|_| !repeated && !same_place(expect, event, before_event)) {
                 judge.require("ORDER-3", ascends, || Violation {
                     says: format!("on {} the cursor {cursor} follows {before}", conn.name()),
@@ -132,6 +131,15 @@ fn ascending(expect: &Expect<'_, '_>, conn: &ConnView<'_>, order: CursorOrder, n
             }
         }
         last = Some((cursor, event, got.record));
+    }
+}
+
+/// Whether a cursor is greater than the one before it; `None` where cursors do not compare.
+pub(super) fn ascends(order: CursorOrder, before: &str, now: &str) -> Option<bool> {
+    match order {
+        CursorOrder::Opaque => None,
+        CursorOrder::Text => Some(now > before),
+        CursorOrder::Number => Some(number(before).zip(number(now)).is_some_and(|(before, now)| now > before)),
     }
 }
 

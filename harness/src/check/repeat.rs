@@ -6,7 +6,7 @@ use super::deliver::is_slow;
 use super::expect::{Expect, Phase};
 use super::judge::Judge;
 use super::verdict::Violation;
-use crate::history::{ConnView, Delivery, Kind, Micros, Seen};
+use crate::history::{ConnView, Delivery, Kind, Micros, Seen, Surface};
 
 type Firsts<'c, 'h> = FxHashMap<usize, &'c Seen<&'h Delivery>>;
 
@@ -23,8 +23,12 @@ pub(super) fn check(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Ju
             continue;
         };
         let e = &expect.session.events[event];
-        let cursors = before.what.cursor.as_deref().zip(got.what.cursor.as_deref());
-        let stored_twice = cursors.is_some_and(|(one, other)| one != other);
+        // Where deliveries carry no cursor, two acknowledged ones say so, or one page of history that has the event twice.
+        let stored_twice = match (before.what.cursor.as_deref(), got.what.cursor.as_deref()) {
+            (Some(one), Some(other)) => one != other,
+            (None, None) => e.other_cursor.is_some() || conn.connect.what.surface == Surface::History,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
         let requirement = match stored_twice {
             true => stored_twice_by(expect, event, conn),
             false if in_seam() => "SEAM-2",

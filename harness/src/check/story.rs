@@ -6,8 +6,8 @@
 use crate::check::{Finding, Violation, judge};
 use crate::contract::{CATALOGUE, Contract, Profile};
 use crate::history::{
-    Action, Answer, Body, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Fault, From, Header, History, Invoke, Kind, Marker,
-    Micros, OpId, Outcome, Process, Publish, Record, Retain, Role, Session, SessionIx, Surface, Until, Wait, What,
+    Action, Answer, Body, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Fault, From, Header, History, Invoke,
+    Kind, Lint, Marker, Micros, OpId, Outcome, Process, Publish, Record, Retain, Role, Session, SessionIx, Surface, Until, Wait, What,
 };
 
 /// A history in the making.
@@ -17,7 +17,7 @@ pub(super) struct Story {
     session: u32,
     sessions: u32,
     conns: Vec<Connect>,
-    ops: Vec<Publish>,
+    ops: Vec<Action>,
     starts: u32,
     profile: Profile,
 }
@@ -61,6 +61,11 @@ impl Story {
         self.records.len() - 1
     }
 
+    /// Changes the newest record.
+    pub(super) fn amend(&mut self, change: impl FnOnce(&mut What)) {
+        change(&mut self.records.last_mut().expect("there is one").what);
+    }
+
     /// Lets time pass.
     pub(super) fn pass(&mut self, ms: u64) {
         self.now += ms * 1_000;
@@ -99,9 +104,14 @@ impl Story {
 
     /// Sends a publish.
     pub(super) fn send(&mut self, publish: Publish) -> OpId {
+        self.invoke(Action::Publish(publish))
+    }
+
+    /// Begins an operation.
+    pub(super) fn invoke(&mut self, action: Action) -> OpId {
         let op = OpId(self.ops.len() as u32);
-        self.ops.push(publish.clone());
-        self.push(What::Invoke(Invoke { op, action: Action::Publish(publish) }));
+        self.ops.push(action.clone());
+        self.push(What::Invoke(Invoke { op, action }));
         op
     }
 
@@ -110,9 +120,15 @@ impl Story {
         self.push(What::Complete(Complete { op, outcome }))
     }
 
+    /// An operation and its outcome.
+    pub(super) fn act(&mut self, action: Action, outcome: Outcome) {
+        let op = self.invoke(action);
+        self.complete(op, outcome);
+    }
+
     /// Acknowledges a publish with its cursor.
     pub(super) fn ack(&mut self, op: OpId) -> usize {
-        let publish = &self.ops[op.0 as usize];
+        let Action::Publish(publish) = &self.ops[op.0 as usize] else { panic!("{op:?} is no publish") };
         let cursor = publish.durable.then(|| cursor_of(publish.marker.session, publish.marker.n));
         self.complete(op, Outcome::Ok { status: 201, cursor })
     }
@@ -123,6 +139,26 @@ impl Story {
             let op = self.send(self.event(n));
             self.ack(op);
         }
+    }
+
+    /// Publishes these live-only events, one after the other, each acknowledged.
+    pub(super) fn note(&mut self, events: impl IntoIterator<Item = u32>) {
+        for n in events {
+            let op = self.send(Publish { durable: false, ..self.event(n) });
+            self.ack(op);
+        }
+    }
+
+    /// Closes the current session with the terminal `n`.
+    pub(super) fn close(&mut self, n: u32) {
+        let session = SessionIx(self.session);
+        self.act(Action::Close { session, by_stop: false }, Outcome::Ok { status: 200, cursor: Some(cursor_of(self.session, n)) });
+    }
+
+    /// Deletes the current session.
+    pub(super) fn delete(&mut self) {
+        let session = SessionIx(self.session);
+        self.act(Action::Delete { session }, Outcome::Ok { status: 204, cursor: None });
     }
 
     /// Publishes an event whose answer is lost.
@@ -182,7 +218,15 @@ impl Story {
     /// The delivery of an event of the connection's session, as a right server sends it.
     pub(super) fn delivery(&self, conn: ConnId, n: u32) -> Delivery {
         let session = self.conns[conn.0 as usize].session.0;
-        let sent = self.ops.iter().find(|p| p.marker == Marker { session, n });
+        let sent = self.ops.iter().find_map(|op| match op {
+            Action::Publish(publish) => Some(publish).filter(|p| p.marker == Marker { session, n }),
+            Action::Open { .. }
+            | Action::Close { .. }
+            | Action::Delete { .. }
+            | Action::Health
+            | Action::Custom { .. }
+            | Action::Probe { .. } => None,
+        });
         let durable = sent.is_none_or(|p| p.durable);
         Delivery {
             conn,
@@ -226,6 +270,25 @@ impl Story {
         self.control(conn, Kind::Boundary, None)
     }
 
+    /// The terminal `n` of the connection's session arrives.
+    pub(super) fn terminal(&mut self, conn: ConnId, n: u32) -> usize {
+        let cursor = Some(cursor_of(self.conns[conn.0 as usize].session.0, n));
+        self.got_but(conn, 0, |d| (d.kind, d.cursor, d.marker, d.event_type) = (Kind::Terminal, cursor, None, "end".to_owned()))
+    }
+
+    /// Comments arrive, one after each such time.
+    pub(super) fn beats(&mut self, conn: ConnId, times: u32, every_ms: u64) {
+        for _ in 0..times {
+            self.pass(every_ms);
+            self.push(What::Comment(Comment { conn, text: String::new() }));
+        }
+    }
+
+    /// The decoder finds something.
+    pub(super) fn lint(&mut self, conn: ConnId, rule: &str, error: bool) {
+        self.push(What::Lint(Lint { conn, rule: rule.to_owned(), error, offset: 7, text: format!("what {rule} forbids") }));
+    }
+
     /// A connection ends.
     pub(super) fn end(&mut self, conn: ConnId, how: Ended) {
         self.push(What::End(End { conn, how, unfinished: 0 }));
@@ -244,13 +307,20 @@ impl Story {
 
     /// The run waits for event `n` at a connection.
     pub(super) fn wait(&mut self, conn: ConnId, n: u32, reached: bool) {
-        let connect = &self.conns[conn.0 as usize];
-        let until = Until::Marker(Marker { session: connect.session.0, n });
-        let (reader, waited) = (connect.reader.clone(), if reached { 1_000 } else { 2_500_000 });
-        if !reached {
-            self.pass(2_500);
+        let until = Until::Marker(Marker { session: self.conns[conn.0 as usize].session.0, n });
+        if reached {
+            let reader = self.conns[conn.0 as usize].reader.clone();
+            self.push(What::Wait(Wait { reader, conn: Some(conn), until, reached, waited: 1_000, judges: None }));
+        } else {
+            self.wait_in_vain(conn, until, 2_500);
         }
-        self.push(What::Wait(Wait { reader, conn: Some(conn), until, reached, waited, judges: None }));
+    }
+
+    /// The run waits so long at a connection in vain.
+    pub(super) fn wait_in_vain(&mut self, conn: ConnId, until: Until, ms: u64) {
+        self.pass(ms);
+        let reader = self.conns[conn.0 as usize].reader.clone();
+        self.push(What::Wait(Wait { reader, conn: Some(conn), until, reached: false, waited: ms * 1_000, judges: None }));
     }
 
     /// The server starts.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Complaint, complain, exit, print};
+use super::{Complaint, address, complain, exit, print};
 use crate::contract::{Format, Found, starter_profile, starter_target};
 
 /// Where to look, and where to write.
@@ -52,6 +52,7 @@ fn write(args: &InitArgs) -> Result<String, Complaint> {
     };
     let mut seen = Vec::new();
     if let Some(url) = &args.url {
+        address(url)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -91,7 +92,7 @@ fn save(path: &Path, text: &str) -> Result<(), Complaint> {
 
 /// Asks a running server: which usual paths answer, and what a stream looks like.
 async fn ask(url: &str, found: &mut Found, seen: &mut Vec<String>) -> Result<(), Complaint> {
-    let server = crate::world::live::Server::at(url).await.map_err(|e| Complaint::Usage(e.to_string()))?;
+    let server = crate::world::live::Server::at(url).await.map_err(|e| Complaint::Unreachable(e.to_string()))?;
     for path in ["/health", "/healthz", "/api/health", "/ping", "/"] {
         if let Some((200..=299, _, _)) = get(&server, path).await {
             seen.push(format!("GET {path} answers"));

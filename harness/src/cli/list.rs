@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use streamspec_reference_server::bugs::BUGS;
 
-use super::{Complaint, complain, exit, print};
+use super::{Complaint, complain, exit, meant, print};
 use crate::contract::{CATALOGUE, FAMILIES, Profile, requirement};
 use crate::scenario::Scenario;
 
@@ -99,10 +99,13 @@ pub(super) fn explain(args: &ExplainArgs) -> u8 {
         ));
         return exit::OK;
     }
-    let like = CATALOGUE.iter().map(|r| r.id).filter(|known| known.starts_with(id.to_uppercase().split('-').next().unwrap_or("?")));
-    let like: Vec<&str> = like.collect();
-    let hint =
-        if like.is_empty() { "`streamspec list requirements` shows the ids".to_owned() } else { format!("there are {}", like.join(", ")) };
+    let family = id.to_uppercase().split('-').next().map(str::to_owned).unwrap_or_default();
+    let ids: Vec<&str> = CATALOGUE.iter().filter(|r| r.family() == family).map(|r| r.id).collect();
+    let names = all.iter().map(|s| s.name.as_str()).chain(BUGS.iter().map(|b| b.name));
+    let hint = match meant(id, CATALOGUE.iter().map(|r| r.id).chain(names)) {
+        _ if !ids.is_empty() => format!("the family {family} holds {}", ids.join(", ")),
+        hint => format!("{hint}`streamspec list requirements|scenarios|bugs` shows what there is"),
+    };
     complain(&Complaint::Usage(format!("`{id}` is no requirement, scenario or bug; {hint}")))
 }
 

@@ -5,6 +5,8 @@ mod exit;
 mod init;
 mod list;
 mod plan;
+mod progress;
+mod provider;
 mod selftest;
 mod test;
 
@@ -12,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::report::visible;
 use plan::TargetArgs;
 
 /// Finds out whether a dropped connection, a killed process or a second device makes a session-stream server lose, repeat,
@@ -31,6 +34,8 @@ enum Command {
     Test(Box<test::TestArgs>),
     /// Run the built-in reference server, right or with defects
     Serve(streamspec_reference_server::ServeOptions),
+    /// Run a scripted model provider, with which an agent's server says exactly what its prompt tells it to
+    Provider(provider::ProviderArgs),
     /// Prove that every planted defect of the reference server is found by the requirement that it names
     Selftest(selftest::SelftestArgs),
     /// Go through a target step by step and show the first thing that is wrong with it, or with its profile
@@ -45,28 +50,36 @@ enum Command {
     Init(init::InitArgs),
 }
 
-/// Runs the command line of this process.
+/// Runs the command line of this process. A panic is a defect of ours and has its own exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let code = match arguments.command {
-        None => test::run(&test::TestArgs::default()),
-        Some(Command::Test(args)) => test::run(&args),
-        Some(Command::Serve(options)) => serve(&options),
-        Some(Command::Selftest(args)) => selftest::run(&args),
-        Some(Command::Doctor(args)) => doctor::run(&args),
-        Some(Command::List(args)) => list::list(&args),
-        Some(Command::Explain(args)) => list::explain(&args),
-        Some(Command::Schema(args)) => list::schema(&args),
-        Some(Command::Init(args)) => init::run(&args),
-    };
+    let code = std::panic::catch_unwind(|| dispatch(&arguments)).unwrap_or_else(|_| {
+        tell("error: a defect of streamspec (above); the command line and these lines are what a report needs");
+        exit::OUR_BUG
+    });
     ExitCode::from(code)
+}
+
+fn dispatch(arguments: &Arguments) -> u8 {
+    match &arguments.command {
+        None => test::run(&test::TestArgs::default()),
+        Some(Command::Test(args)) => test::run(args),
+        Some(Command::Serve(options)) => serve(options),
+        Some(Command::Provider(args)) => provider::run(args),
+        Some(Command::Selftest(args)) => selftest::run(args),
+        Some(Command::Doctor(args)) => doctor::run(args),
+        Some(Command::List(args)) => list::list(args),
+        Some(Command::Explain(args)) => list::explain(args),
+        Some(Command::Schema(args)) => list::schema(args),
+        Some(Command::Init(args)) => init::run(args),
+    }
 }
 
 fn serve(options: &streamspec_reference_server::ServeOptions) -> u8 {
     match streamspec_reference_server::run(options) {
         Ok(()) => exit::OK,
         Err(error) => {
-            eprintln!("error: {error}");
+            tell(&format!("error: {error}"));
             exit::COULD_NOT_TEST
         }
     }
@@ -79,13 +92,33 @@ fn print(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Tells what a user has to mend.
+/// Prints a line to standard error. `eprintln!` would panic when nobody reads it, and so change the exit code.
+fn tell(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Tells what a user has to mend; the exit code.
 fn complain(error: &Complaint) -> u8 {
     match error {
-        Complaint::File(error) => eprintln!("{:?}", miette::Report::new(error.clone())),
-        Complaint::Usage(text) => eprintln!("error: {text}"),
+        Complaint::File(error) => tell(&format!("{:?}", miette::Report::new(error.clone()))),
+        Complaint::Usage(text) | Complaint::Unreachable(text) => tell(&format!("error: {}", visible(text))),
     }
-    exit::USAGE
+    match error {
+        Complaint::File(_) | Complaint::Usage(_) => exit::USAGE,
+        Complaint::Unreachable(_) => exit::COULD_NOT_TEST,
+    }
+}
+
+/// `did you mean `x`? `, where one of the words is near enough to what was typed.
+fn meant<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> String {
+    crate::contract::nearest(typed, words).map_or_else(String::new, |near| format!("did you mean `{near}`? "))
+}
+
+/// Complains about what cannot be the URL of a server.
+fn address(url: &str) -> Result<(), Complaint> {
+    let complaint = || Complaint::Usage(format!("`{url}` is no URL; write it as http://127.0.0.1:8080"));
+    crate::contract::names_a_host(url).then_some(()).ok_or_else(complaint)
 }
 
 /// What a user has to mend.
@@ -95,6 +128,8 @@ enum Complaint {
     File(crate::contract::FileError),
     /// The command line.
     Usage(String),
+    /// A server that does not answer.
+    Unreachable(String),
 }
 
 impl From<crate::contract::FileError> for Complaint {

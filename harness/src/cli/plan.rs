@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use streamspec_reference_server::Dialect;
 
-use super::Complaint;
+use super::{Complaint, address};
 use crate::contract::{Profile, Target};
 use crate::run::suite::Subject;
 use crate::scenario::Capabilities;
@@ -50,22 +51,23 @@ pub(super) struct Resolved {
 impl TargetArgs {
     /// Reads the files and finds out what may be done.
     pub(super) fn resolve(&self) -> Result<Resolved, Complaint> {
-        let quote =
-            |text: &str| if text.contains([' ', '\'', '"']) { format!("'{}'", text.replace('\'', r"'\''")) } else { text.to_owned() };
         let file = self.target.as_ref().or(self.target_flag.as_ref());
         let (mut target, name, mut again) = match (file, &self.url, &self.start) {
             (Some(file), _, _) => {
                 let target = Target::load(file)?;
                 let name = target.name.clone();
-                (target, name, format!(" --target {}", quote(&file.display().to_string())))
+                (target, name, format!(" --target {}", quoted(&file.display().to_string())))
             }
-            (None, Some(url), _) => (bare(Some(url.clone()), None), url.clone(), format!(" --url {}", quote(url))),
-            (None, None, Some(start)) => (bare(None, Some(start.clone())), start.clone(), format!(" --start {}", quote(start))),
+            (None, Some(url), _) => {
+                address(url)?;
+                (bare(Some(url.clone()), None), url.clone(), format!(" --url {}", quoted(url)))
+            }
+            (None, None, Some(start)) => (bare(None, Some(start.clone())), start.clone(), format!(" --start {}", quoted(start))),
             (None, None, None) => return self.built_in(),
         };
         if let Some(profile) = &self.profile {
             target.profile.clone_from(profile);
-            again += &format!(" --profile {}", quote(profile));
+            again += &format!(" --profile {}", quoted(profile));
         }
         if target.profile.is_empty() {
             return Err(Complaint::Usage(
@@ -91,12 +93,12 @@ impl TargetArgs {
 
     fn built_in(&self) -> Result<Resolved, Complaint> {
         let name = self.profile.as_deref().unwrap_or("sse");
-        if name != "sse" {
+        if Dialect::from_str(name, false).is_err() {
             return Err(Complaint::Usage(format!(
-                "the built-in server speaks `sse`; to test another one with the profile `{name}`, say where it is with --url, --start or a target file"
+                "the built-in server does not speak `{name}`; to test a server of yours with that profile, say where it is with --url, --start or a target file"
             )));
         }
-        let subject = Subject::Start(reference(&[])?);
+        let subject = Subject::Start(reference(name, &[])?);
         let profile = Profile::load(name)?;
         Ok(Resolved {
             profile: Arc::new(profile),
@@ -104,17 +106,23 @@ impl TargetArgs {
             capabilities: Capabilities::all(),
             target: bare(None, None),
             name: "the built-in reference server".to_owned(),
-            again: String::new(),
+            again: self.profile.as_ref().map_or_else(String::new, |profile| format!(" --profile {profile}")),
             built_in: true,
         })
     }
 }
 
-/// How to start the reference server of this binary with these bugs.
-pub(super) fn reference(bugs: &[&str]) -> Result<StartSpec, Complaint> {
+/// `text` as one word of a shell.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// How to start the reference server of this binary in a dialect, with these bugs.
+pub(super) fn reference(dialect: &str, bugs: &[&str]) -> Result<StartSpec, Complaint> {
     let own = std::env::current_exe().map_err(|e| Complaint::Usage(format!("cannot find streamspec's own program: {e}")))?;
     let mut words = vec![own.to_string_lossy().into_owned()];
-    words.extend(["serve", "--dialect", "sse", "--data", "{dir}", "--port", "{port}", "--heartbeat", "500ms"].map(str::to_owned));
+    words.extend(["serve", "--dialect", dialect, "--data", "{dir}", "--port", "{port}", "--heartbeat", "500ms"].map(str::to_owned));
     for bug in bugs {
         words.extend(["--bug".to_owned(), (*bug).to_owned()]);
     }
@@ -125,6 +133,7 @@ pub(super) fn reference(bugs: &[&str]) -> Result<StartSpec, Complaint> {
         ready: Readiness::Http { path: "/health".to_owned(), status: None },
         ready_within: Duration::from_secs(20),
         stop_within: Duration::from_secs(5),
+        provider: false,
     })
 }
 
@@ -158,5 +167,19 @@ fn start_spec(start: &str, target: &Target, profile: &Profile) -> Result<StartSp
         ready,
         ready_within: Duration::from_millis(target.ready.within_ms),
         stop_within: Duration::from_millis(target.ready.stop_within_ms),
+        provider: start.contains("{provider}") || target.env.values().any(|value| value.contains("{provider}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_word_is_one_word_of_a_shell() {
+        assert_eq!(quoted("http://127.0.0.1:8080/"), "http://127.0.0.1:8080/");
+        assert_eq!(quoted("http://h/?a=1&b=$x"), "'http://h/?a=1&b=$x'");
+        assert_eq!(quoted("sh -c 'x {port}'"), r"'sh -c '\''x {port}'\'''");
+        assert_eq!(quoted(""), "''");
+    }
 }

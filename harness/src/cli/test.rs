@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::exit::{self, Ended};
-use super::plan::{Resolved, TargetArgs};
-use super::{Complaint, complain, print};
-use crate::report::{Heading, Paint, Standing, Tally, write_json, write_text};
+use super::plan::{Resolved, TargetArgs, quoted};
+use super::progress::Progress;
+use super::{Complaint, complain, meant, print, tell};
+use crate::contract::{CATALOGUE, FAMILIES, requirement};
+use crate::report::{Heading, Page, Row, Tally, visible, write_json, write_text};
 use crate::run::Abort;
 use crate::run::suite::{Case, StopSign, Suite, SuiteError, cases, run as run_suite};
 use crate::scenario::{Scenario, applicable};
@@ -59,6 +61,7 @@ enum Report {
 fn report(text: &str) -> Result<Report, String> {
     match text.split_once('=') {
         Some(("json", path)) if !path.is_empty() => Ok(Report::Json(path.into())),
+        Some(("json", _)) => Err("write a path behind it, such as json=report.json".to_owned()),
         Some((format, _)) => Err(format!("there is no report format `{format}`; there is: json")),
         None => Err("write FORMAT=PATH, such as json=report.json".to_owned()),
     }
@@ -77,6 +80,28 @@ pub(super) fn run(args: &TestArgs) -> u8 {
     }
 }
 
+/// Finds out before a long run that what it brings cannot be kept.
+fn keepable(args: &TestArgs) -> Result<(), Complaint> {
+    for Report::Json(path) in &args.report {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+        let cannot = |why: String| Err(Complaint::Usage(format!("cannot write the report {}: {why}", path.display())));
+        if path.is_dir() {
+            return cannot("it is a folder; name a file in it".to_owned());
+        }
+        if !folder.is_dir() {
+            return cannot(format!("there is no folder {}", folder.display()));
+        }
+        if let Err(error) = tempfile::NamedTempFile::new_in(folder) {
+            return cannot(error.kind().to_string());
+        }
+    }
+    if let Some(folder) = &args.history {
+        let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));
+        made.map_err(|e| Complaint::Usage(format!("cannot keep histories in {}: {}", folder.display(), e.kind())))?;
+    }
+    Ok(())
+}
+
 struct Prepared {
     resolved: Resolved,
     suite: Suite,
@@ -86,27 +111,35 @@ struct Prepared {
 
 fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     let resolved = args.target.resolve()?;
+    if !args.list {
+        keepable(args)?;
+    }
     let mut all = Scenario::built_in(&resolved.profile.name)?;
     if let Some(folder) = &args.scenarios {
         all.extend(own_scenarios(folder)?);
     }
-    let chosen: Vec<Scenario> = all.iter().filter(|s| wanted(s, &args.only)).cloned().collect();
     for only in &args.only {
         if !all.iter().any(|s| wanted(s, std::slice::from_ref(only))) {
+            let names = all.iter().map(|s| s.name.as_str());
+            let families = FAMILIES.iter().map(|(family, _)| *family);
+            let hint = meant(only, names.chain(CATALOGUE.iter().map(|r| r.id)).chain(families));
             return Err(Complaint::Usage(format!(
-                "no scenario is called `{only}` or written for a requirement that begins so; see `streamspec list scenarios` and `streamspec list requirements`"
+                "no scenario is called `{only}` or written for a requirement that begins so; {hint}`streamspec list scenarios` and `streamspec list requirements` show what there is"
             )));
         }
     }
     let mut tally = Tally::default();
     let mut scenarios = Vec::new();
-    for scenario in chosen {
+    for scenario in all {
+        let selected = wanted(&scenario, &args.only);
         match applicable(&scenario, &resolved.profile, &resolved.capabilities) {
-            Ok(()) => {
+            Ok(()) if selected => {
                 tally.plan(&scenario);
                 scenarios.push(scenario);
             }
-            Err(why) => tally.skip(&scenario, &why),
+            Ok(()) => tally.leave_out(&scenario),
+            Err(why) if selected => tally.skip(&scenario, &why),
+            Err(_) => {}
         }
     }
     let bound = Duration::from_millis(resolved.profile.contract.liveness.delivery_ms);
@@ -124,15 +157,22 @@ fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         profile: resolved.profile.name.clone(),
         target: resolved.name.clone(),
         seed: suite.seed,
-        again: resolved.again.clone(),
+        again: format!("{}{}", resolved.again, again(args)),
         known: resolved.target.known.clone(),
     };
     Ok(Prepared { resolved, suite, heading, tally })
 }
 
+/// The arguments beside the target's that a failure may hang on.
+fn again(args: &TestArgs) -> String {
+    let scenarios = args.scenarios.as_ref().map(|folder| format!(" --scenarios {}", quoted(&folder.display().to_string())));
+    let deadline = args.deadline.map(|deadline| format!(" --deadline {}ms", deadline.as_millis()));
+    scenarios.unwrap_or_default() + &deadline.unwrap_or_default()
+}
+
 /// The scenarios in a folder.
 fn own_scenarios(folder: &std::path::Path) -> Result<Vec<Scenario>, Complaint> {
-    let unreadable = |e: std::io::Error| Complaint::Usage(format!("cannot read the folder {}: {e}", folder.display()));
+    let unreadable = |e: std::io::Error| Complaint::Usage(format!("cannot read the folder {}: {}", folder.display(), e.kind()));
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).map_err(unreadable)?.filter_map(Result::ok).map(|entry| entry.path()).collect();
     files.retain(|file| file.extension().is_some_and(|end| end == "toml"));
     files.sort();
@@ -142,8 +182,13 @@ fn own_scenarios(folder: &std::path::Path) -> Result<Vec<Scenario>, Complaint> {
     files.iter().map(|file| Scenario::load(file).map_err(Complaint::from)).collect()
 }
 
+/// A whole id means that requirement alone: `RESUME-1` is not `RESUME-10`.
 fn wanted(scenario: &Scenario, only: &[String]) -> bool {
-    only.is_empty() || only.iter().any(|o| scenario.name == *o || scenario.judges.iter().any(|id| id.starts_with(&o.to_uppercase())))
+    let judges = |o: &str| match requirement(o) {
+        Some(_) => scenario.judges.iter().any(|id| id == o),
+        None => scenario.judges.iter().any(|id| id.starts_with(o)),
+    };
+    only.is_empty() || only.iter().any(|o| scenario.name == *o || judges(&o.to_uppercase()))
 }
 
 impl Prepared {
@@ -153,17 +198,15 @@ impl Prepared {
             print(&names);
             return exit::OK;
         }
-        let paint = Paint::for_stdout();
-        print(&format!(
-            "{}\n\n",
-            paint.bold(&format!(
-                "streamspec {} · profile {} · {} · seed {:#x}",
-                env!("CARGO_PKG_VERSION"),
-                self.heading.profile,
-                self.heading.target,
-                self.suite.seed
-            ))
-        ));
+        let page = Page::of_stdout();
+        let first = format!(
+            "streamspec {} · profile {} · {} · seed {:#x}",
+            env!("CARGO_PKG_VERSION"),
+            self.heading.profile,
+            self.heading.target,
+            self.suite.seed
+        );
+        print(&page.fit(format!("{}\n\n", page.paint.bold(&first))));
         let began = Instant::now();
         let stop = StopSign::default();
         watch_for_interrupt(&stop);
@@ -178,20 +221,21 @@ impl Prepared {
         });
         progress.clear();
         let seconds = began.elapsed().as_secs_f64();
+        self.tally.cut_short = stop.is_raised() || ran.is_err();
         let mut ended = self.ended(&stop);
         match &ran {
             Ok(()) => {}
             Err(SuiteError::Server(error)) => {
-                eprintln!("error: {error}");
+                tell(&format!("error: {}", visible(&error.to_string())));
                 ended.could_not_test = true;
             }
             Err(SuiteError::Bug(why)) => {
-                eprintln!("error: a defect of streamspec: {why}");
+                tell(&format!("error: a defect of streamspec: {why}"));
                 ended.our_bug = true;
             }
         }
         if self.tally.cases > 0 || ran.is_ok() {
-            print(&write_text(&self.tally, &self.heading, seconds, paint));
+            print(&write_text(&self.tally, &self.heading, seconds, page));
         }
         let code = ended.code();
         for Report::Json(path) in &args.report {
@@ -200,12 +244,12 @@ impl Prepared {
             }
         }
         if let Some(why) = trouble {
-            eprintln!("error: {why}");
+            tell(&format!("error: {why}"));
             return exit::USAGE;
         }
         if self.resolved.built_in && code == exit::OK {
             let next = "That was the built-in server. Yours: `streamspec init`, then `streamspec doctor`, then `streamspec test TARGET`.";
-            eprintln!("{next}");
+            tell(next);
         }
         code
     }
@@ -217,8 +261,8 @@ impl Prepared {
             our_bug: false,
             violated: rows.iter().any(|r| r.fails() && !known(r.requirement.id)),
             could_not_test: !self.tally.aborted.is_empty() && !stop.is_raised(),
-            stale: self.heading.known.keys().any(|id| crate::report::stale(&rows, id)) && !stop.is_raised(),
-            inconclusive: rows.iter().any(|r| matches!(r.standing, Standing::Inconclusive(_))),
+            stale: rows.iter().any(|r| self.heading.is_stale(r)),
+            inconclusive: rows.iter().any(Row::undecided),
             nothing_ran: self.tally.cases == 0,
             interrupted: stop.is_raised(),
         }
@@ -236,7 +280,7 @@ fn watch_for_interrupt(stop: &StopSign) {
                     // The guards end the servers when this process is gone.
                     std::process::exit(i32::from(exit::INTERRUPTED));
                 }
-                eprintln!("interrupted: writing what there is (once more to end at once)");
+                tell("interrupted: writing what there is (once more to end at once)");
                 stop.raise();
             }
         });
@@ -254,31 +298,4 @@ fn keep(folder: Option<&std::path::Path>, case: &Case) -> Result<(), String> {
     let path = folder.join(format!("{}-{}.ndjson", name.trim_end_matches('-'), case.repetition));
     std::fs::create_dir_all(folder).map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
     case.history.save(&path).map_err(|e| format!("cannot write {}: {e}", path.display()))
-}
-
-/// One line on a terminal that says how far the run is.
-struct Progress {
-    total: usize,
-    done: usize,
-    shown: bool,
-}
-
-impl Progress {
-    fn new(total: usize) -> Progress {
-        use std::io::IsTerminal;
-        Progress { total, done: 0, shown: std::io::stderr().is_terminal() }
-    }
-
-    fn step(&mut self, name: &str) {
-        self.done += 1;
-        if self.shown {
-            eprint!("\r\u{1b}[K{}/{} {}", self.done, self.total, &name[..name.floor_char_boundary(50)]);
-        }
-    }
-
-    fn clear(&self) {
-        if self.shown {
-            eprint!("\r\u{1b}[K");
-        }
-    }
 }

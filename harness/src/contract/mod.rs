@@ -8,14 +8,17 @@ mod payment;
 mod profile;
 mod schema;
 mod starter;
+mod target;
 mod validate;
 
 pub use ask::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Recipient};
 pub use catalogue::{CATALOGUE, FAMILIES, Level, Requirement, requirement};
 pub use file::FileError;
+pub(crate) use file::nearest;
 pub use machine::Machine;
 pub use payment::{PaymentBinding, PaymentContract, Signer};
 pub use profile::*;
 pub use schema::{SCHEMAS, schema};
 pub use starter::{Found, starter_profile, starter_target};
-pub(crate) use validate::{known_requirement, placeholder_used};
+pub use target::*;
+pub(crate) use validate::{known_requirement, names_a_host, placeholder_used};

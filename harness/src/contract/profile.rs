@@ -429,6 +429,10 @@ pub struct Operation {
     /// Query parameters.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
+    /// What is sent only when a placeholder has a value: its name → headers and parameters that belong together. Of a
+    /// publish with an idempotency key, for example, `when.key`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub when: BTreeMap<String, Group>,
     /// A JSON body.
     pub json: Option<serde_json::Value>,
     /// A text body, instead of `json`.
@@ -448,6 +452,16 @@ pub struct Operation {
     /// Operations that follow it, each with what the ones before it took. It is done when the last one is.
     #[serde(default)]
     pub then: Vec<Operation>,
+}
+
+/// Headers and query parameters that are sent together or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Group {
+    /// Headers.
+    pub headers: BTreeMap<String, String>,
+    /// Query parameters.
+    pub query: BTreeMap<String, String>,
 }
 
 /// Opening a stream.
@@ -560,7 +574,8 @@ fn whole() -> String {
     "data".to_owned()
 }
 
-/// How special frames are recognised.
+/// How special frames are recognised. A frame that is a boundary, gap, terminal or heartbeat and fits `commit` as well is
+/// both: it commits its cursor and marks its place.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Frames {
@@ -580,7 +595,8 @@ pub struct Frames {
     pub ignore: Option<FrameMatch>,
 }
 
-/// What a frame must look like: every condition given must hold.
+/// What a frame must look like: every condition given must hold. `status`, `header` and `answer` are about the whole answer
+/// to a long-poll, of which one frame is a record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FrameMatch {
@@ -591,8 +607,25 @@ pub struct FrameMatch {
     pub json: BTreeMap<String, serde_json::Value>,
     /// The frame has a cursor, or has none.
     pub has_cursor: Option<bool>,
-    /// Where the frame names a position (the fence of a boundary, the oldest of a gap, the cursor of a commit): a source as in `event`.
+    /// Where the frame names a position (the fence of a boundary, the oldest of a gap, the cursor of a commit): a source as in
+    /// `event`; of a whole answer, `/json/pointer` or `header:Name`.
     pub cursor: Option<String>,
+    /// Long-poll only: the answer has this status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusSet>,
+    /// Long-poll only: name of a header → the value that the answer's must have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub header: BTreeMap<String, String>,
+    /// Long-poll only: pointer into the answer → the JSON value that must be there, beside the records.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub answer: BTreeMap<String, serde_json::Value>,
+}
+
+impl FrameMatch {
+    /// True when this is about the whole answer to a long-poll, not about one of its records.
+    pub fn of_answer(&self) -> bool {
+        self.status.is_some() || !self.header.is_empty() || !self.answer.is_empty()
+    }
 }
 
 /// One text or several.
@@ -613,70 +646,4 @@ impl OneOrMany {
             OneOrMany::Many(many) => many.iter().any(|m| m == text),
         }
     }
-}
-
-/// One implementation of a profile.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Target {
-    /// Name for reports.
-    #[serde(default)]
-    pub name: String,
-    /// The profile: a built-in name, or a path relative to the target file.
-    pub profile: String,
-    /// Where it runs already: `http://127.0.0.1:8080`. Exclusive with `start`.
-    pub url: Option<String>,
-    /// How to start it: a command with `{port}` and `{dir}`.
-    pub start: Option<String>,
-    /// Environment for `start`.
-    #[serde(default)]
-    pub env: BTreeMap<String, String>,
-    /// Working directory for `start`, relative to the target file.
-    pub cwd: Option<String>,
-    /// When it is ready.
-    #[serde(default)]
-    pub ready: Ready,
-    /// What may be done to it. Default: everything for `start`, nothing for `url`.
-    pub allow: Option<Vec<Allowed>>,
-    /// Parameters of the contract in which this implementation differs from the profile, in the profile's form
-    /// (`retention = { default = { records = 64 } }`).
-    #[serde(default)]
-    pub contract: BTreeMap<String, serde_json::Value>,
-    /// Requirements that are known to fail, until the baseline format of a later version: ids with reasons.
-    #[serde(default)]
-    pub known: BTreeMap<String, String>,
-}
-
-/// When a started target is ready.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Ready {
-    /// A path that answers (with any status below 500, or with `status`). Default: `binding.health`, else the port.
-    pub path: Option<String>,
-    /// The status that the path must answer with.
-    pub status: Option<u16>,
-    /// A text in a line of its output.
-    pub output: Option<String>,
-    /// Deadline in milliseconds.
-    pub within_ms: u64,
-    /// Grace of a graceful stop in milliseconds.
-    pub stop_within_ms: u64,
-}
-
-impl Default for Ready {
-    fn default() -> Self {
-        Ready { path: None, status: None, output: None, within_ms: 15_000, stop_within_ms: 5_000 }
-    }
-}
-
-/// What may be done to a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Allowed {
-    /// Kill and restart.
-    Restart,
-    /// Pause and continue.
-    Pause,
-    /// Remove its data.
-    Wipe,
 }

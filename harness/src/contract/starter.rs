@@ -80,7 +80,7 @@ pub fn starter_target(found: &Found, profile: &str) -> String {
             |path| format!("path = {}\n", quoted(path))
         )
     );
-    text += "\n# Requirements that are known to fail, each with the reason.\n[known]\n# GAP-1 = \"issue 123: evicted cursors replay from the oldest\"\n";
+    text += "\n# Requirements that are known to fail, each with the reason.\n[known]\n# GAP-1 = \"issue 123: evicted cursors replay from the oldest\"\n# END-3 = { reason = \"issue 124: a race\", sometimes = true }\n";
     text
 }
 

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::contract::Known;
+
 use super::tally::{Standing, Tally};
 use super::text::{Counts, Heading};
 
@@ -33,7 +35,8 @@ pub fn write_json(path: &Path, tally: &Tally, heading: &Heading, seconds: f64, e
                 "says": row.requirement.says,
                 "standing": standing,
                 "why": why,
-                "known": heading.known.get(row.requirement.id),
+                "known": heading.known.get(row.requirement.id).map(Known::reason),
+                "sometimes": heading.known.get(row.requirement.id).is_some_and(Known::sometimes),
                 "judged": row.judged,
                 "violations": row.violations,
                 "failures": row.failures,

@@ -7,10 +7,10 @@ use std::io::IsTerminal;
 pub struct Paint(bool);
 
 impl Paint {
-    /// Colours for standard output: on a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise.
+    /// Colours for standard output: on a terminal, or where `CLICOLOR_FORCE` asks for them, unless `NO_COLOR`,
+    /// `CLICOLOR=0` or `TERM=dumb` says otherwise.
     pub fn for_stdout() -> Paint {
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || std::env::var_os("TERM").is_some_and(|t| t == "dumb");
-        Paint(std::io::stdout().is_terminal() && !unwanted)
+        Paint(wanted(std::io::stdout().is_terminal(), |name| std::env::var(name).ok()))
     }
 
     /// Without colours.
@@ -45,5 +45,33 @@ impl Paint {
     /// For headings.
     pub fn bold(self, text: &str) -> String {
         self.with("1", text)
+    }
+}
+
+fn wanted(terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+    let is = |name: &str, value: &str| variable(name).is_some_and(|v| v == value);
+    let forced = variable("CLICOLOR_FORCE").is_some_and(|v| !v.is_empty() && v != "0");
+    let refused = variable("NO_COLOR").is_some_and(|v| !v.is_empty());
+    !refused && (forced || terminal && !is("CLICOLOR", "0") && !is("TERM", "dumb"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(terminal: bool, set: &[(&str, &str)]) -> bool {
+        wanted(terminal, |name| set.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    }
+
+    #[test]
+    fn colours_are_for_terminals_that_want_them() {
+        assert!(with(true, &[]));
+        assert!(!with(false, &[]));
+        assert!(with(true, &[("NO_COLOR", "")]), "an empty NO_COLOR says nothing");
+        for (name, value) in [("NO_COLOR", "1"), ("CLICOLOR", "0"), ("TERM", "dumb")] {
+            assert!(!with(true, &[(name, value)]), "{name}={value}");
+        }
+        assert!(with(false, &[("CLICOLOR_FORCE", "1")]));
+        assert!(!with(false, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
     }
 }

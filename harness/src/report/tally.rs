@@ -1,6 +1,6 @@
 //! What a whole run says of each requirement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{Finding, Violation};
 use crate::contract::{CATALOGUE, Level, Requirement};
@@ -23,6 +23,10 @@ pub struct Tally {
     written_for: BTreeMap<String, Vec<String>>,
     /// For each requirement why a scenario written for it was skipped.
     skipped_for: BTreeMap<String, String>,
+    /// Requirements for which a scenario is written that was not selected.
+    left_out: BTreeSet<String>,
+    /// True when the run was stopped before its end.
+    pub cut_short: bool,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +81,8 @@ pub struct Row<'t> {
     pub violations: u64,
     /// Failures to show, of different shapes.
     pub failures: &'t [Failure],
+    /// True when every scenario that is written for it, and applies, was run to its end.
+    pub whole: bool,
     /// Of the first failure's scenario: in how many of its cases it failed, and in how many it was judged.
     pub reproduced: (u64, u64),
 }
@@ -98,6 +104,11 @@ impl Tally {
         for requirement in &scenario.judges {
             self.skipped_for.entry(requirement.clone()).or_insert_with(|| why.to_owned());
         }
+    }
+
+    /// Takes note of a scenario that was not selected.
+    pub fn leave_out(&mut self, scenario: &Scenario) {
+        self.left_out.extend(scenario.judges.iter().cloned());
     }
 
     /// Adds a finished case.
@@ -148,7 +159,9 @@ impl Tally {
                 let row = self.rows.get(requirement.id).unwrap_or(none);
                 let standing = self.standing(requirement, row)?;
                 let reproduced = row.failures.first().and_then(|f| row.by_scenario.get(&f.scenario)).copied().unwrap_or((0, 0));
-                Some(Row { requirement, standing, judged: row.judged, violations: row.violations, failures: &row.failures, reproduced })
+                let whole = !self.cut_short && self.aborted.is_empty() && !self.left_out.contains(requirement.id);
+                let (judged, violations, failures) = (row.judged, row.violations, row.failures.as_slice());
+                Some(Row { requirement, standing, judged, violations, failures, whole, reproduced })
             })
             .collect()
     }
@@ -181,6 +194,18 @@ impl Row<'_> {
     /// True for a violated MUST.
     pub fn fails(&self) -> bool {
         self.standing == Standing::Fail && self.requirement.level == Level::Must
+    }
+
+    /// True for a MUST that should have been judged and was not. A violated SHOULD is a warning; one that was not judged is
+    /// no more than that.
+    pub fn undecided(&self) -> bool {
+        matches!(self.standing, Standing::Inconclusive(_)) && self.requirement.level == Level::Must
+    }
+
+    /// True when the requirement held wherever it was looked for, and nothing that looks for it was left out: a failure
+    /// that is listed as known is then known no longer.
+    pub fn held_throughout(&self) -> bool {
+        self.whole && matches!(self.standing, Standing::Pass(_))
     }
 }
 

@@ -1,9 +1,11 @@
 //! The report that people read.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::contract::{FAMILIES, Level};
+use crate::contract::{FAMILIES, Known, Level};
 
+use super::page::{Page, visible};
 use super::paint::Paint;
 use super::tally::{Failure, Row, Standing, Tally};
 use super::timeline::{Line, Mark};
@@ -19,9 +21,24 @@ pub struct Heading {
     pub seed: u64,
     /// The arguments with which to run it again.
     pub again: String,
-    /// Failures that are known, by requirement, with their reasons.
-    pub known: std::collections::BTreeMap<String, String>,
+    /// Failures that are known, by requirement.
+    pub known: BTreeMap<String, Known>,
 }
+
+impl Heading {
+    /// True for a violated MUST that is not known.
+    pub fn is_failure(&self, row: &Row<'_>) -> bool {
+        row.fails() && !self.known.contains_key(row.requirement.id)
+    }
+
+    /// True when the requirement is listed as known to fail, and would have failed in this run if that were still so.
+    pub fn is_stale(&self, row: &Row<'_>) -> bool {
+        row.held_throughout() && self.known.get(row.requirement.id).is_some_and(|known| !known.sometimes())
+    }
+}
+
+/// Cases named of those that were not finished for one reason.
+const NAMED: usize = 4;
 
 /// `1 event`, `2 events`.
 fn plural(n: u64, one: &str) -> String {
@@ -41,64 +58,91 @@ fn thousands(n: u64) -> String {
     out
 }
 
-/// The whole report; its last line is the count.
-pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, paint: Paint) -> String {
+/// The whole report. What matters most stands last, where a terminal leaves off; the last line is the count.
+pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) -> String {
     let mut out = String::new();
     let rows = tally.rows();
+    let mut families = Vec::new();
     for (family, about) in FAMILIES {
         let of: Vec<&Row<'_>> = rows.iter().filter(|r| r.requirement.family() == *family).collect();
-        if of.is_empty() {
-            continue;
+        if !of.is_empty() {
+            families.push((*family, *about, FamilyStanding::of(&of, heading), of));
         }
-        let judged: u64 = of.iter().map(|r| r.judged).sum();
-        let failed = of.iter().filter(|r| r.fails() && !heading.known.contains_key(r.requirement.id)).count();
-        let known = of.iter().filter(|r| r.standing == Standing::Fail && heading.known.contains_key(r.requirement.id)).count();
-        let warned = of.iter().filter(|r| r.standing == Standing::Fail && !r.fails()).count();
-        let open = of.iter().filter(|r| matches!(r.standing, Standing::Inconclusive(_))).count();
-        let absent = of.iter().all(|r| matches!(r.standing, Standing::NotApplicable(_)));
-        let word = if failed > 0 {
-            paint.bad(&format!("{failed} FAILED"))
-        } else if open > 0 {
-            paint.warn(&format!("{open} inconclusive"))
-        } else if known > 0 {
-            paint.warn(&format!("{known} known"))
-        } else if warned > 0 {
-            paint.warn(&plural(warned as u64, "warning"))
-        } else if absent {
-            paint.dim("not applicable")
-        } else {
-            paint.good("ok")
-        };
-        let _ = writeln!(out, "{family:<10}{:>3} {:>9} judged  {word:<8}  {}", of.len(), thousands(judged), paint.dim(about));
+    }
+    let width = families.iter().map(|(_, _, standing, _)| standing.word.chars().count()).max().unwrap_or(0).max(8);
+    for (family, about, standing, of) in &families {
+        let judged = thousands(of.iter().map(|r| r.judged).sum());
+        let about = page.rest_of_line(FAMILY_LINE + width, about);
+        // Padded before it is painted: escapes take no columns.
+        let word = if about.is_empty() { standing.word.clone() } else { format!("{:<width$}  ", standing.word) };
+        let _ = writeln!(
+            out,
+            "{family:<10}{:>3} {judged:>9} judged  {}{}",
+            of.len(),
+            (standing.paint)(page.paint, &word),
+            page.paint.dim(&about)
+        );
     }
     out.push('\n');
-    for row in rows.iter().filter(|r| r.standing == Standing::Fail) {
-        failure(&mut out, row, heading, paint);
+    skipped(&mut out, tally, page);
+    undecided(&mut out, &rows, page);
+    known_but_held(&mut out, &rows, heading, page);
+    if !out.ends_with("\n\n") {
+        out.push('\n');
     }
-    for row in &rows {
-        if let Standing::Inconclusive(why) = &row.standing {
-            let _ = writeln!(out, "{} {}: {why}", paint.warn("inconclusive"), row.requirement.id);
-        }
+    let failed = |r: &&Row<'_>| r.standing == Standing::Fail;
+    let mut failures: Vec<&Row<'_>> = rows.iter().filter(failed).collect();
+    failures.sort_by_key(|row| (!heading.known.contains_key(row.requirement.id), row.requirement.level == Level::Must));
+    for row in failures {
+        failure(&mut out, row, heading, page);
     }
-    for id in heading.known.keys().filter(|id| stale(&rows, id)) {
-        let _ = writeln!(out, "{} {id} is listed as known and did not fail: remove it from the target file", paint.bad("stale"));
-    }
-    for (case, why, output) in &tally.aborted {
-        let _ = writeln!(out, "{} {case}: {why}", paint.bad("not finished"));
-        if !output.trim().is_empty() && !why.contains("last lines") {
-            let _ = writeln!(out, "  the server's last lines:{output}");
-        }
-    }
-    skipped(&mut out, tally, paint);
+    unfinished(&mut out, tally, page);
     let _ = writeln!(out, "{} in {seconds:.1} s, seed {:#x}", plural(tally.cases, "case"), heading.seed);
     let counts = Counts::of(&rows, heading);
+    if counts.failed > 0 {
+        let ids: Vec<&str> = rows.iter().filter(|r| heading.is_failure(r)).map(|r| r.requirement.id).collect();
+        out.push_str(&page.prose("failed: ", &ids.join(" ")));
+    }
+    if counts.skipped > 0 {
+        out.push_str(&page.prose("skipped: ", &counts.of_skipped()));
+    }
     let _ = writeln!(out, "{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.skipped);
-    out
+    page.fit(out)
 }
 
-/// True when a known failure was looked for and not found.
-pub(crate) fn stale(rows: &[Row<'_>], id: &str) -> bool {
-    rows.iter().any(|r| r.requirement.id == id && matches!(r.standing, Standing::Pass(_)))
+/// Columns of a family's line beside the words that say how it stands.
+const FAMILY_LINE: usize = 34;
+
+/// How a family stands, by the worst of its requirements.
+struct FamilyStanding {
+    word: String,
+    paint: fn(Paint, &str) -> String,
+}
+
+impl FamilyStanding {
+    fn of(rows: &[&Row<'_>], heading: &Heading) -> FamilyStanding {
+        let known = |r: &Row<'_>| heading.known.contains_key(r.requirement.id);
+        let count = |which: &dyn Fn(&Row<'_>) -> bool| rows.iter().filter(|r| which(r)).count() as u64;
+        let failed = count(&|r| heading.is_failure(r));
+        let open = count(&|r| matches!(r.standing, Standing::Inconclusive(_)));
+        let knowns = count(&|r| r.standing == Standing::Fail && known(r));
+        let warned = count(&|r| r.standing == Standing::Fail && !r.fails() && !known(r));
+        let absent = rows.iter().all(|r| matches!(r.standing, Standing::NotApplicable(_)));
+        let (word, paint): (String, fn(Paint, &str) -> String) = if failed > 0 {
+            (format!("{failed} FAILED"), Paint::bad)
+        } else if open > 0 {
+            (format!("{open} inconclusive"), Paint::warn)
+        } else if knowns > 0 {
+            (format!("{knowns} known"), Paint::warn)
+        } else if warned > 0 {
+            (plural(warned, "warning"), Paint::warn)
+        } else if absent {
+            ("not applicable".to_owned(), Paint::dim)
+        } else {
+            ("ok".to_owned(), Paint::good)
+        };
+        FamilyStanding { word, paint }
+    }
 }
 
 /// The last line's numbers.
@@ -106,7 +150,12 @@ pub(crate) fn stale(rows: &[Row<'_>], id: &str) -> bool {
 pub(crate) struct Counts {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
+    /// Everything else; the fields below are its parts.
     pub(crate) skipped: u64,
+    pub(crate) not_applicable: u64,
+    pub(crate) inconclusive: u64,
+    pub(crate) known: u64,
+    pub(crate) warned: u64,
 }
 
 impl Counts {
@@ -114,98 +163,160 @@ impl Counts {
         let mut counts = Counts::default();
         for row in rows {
             let known = heading.known.contains_key(row.requirement.id);
-            match &row.standing {
-                Standing::Pass(_) => counts.passed += 1,
-                Standing::Fail if known || row.requirement.level != Level::Must => counts.skipped += 1,
-                Standing::Fail => counts.failed += 1,
-                Standing::Inconclusive(_) | Standing::NotApplicable(_) => counts.skipped += 1,
-            }
+            let counted = match &row.standing {
+                Standing::Pass(_) => &mut counts.passed,
+                Standing::Fail if known => &mut counts.known,
+                Standing::Fail if row.requirement.level == Level::Must => &mut counts.failed,
+                Standing::Fail => &mut counts.warned,
+                Standing::Inconclusive(_) => &mut counts.inconclusive,
+                Standing::NotApplicable(_) => &mut counts.not_applicable,
+            };
+            *counted += 1;
         }
+        counts.skipped = counts.not_applicable + counts.inconclusive + counts.known + counts.warned;
         counts
+    }
+
+    fn of_skipped(self) -> String {
+        let parts = [
+            (self.not_applicable, "not applicable"),
+            (self.inconclusive, "inconclusive"),
+            (self.known, "known to fail"),
+            (self.warned, "violated but no MUST"),
+        ];
+        let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        parts.join(", ")
     }
 }
 
-fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, paint: Paint) {
-    let known = heading.known.get(row.requirement.id);
-    let word = match (known, row.requirement.level) {
-        (Some(_), _) => paint.warn("KNOWN"),
-        (None, Level::Must) => paint.bad("FAILED"),
-        (None, Level::Should | Level::May) => paint.warn("WARNING"),
+/// A violated requirement. One that is known to be violated has been looked at before, so it is shown without timelines,
+/// which the JSON report holds.
+fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
+    let id = row.requirement.id;
+    let known = heading.known.get(id);
+    let (word, paint): (&str, fn(Paint, &str) -> String) = match (known, row.requirement.level) {
+        (Some(_), _) => ("KNOWN", Paint::warn),
+        (None, Level::Must) => ("FAILED", Paint::bad),
+        (None, Level::Should | Level::May) => ("WARNING", Paint::warn),
     };
     let level = format!("{:?}", row.requirement.level).to_uppercase();
-    let _ = writeln!(out, "{word} {} ({level}): {}", paint.bold(row.requirement.id), row.requirement.says);
-    if let Some(reason) = known {
-        let _ = writeln!(out, "  known: {reason}");
+    let title = page.entry(word, paint, &format!("{id} ({level}): {}", row.requirement.says));
+    out.push_str(&title.replacen(id, &page.paint.bold(id), 1));
+    if let Some(known) = known {
+        let label = if known.sometimes() { "  known, sometimes: " } else { "  known: " };
+        out.push_str(&page.prose(label, known.reason()));
     }
-    for (nth, shown) in row.failures.iter().enumerate() {
-        if nth > 0 && known.is_some() {
-            break;
-        }
-        one(out, shown, paint);
-        if nth == 0 {
-            let (failed, judged) = row.reproduced;
-            let _ = writeln!(
-                out,
-                "  in {failed} of {} of this scenario; {} in all",
-                plural(judged, "case"),
-                plural(row.violations, "violation")
-            );
+    for shown in row.failures.iter().take(if known.is_some() { 1 } else { usize::MAX }) {
+        out.push_str(&page.prose(&format!("  {}: ", shown.case), &visible(&shown.violation.says)));
+        if known.is_none() {
+            one(out, shown, page);
         }
     }
-    let _ = writeln!(out, "  likely: {}", row.requirement.likely);
-    let _ = writeln!(out, "  spec:   {}", row.requirement.source);
     if let Some(first) = row.failures.first() {
+        let (failed, judged) = row.reproduced;
+        let often =
+            format!("in {failed} of {} of {}; {} in all", plural(judged, "case"), first.scenario, plural(row.violations, "violation"));
+        out.push_str(&page.prose("  ", &often));
+        if known.is_none() {
+            out.push_str(&page.prose("  likely: ", row.requirement.likely));
+        }
+        out.push_str(&page.prose("  spec:   ", row.requirement.source));
+        // Never wrapped: both are for copying.
         let _ = writeln!(out, "  rerun:  streamspec test{} --only {} --seed {:#x}", heading.again, first.scenario, heading.seed);
         if let Some(curl) = &first.curl {
-            let _ = writeln!(out, "  curl:   {curl}");
+            let _ = writeln!(out, "  curl:   {}", visible(curl));
         }
     }
     out.push('\n');
 }
 
-fn one(out: &mut String, failure: &Failure, paint: Paint) {
+fn one(out: &mut String, failure: &Failure, page: Page) {
     let violation = &failure.violation;
-    let _ = writeln!(out, "  {}: {}", failure.case, violation.says);
+    let lane = failure.timeline.iter().map(|line| line.lane.chars().count()).max().unwrap_or(0).clamp(6, 16);
     for line in &failure.timeline {
-        let _ = writeln!(out, "    {}", rendered(line, paint));
+        out.push_str(&rendered(line, lane, page));
     }
-    let _ = writeln!(out, "  expected: {}", violation.expected);
-    let _ = writeln!(out, "  seen:     {}", violation.seen);
+    out.push_str(&page.prose("  expected: ", &visible(&violation.expected)));
+    out.push_str(&page.prose("  seen:     ", &visible(&violation.seen)));
 }
 
-fn rendered(line: &Line, paint: Paint) -> String {
+fn rendered(line: &Line, lane: usize, page: Page) -> String {
     let sign = match line.mark {
         Mark::Offending => ">",
         Mark::Part => "·",
         Mark::None | Mark::Missing | Mark::Elided => " ",
     };
-    let text = format!("{sign} {:>6} ms  {:<12} {}", line.ms, line.lane, line.text);
-    match line.mark {
-        Mark::Offending | Mark::Missing => paint.bad(&text),
-        Mark::Elided => paint.dim(&format!("  {:>9}  {:<12} {}", "", "", line.text)),
-        Mark::Part | Mark::None => text,
+    let label = match line.mark {
+        Mark::Elided => format!("    {:>11}  {:<lane$}  ", "", ""),
+        Mark::Offending | Mark::Part | Mark::None | Mark::Missing => {
+            format!("    {sign} {:>6} ms  {:<lane$}  ", line.ms, visible(&line.lane))
+        }
+    };
+    let text = page.prose(&label, &visible(&line.text));
+    let text = text.trim_end_matches('\n');
+    let text = match line.mark {
+        Mark::Offending | Mark::Missing => page.paint.bad(text),
+        Mark::Elided => page.paint.dim(text),
+        Mark::Part | Mark::None => text.to_owned(),
+    };
+    text + "\n"
+}
+
+/// Known failures that did not happen.
+fn known_but_held(out: &mut String, rows: &[Row<'_>], heading: &Heading, page: Page) {
+    for row in rows {
+        let id = row.requirement.id;
+        if heading.is_stale(row) {
+            let text = "is listed as known and did not fail: remove it from `[known]`, or give it `sometimes = true` if it is a race";
+            out.push_str(&page.entry("stale", Paint::bad, &format!("{id} {text}")));
+        } else if heading.known.contains_key(id) && row.held_throughout() {
+            out.push_str(&page.entry("known", Paint::dim, &format!("{id} fails sometimes; not this time")));
+        }
     }
 }
 
-fn skipped(out: &mut String, tally: &Tally, paint: Paint) {
-    let mut by_reason: std::collections::BTreeMap<&str, Vec<&str>> = Default::default();
-    for (name, why) in &tally.skipped {
-        by_reason.entry(why).or_default().push(name);
+/// What should have been judged and was not, by reason.
+fn undecided(out: &mut String, rows: &[Row<'_>], page: Page) {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for row in rows {
+        if let Standing::Inconclusive(why) = &row.standing {
+            by_reason.entry(why).or_default().push(row.requirement.id);
+        }
     }
-    for (why, names) in by_reason {
-        let _ = writeln!(out, "{} {}: {why}", paint.dim("not applicable"), plural(names.len() as u64, "scenario"));
+    for (why, ids) in by_reason {
+        out.push_str(&page.entry("inconclusive", Paint::warn, &format!("{}: {}", ids.join(" "), visible(why))));
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Cases that did not reach their end, by reason, with what the server printed in the first of each.
+fn unfinished(out: &mut String, tally: &Tally, page: Page) {
+    let mut by_reason: BTreeMap<&str, Vec<(&str, &str, &str)>> = BTreeMap::new();
+    for (case, why, output) in &tally.aborted {
+        let (reason, rest) = why.split_once('\n').unwrap_or((why, ""));
+        by_reason.entry(reason).or_default().push((case, rest, output));
+    }
+    for (reason, cases) in by_reason {
+        let names: Vec<&str> = cases.iter().take(NAMED).map(|(case, _, _)| *case).collect();
+        let more = if cases.len() > NAMED { format!(" and {} more", cases.len() - NAMED) } else { String::new() };
+        let reason = visible(reason.trim_end_matches("; its last lines:").trim_end_matches(':'));
+        out.push_str(&page.entry("not finished", Paint::bad, &format!("{}{more}: {reason}", names.join(" "))));
+        let printed = cases.iter().flat_map(|(_, rest, output)| [*rest, *output]).find(|text| !text.trim().is_empty());
+        if let Some(printed) = printed {
+            let _ = writeln!(out, "  the server's last lines:");
+            for line in printed.lines().filter(|line| !line.trim().is_empty()) {
+                let _ = writeln!(out, "    {}", visible(line.trim()));
+            }
+        }
+        out.push('\n');
+    }
+}
 
-    #[test]
-    fn numbers_are_grouped_and_words_agree() {
-        assert_eq!(thousands(1_234_567), "1,234,567");
-        assert_eq!(thousands(12), "12");
-        assert_eq!(plural(1, "case"), "1 case");
-        assert_eq!(plural(0, "case"), "0 cases");
+fn skipped(out: &mut String, tally: &Tally, page: Page) {
+    let mut by_reason: BTreeMap<&str, u64> = BTreeMap::new();
+    for (_, why) in &tally.skipped {
+        *by_reason.entry(why).or_default() += 1;
+    }
+    for (why, scenarios) in by_reason {
+        out.push_str(&page.entry("not applicable", Paint::dim, &format!("{}: {}", plural(scenarios, "scenario"), visible(why))));
     }
 }

@@ -163,6 +163,11 @@ impl Model {
         Ok(Model { provider: Some(Provider { client, url: url.trim_end_matches('/').to_owned() }) })
     }
 
+    /// True when no provider was named.
+    pub fn is_built_in(&self) -> bool {
+        self.provider.is_none()
+    }
+
     /// Asks for the next message of a conversation. Nothing is sent before the first piece is asked for.
     pub fn ask(&self, messages: &[Message]) -> Pieces {
         match &self.provider {

@@ -1,6 +1,7 @@
 //! A stream being written: a reader of a session, polled as fast as its client reads.
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,8 +24,8 @@ const UNFLUSHED: usize = 32 << 10;
 
 /// How a dialect writes what the core tells a reader.
 pub(super) trait Wire: Send + 'static {
-    /// Appends the bytes of `frame` to `out`. `End` has none.
-    fn frame(&mut self, out: &mut Vec<u8>, frame: &Frame);
+    /// Appends the bytes of `frame` to `out`; `End` has none. Breaks when the stream ends with it.
+    fn frame(&mut self, out: &mut Vec<u8>, frame: &Frame) -> ControlFlow<()>;
 
     /// What a silent stream sends, while the session's newest event is `head`.
     fn heartbeat(&self, head: Cursor) -> Vec<u8>;
@@ -83,7 +84,8 @@ pub(super) struct Subscribed {
 }
 
 impl Subscribed {
-    fn frames(&self) -> Vec<Frame> {
+    /// What there is for it now, at most so much at a time.
+    pub(super) fn frames(&self) -> Vec<Frame> {
         self.cell.lock().next(self.id, now(), MOST_FRAMES)
     }
 }
@@ -135,6 +137,11 @@ impl<W: Wire> Follow<W> {
         self
     }
 
+    /// What writes its frames.
+    pub(super) fn wire(&self) -> &W {
+        &self.wire
+    }
+
     /// The body of a response.
     pub(super) fn into_body(self) -> Body {
         Body::from_stream(stream::unfold(self, |mut follow| async move {
@@ -159,8 +166,10 @@ impl<W: Wire> Follow<W> {
     fn read(&mut self) -> Vec<Frame> {
         let frames = self.subscription.frames();
         for one in &frames {
-            self.wire.frame(&mut self.pending, one);
-            self.ended |= *one == Frame::End;
+            self.ended |= self.wire.frame(&mut self.pending, one).is_break() || *one == Frame::End;
+            if self.ended {
+                break;
+            }
         }
         frames
     }

@@ -2,5 +2,6 @@
 
 mod clock;
 mod follow;
-pub mod mppx;
+pub(crate) mod hermes;
+pub(crate) mod mppx;
 pub mod sse;

@@ -42,6 +42,8 @@ pub(crate) struct Expect<'v, 'h> {
     /// The finite reads that no other page followed.
     last_pages: FxHashSet<usize>,
     keep: Keep,
+    /// False where one cursor stands for a batch of events.
+    per_event: bool,
 }
 
 impl<'v, 'h> Expect<'v, 'h> {
@@ -64,7 +66,8 @@ impl<'v, 'h> Expect<'v, 'h> {
         let last_pages = pages.into_values().collect();
         let live_at = conns().map(|conn| live_at(session, conn, contract)).collect();
         let keep = Keep::new(session, contract.retention.as_ref());
-        Expect { view, session, rank, ranked, unranked, live_at, last_pages, keep }
+        let per_event = contract.cursor.as_ref().is_none_or(|c| c.per_event);
+        Expect { view, session, rank, ranked, unranked, live_at, last_pages, keep, per_event }
     }
 
     /// All sessions of a view.
@@ -91,9 +94,20 @@ impl<'v, 'h> Expect<'v, 'h> {
         }
     }
 
-    /// The event that a cursor of this session names.
+    /// The event that a cursor of this session names: behind which a reader that presents it starts. Where one cursor
+    /// stands for a batch, that is the last event of the batch.
     pub(crate) fn named(&self, cursor: &str) -> Option<usize> {
-        self.session.cursors.get(cursor).map(|sights| sights.first.event)
+        let sights = self.session.cursors.get(cursor);
+        if self.per_event {
+            return sights.map(|sights| sights.first.event);
+        }
+        // An answer tells of one event of the batch alone, and a stream may have lacked the last ones.
+        let answered = sights.filter(|sights| sights.second.is_none()).map(|sights| sights.first.event);
+        let committed = self.session.commits.get(cursor).map(|sight| sight.event);
+        match (committed, answered) {
+            (Some(committed), Some(answered)) => Some(if self.before(committed, answered) { answered } else { committed }),
+            (one, other) => one.or(other),
+        }
     }
 
     /// The event behind which a connection starts: `Some(None)` for the very beginning, `None` when that is not known.

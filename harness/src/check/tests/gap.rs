@@ -1,4 +1,4 @@
-//! GAP-1 to GAP-4, GAP-6.
+//! GAP.
 
 use crate::check::story::{Story, after, cursor_of};
 use crate::contract::{AfterGap, GapSignal};
@@ -238,4 +238,35 @@ fn a_session_that_keeps_everything_has_no_gaps() {
     story.got(a, 2..=3);
     story.boundary(a);
     story.violates("GAP-2");
+}
+
+#[test]
+fn a_senseless_bound_is_refused() {
+    use crate::history::{Action, Outcome, SessionIx};
+    let refused = || Outcome::Failed { status: 400, body: "{}".to_owned() };
+    let broken = || Outcome::Failed { status: 500, body: "{}".to_owned() };
+    for (outcome, right) in [(refused(), true), (broken(), false), (Outcome::Ok { status: 201, cursor: None }, false)] {
+        let mut story = Story::new();
+        story.act(Action::Open { session: SessionIx(0), refuse: true }, outcome);
+        if right { story.holds(&["GAP-5"]) } else { assert_eq!(story.violates("GAP-5").len(), 1) }
+    }
+}
+
+/// Once, an event was called evicted when as many others had been sent after it, also those that were in flight together
+/// with it and may have been stored before it.
+#[test]
+fn events_in_flight_together_may_be_evicted_in_any_order() {
+    for kept in [[2, 3], [1, 3], [1, 2]] {
+        let mut story = Story::new().under(|c| c.cursor.as_mut().unwrap().order = crate::contract::CursorOrder::Opaque);
+        story.open("kept", Some(Retain { records: Some(2), ..Retain::default() }), None);
+        let ops = [1, 2, 3].map(|n| story.send(story.event(n)));
+        for op in ops {
+            story.ack(op);
+        }
+        let a = story.stream("a", From::Start);
+        gap(&mut story, a, kept[0]);
+        story.got(a, kept);
+        story.boundary(a);
+        story.holds(&["GAP-4", "GAP-6"]);
+    }
 }

@@ -1,10 +1,19 @@
 //! For each requirement a history that violates it and alone it, and histories that look close and are right.
 
 mod answers;
+mod batches;
 mod deliver;
+mod end;
+mod ephemeral;
 mod fanout;
 mod gap;
+mod idem;
+mod leak;
+mod live;
+mod open;
 mod order;
 mod restart;
 mod resume;
 mod seam;
+mod snapshot;
+mod wire;

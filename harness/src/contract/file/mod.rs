@@ -22,7 +22,7 @@ use error::Problem;
 pub use error::FileError;
 pub(crate) use load::text_of;
 pub(crate) use spot::{Problems, Seg, spot};
-pub(crate) use words::{short, suggest};
+pub(crate) use words::{nearest, short, suggest};
 
 /// Reads `text`, which is shown as the file `name`; `check` looks for what is wrong in the meaning.
 pub(crate) fn read<T: DeserializeOwned + JsonSchema>(

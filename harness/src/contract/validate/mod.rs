@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::contract::file::{Problems, Seg, short, spot, suggest};
 use crate::contract::{
-    Binding, CATALOGUE, CursorCarrier, CursorOrder, EventShape, Format, FrameMatch, GapSignal, Operation, Profile, RetainKind, Subscribe,
-    Target, requirement,
+    Binding, CATALOGUE, CursorCarrier, CursorOrder, EventShape, Format, FrameMatch, GapSignal, Group, Operation, Profile, RetainKind,
+    Subscribe, Target, requirement,
 };
 use crate::run::binding::PLACEHOLDERS;
 
@@ -50,8 +50,7 @@ pub(in crate::contract) fn target(target: &Target, problems: &mut Problems<'_>) 
             "add `start = \"my-server --port {port} --data {dir}\"`, or `url = \"http://127.0.0.1:8080\"`",
         ),
         (Some(url), None) => {
-            let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-            if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace)) {
+            if !names_a_host(url) {
                 let what = format!("`{}` is no URL", short(url));
                 problems.at(&spot!["url"], what, "no http:// URL", "write it as `http://127.0.0.1:8080`");
             }
@@ -80,9 +79,20 @@ pub(in crate::contract) fn target(target: &Target, problems: &mut Problems<'_>) 
         let help = format!("write it as `/{}`", short(path));
         problems.at(&spot!["ready", "path"], format!("`{}` is no path", short(path)), "must begin with `/`", help);
     }
-    for id in target.known.keys() {
-        known_requirement(id, &spot!["known", id.as_str()], problems);
+    for (id, known) in &target.known {
+        let at = spot!["known", id.as_str()];
+        known_requirement(id, &at, problems);
+        if known.reason().trim().is_empty() {
+            let help = "say why it fails, and where that is tracked".to_owned();
+            problems.at_key(&at, format!("`{}` is known without a reason", short(id)), "no reason", help);
+        }
     }
+}
+
+/// True for what can be the URL of a server.
+pub(crate) fn names_a_host(url: &str) -> bool {
+    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    host.is_some_and(|host| !host.is_empty() && !host.starts_with('/') && !host.contains(char::is_whitespace))
 }
 
 /// Complains about an id that is not in the catalogue.
@@ -173,6 +183,9 @@ fn operation(of: &Operation, at: &[Seg], known: &[&str], problems: &mut Problems
     for (parameter, value) in &of.query {
         text(value, &[at, &spot!["query", parameter.as_str()]].concat(), known, problems);
     }
+    for (placeholder, fields) in &of.when {
+        group(fields, placeholder, &[at, &spot!["when", placeholder.as_str()]].concat(), known, problems);
+    }
     if let Some(json) = &of.json {
         json_texts(json, &under("json"), known, problems);
     }
@@ -200,6 +213,22 @@ fn operation(of: &Operation, at: &[Seg], known: &[&str], problems: &mut Problems
     }
     for (taken, source) in &of.take {
         answer_source(source, &[at, &spot!["take", taken.as_str()]].concat(), problems);
+    }
+}
+
+fn group(of: &Group, placeholder: &str, at: &[Seg], known: &[&str], problems: &mut Problems<'_>) {
+    if !known.contains(&placeholder) {
+        let help = suggest(placeholder, known, "known are");
+        problems.at_key(at, format!("`{}` is no placeholder", short(placeholder)), "unknown placeholder", help);
+    }
+    if of.headers.is_empty() && of.query.is_empty() {
+        let help = "give `headers` or `query`, or leave it out";
+        problems.at_key(at, format!("nothing is sent when there is a `{}`", short(placeholder)), "empty", help);
+    }
+    for (key, fields) in [("headers", &of.headers), ("query", &of.query)] {
+        for (name, value) in fields {
+            text(value, &[at, &spot![key, name.as_str()]].concat(), known, problems);
+        }
     }
 }
 
@@ -276,6 +305,9 @@ fn event(of: &EventShape, at: &[Seg], format: Format, page: bool, problems: &mut
 
 fn frame(of: &FrameMatch, key: &str, binding: &Binding, problems: &mut Problems<'_>) {
     let at = spot!["binding", "frames", key];
+    if of.of_answer() {
+        return answer_frame(of, key, &at, binding.subscribe.format, problems);
+    }
     if of.event_type.is_none() && of.json.is_empty() && of.has_cursor.is_none() {
         let help = "say how it looks: `type = \"…\"`, `json = { \"/pointer\" = value }` or `has_cursor = true`";
         problems.at_key(&at, format!("every frame would be a {key}"), "no condition", help);
@@ -291,6 +323,35 @@ fn frame(of: &FrameMatch, key: &str, binding: &Binding, problems: &mut Problems<
     if let Some(cursor) = &of.cursor {
         source(cursor, &[&at[..], &spot!["cursor"]].concat(), binding.subscribe.format, false, problems);
     }
+}
+
+/// A mark of the whole answer to a long-poll.
+fn answer_frame(of: &FrameMatch, key: &str, at: &[Seg], format: Format, problems: &mut Problems<'_>) {
+    let under = |key: &str| [at, &spot![key]].concat();
+    if format != Format::LongPoll {
+        let help = "match by `type`, `json` or `has_cursor`";
+        problems.at_key(at, "`status`, `header` and `answer` are for long-polls only", "the format is a stream", help);
+    }
+    if of.event_type.is_some() || !of.json.is_empty() || of.has_cursor.is_some() {
+        let what = format!("a {key} is either a record or the whole answer");
+        let help = "`type`, `json` and `has_cursor` are about a record; `status`, `header` and `answer` about the answer: keep one kind";
+        problems.at_key(at, what, "both", help);
+    }
+    match key {
+        "commit" => problems.at_key(at, "an answer commits by `next`", "not needed", "give `next` in `[binding.subscribe]` alone"),
+        "ephemeral" | "ignore" => {
+            problems.at_key(at, format!("a whole answer cannot be `{key}`"), "of an answer", "match its records, by `type` or `json`");
+        }
+        _ => {}
+    }
+    statuses(of.status.as_ref(), &under("status"), problems);
+    for name in of.header.keys().filter(|name| name.is_empty()) {
+        problems.at_key(&[at, &spot!["header", name.as_str()]].concat(), "the header has no name", "empty", "name it");
+    }
+    for to in of.answer.keys() {
+        pointer_key(to, &[at, &spot!["answer", to.as_str()]].concat(), problems);
+    }
+    of.cursor.iter().for_each(|cursor| answer_source(cursor, &under("cursor"), problems));
 }
 
 fn cursors(profile: &Profile, problems: &mut Problems<'_>) {
@@ -390,6 +451,7 @@ fn promises(profile: &Profile, problems: &mut Problems<'_>) {
 /// Whether `placeholder` stands anywhere in the request.
 pub(crate) fn placeholder_used(of: &Operation, placeholder: &str) -> bool {
     let wanted = format!("{{{placeholder}}}");
-    let texts = [&of.request].into_iter().chain(of.headers.values()).chain(of.query.values()).chain(&of.body);
+    let groups = of.when.values().flat_map(|group| group.headers.values().chain(group.query.values()));
+    let texts = [&of.request].into_iter().chain(of.headers.values()).chain(of.query.values()).chain(groups).chain(&of.body);
     texts.into_iter().any(|text| text.contains(&wanted)) || of.json.as_ref().is_some_and(|json| json.to_string().contains(&wanted))
 }

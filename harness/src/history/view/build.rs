@@ -1,7 +1,7 @@
 //! Building a view, in one pass.
 
 use super::{ConnView, EventView, OpView, Seen, SessionView, Sight, Sights, Stop, View};
-use crate::history::{Action, ConnId, Delivery, History, Kind, Micros, Outcome, Process, SessionIx, What};
+use crate::history::{Action, ConnId, Delivery, History, Kind, Micros, Outcome, Process, SessionIx, Surface, What};
 
 impl<'h> View<'h> {
     /// The view of a history. Records that refer to what was never introduced are passed over: a history may come from a
@@ -77,6 +77,7 @@ impl<'h> View<'h> {
                         answer: None,
                         got: Vec::new(),
                         events: Vec::new(),
+                        newest: None,
                         comments: Vec::new(),
                         lint: Vec::new(),
                         opinion: None,
@@ -116,12 +117,13 @@ impl<'h> View<'h> {
     fn changed(&mut self, at: Micros, process: &'h Process) {
         match process {
             Process::Gone | Process::Died { .. } => {
-                let signal = self.process.iter().rev().find_map(|p| match p.what {
+                // Before the process was ready nobody asked this one to go.
+                let own = self.process.iter().rev().take_while(|p| !matches!(p.what, Process::Ready { .. }));
+                let signal = own.filter(|_| *process == Process::Gone).find_map(|p| match p.what {
                     Process::Signal { name } if name == "KILL" || name == "TERM" => Some(name.as_str()),
                     Process::Signal { .. } | Process::Ready { .. } | Process::Gone | Process::Died { .. } | Process::Overdue => None,
                 });
-                let asked = matches!(process, Process::Gone);
-                self.stops.push(Stop { at, signal: signal.filter(|_| asked).unwrap_or("KILL"), wiped: false });
+                self.stops.push(Stop { at, signal: signal.unwrap_or("KILL"), wiped: false });
             }
             Process::Ready { wiped: true, .. } => {
                 if let Some(stop) = self.stops.last_mut() {
@@ -187,6 +189,8 @@ impl<'h> View<'h> {
                 let Some(&event) = session.by_marker.get(&publish.marker.n) else { return };
                 let view = &mut session.events[event];
                 match outcome {
+                    // A key that was used before: the acknowledgement may be the first event's, and this one may never be.
+                    Outcome::Ok { .. } if publish.conflict => {}
                     Outcome::Ok { cursor, .. } => {
                         view.acked.get_or_insert(Seen { record, at, what: () });
                         view.unknown = false;
@@ -230,10 +234,16 @@ impl<'h> View<'h> {
         let event = own.and_then(|marker| session.by_marker.get(&marker.n).copied());
         conn.got.push(Seen { record, at, what: delivery });
         conn.events.push(event.map(|event| event as u32));
+        conn.newest = event.filter(|_| delivery.durable).or(conn.newest);
         match (event, delivery.cursor.as_deref()) {
             (Some(event), Some(cursor)) => session.sight(event, cursor, record, at),
             (None, Some(cursor)) if delivery.kind != Kind::Commit => {
                 session.synthetic.entry(cursor).or_insert(at);
+            }
+            (None, Some(cursor)) if conn.connect.what.surface != Surface::Snapshot => {
+                if let Some(event) = conn.newest {
+                    session.commits.entry(cursor).or_insert(Sight { event, record, at });
+                }
             }
             (_, _) => {}
         }

@@ -97,6 +97,9 @@ pub struct SessionView<'h> {
     pub cursors: FxHashMap<&'h str, Sights>,
     /// From a cursor on a frame that holds no event of the session to the time of its first sight.
     pub synthetic: FxHashMap<&'h str, Micros>,
+    /// From a cursor in a frame of its own, behind the events of a stream or page, to its first sight: behind which event
+    /// it stood there, by its place in the session.
+    pub commits: FxHashMap<&'h str, Sight>,
     /// How many of its publishes have no known outcome: they may have taken a number.
     pub unknowns: usize,
 }
@@ -171,6 +174,8 @@ pub struct ConnView<'h> {
     pub got: Vec<Seen<&'h Delivery>>,
     /// For each of `got` the event of the connection's session in it, by its place there.
     pub events: Vec<Option<u32>>,
+    /// The durable event of its session that arrived last, by its place there.
+    pub newest: Option<usize>,
     /// Comments and keep-alives.
     pub comments: Vec<Seen<()>>,
     /// What the decoder found.

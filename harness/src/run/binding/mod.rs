@@ -1,6 +1,7 @@
 //! The binding at work: operations to requests, answers and frames to what they mean. Pure functions of the profile and
 //! bytes; nothing here does IO.
 
+mod answer;
 mod machine;
 mod request;
 mod shape;
@@ -9,6 +10,7 @@ mod template;
 #[cfg(test)]
 mod examples;
 
+pub use answer::{PollAnswer, Polled, see_answer};
 pub use request::{Finite, Request, for_operation, for_page, for_stream};
 pub use shape::{Lens, Raw, Seen, see, see_document, taken};
 pub use template::{PLACEHOLDERS, Vars, encode, placeholders, unset};

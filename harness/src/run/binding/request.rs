@@ -52,7 +52,9 @@ impl Request {
 /// The request of an operation.
 pub fn for_operation(binding: &Binding, operation: &Operation, vars: &Vars) -> Request {
     let body = Body { json: operation.json.as_ref(), text: operation.body.as_deref() };
-    build(binding, &operation.request, [&operation.headers], &operation.query, body, vars)
+    let groups = operation.when.iter().filter(|(placeholder, _)| vars.has(placeholder)).map(|(_, group)| (&group.headers, &group.query));
+    let fields = [(&operation.headers, &operation.query)].into_iter().chain(groups).collect::<Vec<_>>();
+    build(binding, &operation.request, &fields, body, vars)
 }
 
 /// The request that opens a stream from `from`. A cursor goes by the strongest carrier, one beside it by the next. The words
@@ -60,7 +62,7 @@ pub fn for_operation(binding: &Binding, operation: &Operation, vars: &Vars) -> R
 pub fn for_stream(binding: &Binding, vars: &Vars, from: &From) -> Request {
     let subscribe = &binding.subscribe;
     let body = Body { json: subscribe.json.as_ref(), text: None };
-    let mut request = build(binding, &subscribe.request, [&subscribe.headers], &subscribe.query, body, vars);
+    let mut request = build(binding, &subscribe.request, &[(&subscribe.headers, &subscribe.query)], body, vars);
     let for_words = subscribe.cursor.iter().find(|carrier| matches!(carrier, CursorCarrier::Query(_))).or(subscribe.cursor.first());
     let word = |word: &Option<String>| word.as_ref().filter(|word| !word.is_empty()).and_then(|word| vars.fill(word, str::to_owned));
     let (start, live) = (word(&subscribe.start), word(&subscribe.live));
@@ -100,28 +102,26 @@ struct Body<'b> {
     text: Option<&'b str>,
 }
 
-fn build(
-    binding: &Binding,
-    line: &str,
-    headers: [&BTreeMap<String, String>; 1],
-    query: &BTreeMap<String, String>,
-    body: Body<'_>,
-    vars: &Vars,
-) -> Request {
+/// Headers and query parameters.
+type Fields<'b> = (&'b BTreeMap<String, String>, &'b BTreeMap<String, String>);
+
+fn build(binding: &Binding, line: &str, fields: &[Fields<'_>], body: Body<'_>, vars: &Vars) -> Request {
+    let headers = || binding.headers.iter().chain(fields.iter().flat_map(|(headers, _)| *headers));
+    let query = || fields.iter().flat_map(|(_, query)| *query);
     let (method, path) = line.split_once(' ').unwrap_or(("GET", line));
     let mut target = vars.fill(path.trim(), encode).unwrap_or_else(|| "/".to_owned());
-    for (name, value) in query {
+    for (name, value) in query() {
         if let Some(value) = vars.fill(value, str::to_owned) {
             add_query(&mut target, name, &value);
         }
     }
     let mut all = Vec::new();
-    for (name, value) in binding.headers.iter().chain(headers.into_iter().flatten()) {
+    for (name, value) in headers() {
         if let Some(value) = vars.fill(value, str::to_owned) {
             set_header(&mut all, name, value);
         }
     }
-    let texts = binding.headers.values().chain(headers.into_iter().flat_map(BTreeMap::values)).chain(query.values()).map(String::as_str);
+    let texts = headers().chain(query()).map(|(_, value)| value.as_str());
     let json = body.json.map(Value::to_string).unwrap_or_default();
     let secrets = texts.chain([line, json.as_str()]).chain(body.text).flat_map(secrets).collect();
     let body = match (body.json, body.text) {
@@ -260,5 +260,24 @@ mod tests {
         );
         vars.text("key", "k");
         assert_eq!(for_operation(&profile.binding, publish, &vars).headers[0], ("Key".to_owned(), "k".to_owned()));
+    }
+
+    #[test]
+    fn what_belongs_to_a_placeholder_is_sent_with_it_or_not_at_all() {
+        let mut profile = profile("request = \"GET /\"\nformat = \"sse\"");
+        let publish = profile.binding.publish.as_mut().unwrap();
+        let group = "headers = { Producer-Id = \"{key}\", Producer-Seq = \"0\", key = \"-\" }\nquery = { once = \"yes\" }";
+        publish.when = [("key".to_owned(), toml::from_str(group).unwrap())].into();
+        let publish = publish.clone();
+        let names = |request: &Request| request.headers.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        let mut vars = Vars::default();
+        vars.text("session", "s").text("payload", "p");
+        let plain = for_operation(&profile.binding, &publish, &vars);
+        assert_eq!((plain.target.as_str(), names(&plain)), ("/s/s", vec!["Content-Type=application/json".to_owned()]));
+        vars.text("key", "k");
+        let keyed = for_operation(&profile.binding, &publish, &vars);
+        assert_eq!(keyed.target, "/s/s?once=yes");
+        let wanted = ["Key=-", "Producer-Id=k", "Producer-Seq=0", "Content-Type=application/json"];
+        assert_eq!(names(&keyed), wanted, "a header of a group replaces a plain one");
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::machine::said;
-use crate::contract::{Binding, EventShape, FrameMatch, Frames, Machine, Profile};
+use crate::contract::{Binding, EventShape, FrameMatch, Machine, Profile};
 use crate::history::{Body, Kind, Marker, Said};
 
 /// A frame as a decoder gives it.
@@ -61,7 +61,7 @@ impl Default for Seen {
 /// Through what a reader looks: the binding, the contract's machines, and whose events are its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Lens<'p> {
-    binding: &'p Binding,
+    pub(super) binding: &'p Binding,
     machines: &'p [Machine],
     /// The server's name for the reader's session; `None` when every event counts.
     own: Option<&'p str>,
@@ -131,8 +131,8 @@ pub fn see(lens: Lens<'_>, raw: Raw<'_>) -> Vec<Seen> {
     if is_foreign(lens, shape, &look) {
         return Vec::new();
     }
-    if let Some(kind) = special(&binding.frames, shape, &look) {
-        return kind.map(|kind| one(lens, &look, shape, kind)).into_iter().collect();
+    if let Some(seen) = special(lens, shape, &look) {
+        return seen;
     }
     let records = shape.records.as_ref().and_then(|pointer| json.as_ref()?.pointer(pointer)?.as_array());
     match records {
@@ -140,7 +140,7 @@ pub fn see(lens: Lens<'_>, raw: Raw<'_>) -> Vec<Seen> {
         Some(records) => {
             let last = records.len().saturating_sub(1);
             let record = |(at, record)| record_of(lens, shape, event, id.filter(|_| at == last), record);
-            records.iter().enumerate().filter_map(record).collect()
+            records.iter().enumerate().flat_map(record).collect()
         }
         None => vec![ordinary(lens, &look, shape)],
     }
@@ -156,24 +156,27 @@ fn is_foreign(lens: Lens<'_>, shape: &EventShape, look: &Look<'_>) -> bool {
 pub fn see_document(lens: Lens<'_>, document: &Value, pointer: &str) -> Vec<Seen> {
     let binding = lens.binding;
     let shape = binding.event.page.as_deref().unwrap_or(&binding.event);
-    let Some(items) = document.pointer(pointer).and_then(Value::as_array) else { return Vec::new() };
-    items.iter().filter_map(|item| record_of(lens, shape, "", None, item)).collect()
+    see_records(lens, shape, document, pointer)
 }
 
-/// What one record means; `None` for one that the binding says to ignore.
-fn record_of(lens: Lens<'_>, shape: &EventShape, event: &str, id: Option<&str>, record: &Value) -> Option<Seen> {
+/// What the records in an array mean.
+pub(super) fn see_records(lens: Lens<'_>, shape: &EventShape, document: &Value, pointer: &str) -> Vec<Seen> {
+    let Some(records) = document.pointer(pointer).and_then(Value::as_array) else { return Vec::new() };
+    records.iter().flat_map(|record| record_of(lens, shape, "", None, record)).collect()
+}
+
+/// What one record means; nothing for one that the binding says to ignore, or that is another session's.
+fn record_of(lens: Lens<'_>, shape: &EventShape, event: &str, id: Option<&str>, record: &Value) -> Vec<Seen> {
     let look = Look { event, data: None, id, json: Some(record) };
     if is_foreign(lens, shape, &look) {
-        return None;
+        return Vec::new();
     }
-    match special(&lens.binding.frames, shape, &look) {
-        Some(kind) => kind.map(|kind| one(lens, &look, shape, kind)),
-        None => Some(ordinary(lens, &look, shape)),
-    }
+    special(lens, shape, &look).unwrap_or_else(|| vec![ordinary(lens, &look, shape)])
 }
 
-/// The special kind of a frame: `Some(None)` for one to be ignored, `None` for an ordinary event.
-fn special(frames: &Frames, shape: &EventShape, look: &Look<'_>) -> Option<Option<Special>> {
+/// What a special frame means, nothing for one to be ignored; `None` for an ordinary event.
+fn special(lens: Lens<'_>, shape: &EventShape, look: &Look<'_>) -> Option<Vec<Seen>> {
+    let frames = &lens.binding.frames;
     let event_type = shape.event_type.as_deref().and_then(|source| look.source(source));
     let cursor = shape.cursor.as_deref().and_then(|source| look.source(source));
     let is = |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|m| matches(m, event_type.as_deref(), cursor.is_some(), look));
@@ -185,10 +188,15 @@ fn special(frames: &Frames, shape: &EventShape, look: &Look<'_>) -> Option<Optio
         (&frames.commit, Special::Commit),
         (&frames.ephemeral, Special::Ephemeral),
     ];
-    if let Some((_, kind)) = kinds.iter().find(|(frame, _)| is(frame)) {
-        return Some(Some(*kind));
+    let Some((_, kind)) = kinds.iter().find(|(frame, _)| is(frame)) else { return is(&frames.ignore).then(Vec::new) };
+    let mut seen = Vec::new();
+    if matches!(kind, Special::Boundary | Special::Gap | Special::Terminal | Special::Heartbeat) && is(&frames.commit) {
+        // The cursor first: who is told of a place in the stream has what comes before it.
+        let commit = one(lens, look, shape, Special::Commit);
+        seen.extend(commit.cursor.is_some().then_some(commit));
     }
-    is(&frames.ignore).then_some(None)
+    seen.push(one(lens, look, shape, *kind));
+    Some(seen)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +210,9 @@ enum Special {
 }
 
 fn matches(frame: &FrameMatch, event_type: Option<&str>, has_cursor: bool, look: &Look<'_>) -> bool {
+    if frame.of_answer() {
+        return false;
+    }
     let type_fits = frame.event_type.as_ref().is_none_or(|types| event_type.is_some_and(|t| types.contains(t)));
     let json_fits = frame.json.iter().all(|(pointer, wanted)| look.json.and_then(|json| json.pointer(pointer)) == Some(wanted));
     type_fits && json_fits && frame.has_cursor.is_none_or(|wanted| wanted == has_cursor)
@@ -262,7 +273,7 @@ fn type_of(look: &Look<'_>, shape: &EventShape) -> String {
 }
 
 /// A cursor, cut at 4 KiB: no protocol's are longer, and a hostile server's shall not fill the history.
-fn bounded(cursor: &str) -> String {
+pub(super) fn bounded(cursor: &str) -> String {
     cursor[..cursor.floor_char_boundary(4096)].to_owned()
 }
 
@@ -350,6 +361,22 @@ mod tests {
         assert_eq!(seen.iter().filter_map(|s| s.marker).map(|m| m.n).collect::<Vec<_>>(), [1, 2]);
         let commit = see(Lens::bare(&b), Raw::Sse { event: "control", data: Some(r#"{"next":"0_5"}"#), id: None });
         assert_eq!((commit[0].kind, commit[0].cursor.as_deref()), (Kind::Commit, Some("0_5")));
+    }
+
+    #[test]
+    fn a_frame_that_commits_and_marks_is_both() {
+        let b = binding(
+            "[binding.event]\ntype = \"event\"\nrecords = \"\"\npayload = \"/text\"\n[binding.frames]\nboundary = { type = \"control\", json = { \"/upToDate\" = true } }\nterminal = { type = \"control\", json = { \"/closed\" = true } }\ncommit = { type = \"control\", cursor = \"/next\" }\n",
+        );
+        let kinds = |data: &str| {
+            let seen = see(Lens::bare(&b), Raw::Sse { event: "control", data: Some(data), id: None });
+            seen.into_iter().map(|s| (s.kind, s.cursor)).collect::<Vec<_>>()
+        };
+        let commit = || (Kind::Commit, Some("0_5".to_owned()));
+        assert_eq!(kinds(r#"{"next":"0_5"}"#), [commit()]);
+        assert_eq!(kinds(r#"{"next":"0_5","upToDate":true}"#), [commit(), (Kind::Boundary, None)]);
+        assert_eq!(kinds(r#"{"next":"0_5","closed":true}"#), [commit(), (Kind::Terminal, None)]);
+        assert_eq!(kinds(r#"{"upToDate":true}"#), [(Kind::Boundary, None)], "nothing to commit");
     }
 
     #[test]

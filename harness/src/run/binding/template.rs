@@ -55,6 +55,11 @@ impl Vars {
         self
     }
 
+    /// True when `name` has a value.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
     fn get(&self, name: &str) -> Option<String> {
         if let Some(variable) = name.strip_prefix("env.") {
             return std::env::var(variable).ok();

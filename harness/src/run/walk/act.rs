@@ -164,6 +164,7 @@ impl<W: World> Walk<'_, W> {
                 address,
                 retain: open.retain,
                 published: Vec::new(),
+                refusal: None,
                 next_n: 1,
                 closed: false,
                 deleted: false,

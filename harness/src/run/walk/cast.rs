@@ -47,6 +47,8 @@ pub(super) struct SessionState {
     pub(super) opened: Option<String>,
     /// The newest cursor of the history that this session replaced.
     pub(super) former_cursor: Option<String>,
+    /// How the newest publish that was not acknowledged was answered, in words.
+    pub(super) refusal: Option<String>,
     /// The last keyed publishes, for `retry`.
     pub(super) keyed: Vec<Keyed>,
 }

@@ -1,5 +1,6 @@
 //! Finite reads: history pages and snapshots, recorded as connections of their own surfaces.
 
+use crate::contract::placeholder_used;
 use crate::history::{Answer, Connect, CursorClass, Delivery, End, Ended, From, Kind, Role, SessionIx, Surface, What};
 use crate::run::binding::Seen;
 use crate::scenario::{Read, Text};
@@ -15,13 +16,16 @@ impl<W: World> Walk<'_, W> {
         let Some(from) = self.starts(&read.from, &read.session)?.pop() else { return Ok(()) };
         let (ix, address) = self.with(&read.session, |s| (s.ix, s.address.clone()))?;
         let reader = self.fresh_name("history");
+        // A protocol without page sizes gives what it gives.
+        let sized = self.profile.binding.history.as_ref().is_some_and(|history| placeholder_used(&history.operation, "limit"));
+        let limit = read.limit.filter(|_| sized);
         let mut from = from;
         for nth in 1..=MOST_PAGES {
             let cursor = match &from {
                 From::Start | From::Live => None,
                 From::Cursor { value, .. } => Some(value.clone()),
             };
-            let ask = PageRead { surface: Surface::History, address: address.clone(), cursor: cursor.clone(), limit: read.limit };
+            let ask = PageRead { surface: Surface::History, address: address.clone(), cursor: cursor.clone(), limit };
             let page = self.finite(reader.clone(), nth, ix, from, ask).await;
             let Some(answer) = page else { return Ok(()) };
             let next = answer.cursor.or_else(|| answer.seen.iter().rev().find_map(|seen| seen.cursor.clone()));

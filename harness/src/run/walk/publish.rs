@@ -131,15 +131,19 @@ impl<W: World> Walk<'_, W> {
             reply.outcome = self.seen_by_anybody(marker, reply.outcome).await;
         }
         self.record(history::What::Complete(history::Complete { op, outcome: reply.outcome.clone() }));
-        if let Outcome::Ok { cursor, .. } = reply.outcome {
-            self.with(session, |s| {
+        self.with(session, |s| match reply.outcome {
+            // Content that a key's first use did not have is no event of its own, whatever the answer says.
+            Outcome::Ok { .. } if sending.conflict => {}
+            Outcome::Ok { cursor, .. } => {
                 if let Some(published) = s.published.iter_mut().find(|p| p.marker == marker) {
                     published.acknowledged = true;
                     published.cursor = cursor.or(published.cursor.take());
                 }
-            })
-            .ok()?;
-        }
+            }
+            Outcome::Failed { status, body } => s.refusal = Some(format!("status {status} {body}").trim_end().to_owned()),
+            Outcome::Unknown { why } => s.refusal = Some(why),
+        })
+        .ok()?;
         Some((op, marker))
     }
 

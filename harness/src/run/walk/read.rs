@@ -11,6 +11,9 @@ use super::{Abort, Walk, faults};
 /// How often a reader whose stream the server ended connects again while something is awaited.
 const RECONNECTS: u32 = 5;
 
+/// How many deadlines a wait may take while events keep coming.
+const PATIENCE: u32 = 20;
+
 /// The name of the reader that is never disturbed, by session.
 pub(super) fn witness_of(session: &str) -> String {
     format!("witness-{session}")
@@ -212,7 +215,14 @@ impl<W: World> Walk<'_, W> {
             let connection = self.newest(reader)?;
             let heartbeats = connection.progress.state().heartbeats;
             let met = || self.met(reader, &connection, until, heartbeats);
-            self.world.wait(self.deadline(), || met() || connection.progress.state().ended.is_some()).await;
+            let over = || met() || connection.progress.state().ended.is_some();
+            // As long as events come, nothing is known to be missing: a slow machine is not a slow server.
+            for _ in 0..PATIENCE {
+                let came = connection.progress.state().events;
+                if self.world.wait(self.deadline(), over).await || connection.progress.state().events == came {
+                    break;
+                }
+            }
             reached = met();
             let ended = connection.progress.state().ended.clone();
             let again = !reached
@@ -238,7 +248,11 @@ impl<W: World> Walk<'_, W> {
         Ok(match upto {
             Upto::Last => match self.with(session, |s| s.newest_of_any_kind().map(|p| p.marker))? {
                 Some(marker) => Until::Marker(marker),
-                None => return self.could_not(format!("nothing was acknowledged in session `{session}`, so there is no last event")),
+                None => {
+                    let refusal = self.with(session, |s| s.refusal.clone())?.map(|how| format!("; the last publish: {how}"));
+                    let none = format!("nothing was acknowledged in session `{session}`, so there is no last event");
+                    return self.could_not(none + &refusal.unwrap_or_default());
+                }
             },
             Upto::Event(n) => match self.with(session, |s| s.nth(*n).map(|p| p.marker))? {
                 Some(marker) => Until::Marker(marker),

@@ -9,6 +9,7 @@ mod http;
 mod leak;
 mod money;
 mod operation;
+mod poll;
 mod probe;
 pub mod process;
 pub mod proxy;

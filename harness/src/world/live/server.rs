@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 
 use super::http::Clients;
 use super::process::{self, CommandLine, DataFolder, Ending, ProcessError, Readiness, Target, TargetSpec};
+use crate::provider::{Board, Provider, Script};
 use crate::scenario::Stop;
 
 /// How to start a server.
@@ -26,6 +27,8 @@ pub struct StartSpec {
     pub ready_within: Duration,
     /// The grace of a graceful stop.
     pub stop_within: Duration,
+    /// Whether a scripted model provider runs beside it.
+    pub provider: bool,
 }
 
 /// Why a server could not be had.
@@ -56,14 +59,21 @@ impl From<ProcessError> for ServerError {
     }
 }
 
+/// A provider for agents' servers, which answers prompts without a script by one word.
+async fn beside() -> Result<Provider, ServerError> {
+    let standing: Script = "text \"ok\"".parse().map_err(|e| ServerError::Own(format!("the provider's own script: {e}")))?;
+    let board = std::sync::Arc::new(Board::new(standing));
+    Provider::start(([127, 0, 0, 1], 0).into(), board).await.map_err(|e| ServerError::Own(e.to_string()))
+}
+
 /// A server under test.
 pub struct Server {
     base: RefCell<String>,
     upstream: Cell<Option<SocketAddr>>,
     clients: Clients,
     process: Option<Process>,
-    /// Where the scripted model provider beside it is.
-    provider: Option<String>,
+    /// The scripted model provider beside it.
+    provider: Option<Provider>,
 }
 
 struct Process {
@@ -108,10 +118,13 @@ impl Server {
             .tempdir()
             .map_err(|e| ServerError::Own(format!("cannot make a folder for the server's data: {e}")))?;
         let stop_within = spec.stop_within;
+        let provider = if spec.provider { Some(beside().await?) } else { None };
+        let at = provider.as_ref().map(|provider| format!("http://{}", provider.address()));
+        let filled = |text: &str| at.as_ref().map_or_else(|| text.to_owned(), |at| text.replace("{provider}", at));
         let target = Target::start(TargetSpec {
-            command: spec.command,
+            command: spec.command.map(filled),
             folder: spec.folder,
-            environment: spec.environment,
+            environment: spec.environment.iter().map(|(name, value)| (name.clone(), filled(value))).collect(),
             data: folder.path().join("data"),
             port: None,
             ready: spec.ready,
@@ -126,7 +139,7 @@ impl Server {
             upstream: Cell::new(Some(address)),
             clients: Clients::new()?,
             process: Some(process),
-            provider: None,
+            provider,
         })
     }
 
@@ -137,7 +150,7 @@ impl Server {
 
     /// Where the scripted model provider beside it is, if one runs: `http://127.0.0.1:9090`.
     pub fn provider(&self) -> Option<String> {
-        self.provider.clone()
+        self.provider.as_ref().map(|provider| format!("http://{}", provider.address()))
     }
 
     /// The folder that it was given for its data, if streamspec started it.

@@ -13,9 +13,9 @@ use super::leak::Scanner;
 use super::money::{Purse, Till};
 use super::proxy::{self, Framing, Happened, How as ProxyHow, Link, LinkConfig};
 use super::socket;
-use crate::contract::{Format, Profile, StatusSet};
-use crate::history::{Answer, Comment, ConnId, End, Ended, Fault, From, Kind, Leaked, Lint, Micros, Opinion, What};
-use crate::run::binding::{Lens, Raw, Request, Seen, Vars, for_stream, see, see_document, taken};
+use crate::contract::{Format, Profile};
+use crate::history::{Answer, Comment, ConnId, End, Ended, Fault, Kind, Leaked, Lint, Micros, Opinion, What};
+use crate::run::binding::{Lens, Raw, Request, Seen, Vars, see};
 use crate::run::class_of;
 use crate::run::progress::{Progress, SeenCursor};
 use crate::run::recorder::Recorder;
@@ -25,8 +25,6 @@ use crate::world::{Command, ConnFault};
 
 /// How much of a stream the ordinary client is asked about.
 const OPINION: usize = 256 << 10;
-/// Pause between two long-polls when the server answers "nothing" at once, so that it is not hammered.
-const EMPTY_POLL: Duration = Duration::from_millis(20);
 /// More lint findings than this of one connection say nothing new.
 const MOST_LINT: u32 = 50;
 /// Comments beyond this are counted for waits but not recorded.
@@ -108,7 +106,7 @@ pub(super) struct Paying {
 }
 
 /// Why following stopped.
-enum Over {
+pub(super) enum Over {
     /// The body ended, with this many bytes behind the last whole frame.
     Eof(u64),
     /// A refusal was read, or a long-poll reader was told that there is no more.
@@ -227,7 +225,7 @@ impl Follow {
     }
 
     /// Sends a request and gets its head; refused attempts are repeated, as an ordinary client would.
-    async fn head(&self, base: &str, request: &Request) -> Result<reqwest::Response, Over> {
+    pub(super) async fn head(&self, base: &str, request: &Request) -> Result<reqwest::Response, Over> {
         let refusals: u32 = self.faults.iter().map(|f| if let ConnFault::RefuseFirst(times) = f { *times } else { 0 }).sum();
         let mut attempt = 0;
         loop {
@@ -279,7 +277,7 @@ impl Follow {
     }
 
     /// Records a head; true when the stream is accepted.
-    fn answered(&self, response: &reqwest::Response, accepted: bool, body: String) -> bool {
+    pub(super) fn answered(&self, response: &reqwest::Response, accepted: bool, body: String) -> bool {
         let header = |name: &str| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).chars().take(200).collect());
         self.progress.state().answer = Some((response.status().as_u16(), accepted));
         self.record(What::Answer(Answer {
@@ -321,8 +319,8 @@ impl Follow {
                     if let Err(why) = body.feed(&chunk) {
                         break Over::Undecodable(why);
                     }
-                    if self.recorder.full() {
-                        break Over::Undecodable("the server sends more than a run can keep".to_owned());
+                    if let Some(over) = self.too_much() {
+                        break over;
                     }
                 }
                 Ok(None) => break Over::Eof(0),
@@ -333,7 +331,7 @@ impl Follow {
         if let Over::Eof(_) = over { Over::Eof(unfinished) } else { over }
     }
 
-    fn lens(&self) -> Lens<'_> {
+    pub(super) fn lens(&self) -> Lens<'_> {
         Lens::of(&self.profile, &self.own)
     }
 
@@ -395,75 +393,19 @@ impl Follow {
                 }
                 Some(Err(error)) => return Over::Undecodable(error.to_string()),
             }
-            if self.recorder.full() {
-                return Over::Undecodable("the server sends more than a run can keep".to_owned());
+            if let Some(over) = self.too_much() {
+                return over;
             }
         }
     }
 
-    async fn poll(&self, base: &str, first: Request) -> Over {
-        let subscribe = &self.profile.binding.subscribe;
-        let mut request = first;
-        let mut begun = false;
-        let mut frame = 0;
-        loop {
-            let mut response = match self.head(base, &request).await {
-                Ok(response) => response,
-                Err(over) => return over,
-            };
-            let status = response.status().as_u16();
-            let empty = subscribe.empty.as_ref().map_or(status == 204, |set: &StatusSet| set.contains(status));
-            if !(status == 200 || empty) {
-                let body = beginning(&mut response, Duration::from_millis(500)).await;
-                if !begun {
-                    self.answered(&response, false, body);
-                }
-                return Over::Done;
-            }
-            if !begun {
-                self.answered(&response, true, String::new());
-                begun = true;
-            }
-            let headers = response.headers().clone();
-            let text = match response.text().await {
-                Ok(text) => text,
-                Err(error) => return Over::Broken(words(&error)),
-            };
-            let document: Option<serde_json::Value> = serde_json::from_str(&text).ok();
-            let binding = &self.profile.binding;
-            let seen = match (&document, &binding.event.records) {
-                (Some(document), Some(records)) => see_document(self.lens(), document, records),
-                (Some(_), None) => see(self.lens(), Raw::Json(&text)),
-                (None, _) => Vec::new(),
-            };
-            let none = seen.is_empty();
-            for one in seen {
-                self.deliver(one, frame);
-            }
-            frame += 1;
-            let header = |name: &str| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-            let next = subscribe.next.as_deref().and_then(|source| taken(source, document.as_ref(), header));
-            if let Some(cursor) = &next {
-                let commit = Seen { kind: Kind::Commit, cursor: Some(cursor.clone()), ..Seen::default() };
-                self.deliver(commit, frame);
-                frame += 1;
-            }
-            if self.progress.state().terminals > 0 {
-                return Over::Done;
-            }
-            let newest = next.or_else(|| self.progress.state().cursor.clone().map(|(cursor, _)| cursor));
-            if let Some(value) = newest {
-                let from = From::Cursor { value, class: crate::history::CursorClass::Own, beside: None };
-                request = for_stream(binding, &self.vars, &from);
-            }
-            if none {
-                tokio::time::sleep(EMPTY_POLL).await;
-            }
-        }
+    /// Why a stream is given up that brings more than a run can keep.
+    pub(super) fn too_much(&self) -> Option<Over> {
+        self.recorder.full().then(|| Over::Undecodable("the server sends more than a run can keep".to_owned()))
     }
 
     /// Records one delivery and moves the progress on.
-    fn deliver(&self, seen: Seen, frame: u32) {
+    pub(super) fn deliver(&self, seen: Seen, frame: u32) {
         {
             let mut state = self.progress.state();
             match seen.kind {

@@ -9,7 +9,6 @@ mod payment;
 mod stream;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, State};
@@ -38,13 +37,13 @@ const PRICE: u64 = 1;
 struct Shared {
     hub: Arc<Hub>,
     book: Arc<Book>,
-    /// Streams that run, for whoever wants to know when one has gone.
-    streams: Arc<AtomicUsize>,
+    /// Streams that wait for payment.
+    waiting: Arc<stream::Waiting>,
 }
 
 /// The routes.
 pub(crate) fn router(hub: Arc<Hub>, book: Book) -> Router {
-    let shared = Shared { hub, book: Arc::new(book), streams: Arc::default() };
+    let shared = Shared { hub, book: Arc::new(book), waiting: Arc::default() };
     Router::new()
         .route("/health", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/items/{name}", post(publish))
@@ -112,7 +111,7 @@ async fn account(State(shared): State<Shared>, Path(id): Path<String>) -> Respon
             "units": account.units,
             "deposit": account.deposit.to_string(),
             "settled": account.settled.map(|amount| amount.to_string()),
-            "streams": shared.streams.load(Ordering::SeqCst),
+            "waiting": shared.waiting.count(&account.id),
         }))
         .into_response(),
     }

@@ -5,8 +5,8 @@
 //! no more than what is on its way. What a stream waits for is looked at again after each waking: a change of any account
 //! wakes all, and whoever is not meant goes back to sleep.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -30,12 +30,10 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Opens the stream of `cell` for an account, behind its first `from` items.
 pub(super) fn open(shared: &Shared, cell: Arc<Cell>, account: String, challenge: String, from: u64, expires: String) -> Response {
     let at = cell.lock().head();
-    shared.streams.fetch_add(1, Ordering::SeqCst);
     let metered = Metered {
         items: cell.bell(),
         money: shared.book.bell(),
         stopping: shared.hub.stopping(),
-        running: Running(Arc::clone(&shared.streams)),
         shared: shared.clone(),
         cell,
         account,
@@ -80,12 +78,37 @@ fn detached(mut metered: Metered) -> Body {
     }))
 }
 
-/// Counts a running stream.
-struct Running(Arc<AtomicUsize>);
+/// How many streams wait for payment, by account.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<BTreeMap<String, usize>>);
 
-impl Drop for Running {
+impl Waiting {
+    pub(super) fn count(&self, account: &str) -> usize {
+        self.0.lock().expect("no code panics while it counts").get(account).copied().unwrap_or(0)
+    }
+
+    /// Counts one more, until what is returned is dropped.
+    fn one<'w>(&'w self, account: &'w str) -> Waits<'w> {
+        *self.0.lock().expect("no code panics while it counts").entry(account.to_owned()).or_default() += 1;
+        Waits { all: self, account }
+    }
+}
+
+/// A stream that waits.
+struct Waits<'w> {
+    all: &'w Waiting,
+    account: &'w str,
+}
+
+impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        let mut all = self.all.0.lock().expect("no code panics while it counts");
+        if let Some(count) = all.get_mut(self.account) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(self.account);
+            }
+        }
     }
 }
 
@@ -108,8 +131,6 @@ struct Metered {
     items: watch::Receiver<u64>,
     money: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
-    #[allow(dead_code, reason = "it counts by being dropped")]
-    running: Running,
     account: String,
     challenge: String,
     expires: String,
@@ -258,6 +279,7 @@ impl Metered {
     async fn changed(&mut self, for_payment: bool) {
         let bugs = self.shared.hub.bugs;
         let ticking = bugs.has(Bug::NeedAtEveryLook) && for_payment || bugs.has(Bug::StreamDiesAtExpiry);
+        let _waits = for_payment.then(|| self.shared.waiting.one(&self.account));
         tokio::select! {
             rung = self.items.changed(), if !for_payment => drop(rung),
             () = self.shared.book.changed(&mut self.money) => {}

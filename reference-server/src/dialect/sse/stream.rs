@@ -1,5 +1,7 @@
 //! The stream: which cursor was presented, and the headers of the answer.
 
+use std::ops::ControlFlow;
+
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -52,8 +54,9 @@ struct Sse {
 }
 
 impl Wire for Sse {
-    fn frame(&mut self, out: &mut Vec<u8>, frame: &Frame) {
+    fn frame(&mut self, out: &mut Vec<u8>, frame: &Frame) -> ControlFlow<()> {
         frame::write(out, &self.session, frame, self.bugs);
+        ControlFlow::Continue(())
     }
 
     fn heartbeat(&self, head: Cursor) -> Vec<u8> {

@@ -112,7 +112,8 @@ fn unknown_key() {
         40 │
            ╰────
          help: allowed here: `body`, `events`, `headers`, `json`, `limit_validated`,
-               `max_limit`, `more`, `next`, `ok`, `query`, `request`, `take`
+               `max_limit`, `more`, `next`, `ok`, `query`, `request`, `socket`,
+               `take`, `then`, `to`, `until`, `when`
         "##);
     insta::assert_snapshot!(profile("malformed = {", "malformd = {"), @r##"
          × `malformd` is not known in `answers`
@@ -396,4 +397,130 @@ fn no_text_makes_a_reader_panic() {
     let deep = format!("name = \"x\"\nbinding = {}1{}", "{a=".repeat(50_000), "}".repeat(50_000));
     shown(&Profile::parse("my.toml", &deep).unwrap_err());
     shown(&Profile::parse("my.toml", &format!("{}=1", vec!["a"; 50_000].join("."))).unwrap_err());
+}
+
+#[test]
+fn marks_of_an_answer() {
+    let long_poll = |frames: &str| {
+        let start =
+            "name = \"mine\"\n[binding.subscribe]\nrequest = \"GET /s\"\nformat = \"long-poll\"\nnext = \"/next\"\n[binding.event]\n";
+        Profile::parse("my.toml", &format!("{start}[binding.frames]\n{frames}\n")).map_err(|error| shown(&error))
+    };
+    assert!(long_poll("gap = { status = 410, header = { X-Lost = \"yes\" }, cursor = \"header:X-Oldest\" }").is_ok());
+    insta::assert_snapshot!(long_poll("terminal = { status = 204, type = \"end\" }").unwrap_err(), @r##"
+         × a terminal is either a record or the whole answer
+          ╭─[my.toml:8:1]
+        7 │ [binding.frames]
+        8 │ terminal = { status = 204, type = "end" }
+          · ────┬───
+          ·     ╰── both
+          ╰────
+         help: `type`, `json` and `has_cursor` are about a record; `status`, `header`
+               and `answer` about the answer: keep one kind
+        "##);
+    insta::assert_snapshot!(long_poll("commit = { header = { Next = \"1\" } }").unwrap_err(), @r##"
+         × an answer commits by `next`
+          ╭─[my.toml:8:1]
+        7 │ [binding.frames]
+        8 │ commit = { header = { Next = "1" } }
+          · ───┬──
+          ·    ╰── not needed
+          ╰────
+         help: give `next` in `[binding.subscribe]` alone
+        "##);
+    insta::assert_snapshot!(long_poll("ignore = { status = 999 }").unwrap_err(), @r##"
+          × a whole answer cannot be `ignore`
+           ╭─[my.toml:8:1]
+         7 │ [binding.frames]
+         8 │ ignore = { status = 999 }
+           · ───┬──
+           ·    ╰── of an answer
+           ╰────
+          help: match its records, by `type` or `json`
+
+        Error:
+          × `999` is no HTTP status
+           ╭─[my.toml:8:21]
+         7 │ [binding.frames]
+         8 │ ignore = { status = 999 }
+           ·                     ─┬─
+           ·                      ╰── not within 100 and 599
+           ╰────
+          help: give a status such as 410
+        "##);
+    insta::assert_snapshot!(long_poll("gap = { answer = { lost = true }, cursor = \"oldest\" }").unwrap_err(), @r##"
+          × `lost` is no JSON pointer
+           ╭─[my.toml:8:20]
+         7 │ [binding.frames]
+         8 │ gap = { answer = { lost = true }, cursor = "oldest" }
+           ·                    ──┬─
+           ·                      ╰── must begin with `/`
+           ╰────
+          help: write it as `/lost`; each step into the document begins with `/`
+
+        Error:
+          × `oldest` is neither a JSON pointer nor a header
+           ╭─[my.toml:8:44]
+         7 │ [binding.frames]
+         8 │ gap = { answer = { lost = true }, cursor = "oldest" }
+           ·                                            ────┬───
+           ·                                                ╰── must begin with `/` or `header:`
+           ╰────
+          help: write `/oldest` for a place in the JSON answer, or `header:Name` for a
+                header
+        "##);
+    insta::assert_snapshot!(profile("boundary = { type = \"ready\" }", "boundary = { header = { Ready = \"1\" } }"), @r##"
+         × `status`, `header` and `answer` are for long-polls only
+           ╭─[my.toml:46:1]
+        45 │ [binding.frames]
+        46 │ boundary = { header = { Ready = "1" } }
+           · ────┬───
+           ·     ╰── the format is a stream
+        47 │ gap = { type = "gap", cursor = "/oldest" }
+           ╰────
+         help: match by `type`, `json` or `has_cursor`
+        "##);
+}
+
+#[test]
+fn fields_that_belong_together() {
+    let keyed = "[binding.publish.when.kez]\nheaders = { Id = \"{kee}\" }\n\n[binding.delete]";
+    insta::assert_snapshot!(profile("[binding.delete]", keyed), @r##"
+          × `kez` is no placeholder
+            ╭─[my.toml:28:23]
+         27 │
+         28 │ [binding.publish.when.kez]
+            ·                       ─┬─
+            ·                        ╰── unknown placeholder
+         29 │ headers = { Id = "{kee}" }
+            ╰────
+          help: did you mean `key`? known are: `cursor`, `key`, `limit`, `opened`,
+                `path`, `payload`, `provider`, `retain_age_ms`, `retain_bytes`,
+                `retain_records`, `session`, `type`, `uuid`
+
+        Error:
+          × `{kee}` is no placeholder
+            ╭─[my.toml:29:18]
+         28 │ [binding.publish.when.kez]
+         29 │ headers = { Id = "{kee}" }
+            ·                  ───┬───
+            ·                     ╰── unknown placeholder
+         30 │
+            ╰────
+          help: did you mean `key`? known are: `cursor`, `key`, `limit`, `opened`,
+                `path`, `payload`, `provider`, `retain_age_ms`, `retain_bytes`,
+                `retain_records`, `session`, `type`, `uuid`, `env.NAME`, and what
+                `binding.open.take` names
+        "##);
+    insta::assert_snapshot!(profile("[binding.delete]", "[binding.publish.when.key]\n\n[binding.delete]"), @r##"
+         × nothing is sent when there is a `key`
+           ╭─[my.toml:28:23]
+        27 │
+        28 │ [binding.publish.when.key]
+           ·                       ─┬─
+           ·                        ╰── empty
+        29 │
+           ╰────
+         help: give `headers` or `query`, or leave it out
+        "##);
 }

@@ -126,12 +126,12 @@ impl Purse {
     /// Sends a request, records it and what came of it, and gives the answer.
     async fn exchange(&self, till: &Till, request: &Request, payment: Payment) -> Option<Whole> {
         let op = self.recorder.operation();
-        let ask = payment.act == PayAct::Ask;
+        let unpaid = payment.act == PayAct::Ask;
         self.record(What::Invoke(Invoke { op, action: Action::Pay(payment) }));
         let outcome = match ask(&till.client, &till.base, request, PAYING).await {
             Ok(whole) => {
                 self.answered(op, &whole);
-                let done = (200..300).contains(&whole.status) || ask && whole.status == 402;
+                let done = (200..300).contains(&whole.status) || unpaid && whole.status == 402;
                 let outcome = match done {
                     true => Outcome::Ok { status: whole.status, cursor: None },
                     false => Outcome::Failed { status: whole.status, body: excerpt(&whole) },

@@ -54,6 +54,12 @@ impl fmt::Display for CommandLineError {
 impl std::error::Error for CommandLineError {}
 
 impl CommandLine {
+    /// The command with every word changed.
+    #[must_use]
+    pub fn map(self, change: impl Fn(&str) -> String) -> Self {
+        CommandLine { typed: self.typed, words: self.words.iter().map(|word| change(word)).collect() }
+    }
+
     /// Splits `typed` at unquoted white space.
     pub fn parse(typed: &str) -> Result<Self, CommandLineError> {
         if typed.contains('\0') {
