@@ -49,16 +49,21 @@ fn pauses(view: &View<'_>, account: &Account<'_, '_>, stream: &Stream<'_, '_>, j
         {
             violated(judge, format!("{name} went on before {required} was authorised"), "a pause", "went on unpaid", Some(got.record));
         }
-        let before = stream.view.arrivals().rev().find(|(got, _)| got.record < due.at);
-        let (from, to) = (before.map_or(0, |(_, event)| event + 1), next.map_or(usize::MAX, |(_, event)| event));
-        if next.is_none() {
+        let before = stream.view.arrivals().rev().find(|(got, _)| got.record < due.at).map(|(_, event)| event);
+        let Some((got, next)) = next.map(|(got, event)| (got.record, event)) else {
             judge.held("MONEY-5");
-        } else if to < from {
-            let at = next.map(|(got, _)| got.record);
-            violated(judge, format!("{name} received an item again after a pause"), "the next item", "repeated at a pause", at);
-        } else if let Some(lost) = events[from..to].iter().find(|event| event.acked.is_some()) {
-            let says = format!("{name} did not receive {} after a pause, but what follows it", lost.marker);
-            violated(judge, says, "the next item", "lost at a pause", next.map(|(got, _)| got.record));
+            continue;
+        };
+        // Items that were published side by side have no order that a pause could break.
+        let follows = |event: usize| before.is_none_or(|before| events[before].acked.is_some_and(|acked| acked.record < events[event].invoked.record));
+        let precedes = |event: usize| events[event].acked.is_some_and(|acked| acked.record < events[next].invoked.record);
+        let between = before.map_or(0, |before| before + 1)..next.max(before.map_or(0, |before| before + 1));
+        let lost = between.into_iter().find(|event| follows(*event) && precedes(*event) && !stream.view.events.contains(&u32::try_from(*event).ok()));
+        if stream.view.arrivals().any(|(earlier, event)| event == next && earlier.record < due.at) {
+            violated(judge, format!("{name} received {} again after a pause", events[next].marker), "the next item", "repeated at a pause", Some(got));
+        } else if let Some(lost) = lost {
+            let says = format!("{name} did not receive {} after a pause, but what follows it", events[lost].marker);
+            violated(judge, says, "the next item", "lost at a pause", Some(got));
         } else {
             judge.held("MONEY-5");
         }
