@@ -5,7 +5,7 @@
 //   {"do":"fetch","url":U}                    {"status":n,"type":text,"body":text}
 //   {"do":"state"}                            {"opened":bool,"channelId":text,"cumulative":text,"state":{…}}
 //   {"do":"close"}                            {"closed":receipt}
-//   {"do":"sign","challenge":H,"action":A,"amount":n,"deposit":n,"channelId":I,"descriptor":{…}}
+//   {"do":"sign","key":B,"challenge":H,"action":A,"amount":n,"deposit":n,"channelId":I,"descriptor":{…}}
 //                                             {"authorization":text,"payload":{…}}: one credential for the WWW-Authenticate header H,
 //                                             sent by nobody. A is open, voucher, topUp, close or proof (zero-amount identity).
 // Environment: KEY, a byte in hex, is the payer's key (default 11); BOOTSTRAP=1 restores by HEAD; MAX_DEPOSIT (default 100).
@@ -33,13 +33,15 @@ const channelStore = createJsonChannelStore({
   delete: (key) => change(() => { delete kept[key] }),
 })
 const session = tempo.session.manager({ account: payer, client: payerClient, decimals: 0, maxDeposit, bootstrap: process.env.BOOTSTRAP === "1", channelStore })
-const opener = () => tempo.session({ account: payer, decimals: 0, maxDeposit, getClient: () => payerClient }) // knows no channel: always opens
-const prover = tempo.charge({ account: payer, getClient: () => payerClient })
+const opener = (payer, payerClient) => tempo.session({ account: payer, decimals: 0, maxDeposit: "1000000000", getClient: () => payerClient }) // knows no channel: always opens
+const prover = (payer, payerClient) => tempo.charge({ account: payer, getClient: () => payerClient })
 
 /** Signs what it is told, also what the client itself would refuse to sign: for requests that a server has to refuse. */
-async function credential(challenge, action, { amount, deposit, channelId, descriptor }) {
-  if (action === "proof") return prover.createCredential({ challenge, context: {} })
-  if (action === "open") return opener().createCredential({ challenge, context: { depositRaw: deposit && `${deposit}` } })
+async function credential(challenge, action, { key, amount, deposit, channelId, descriptor }) {
+  const payer = account(key ?? process.env.KEY ?? "11")
+  const payerClient = client(payer, chain)
+  if (action === "proof") return prover(payer, payerClient).createCredential({ challenge, context: {} })
+  if (action === "open") return opener(payer, payerClient).createCredential({ challenge, context: { depositRaw: deposit && `${deposit}` } })
   const payload =
     action === "topUp"
       ? await ChannelOps.createTopUpPayload(payerClient, payer, descriptor, BigInt(deposit), CHAIN)
@@ -63,9 +65,9 @@ const commands = {
   async close() {
     say({ closed: (await session.close()) ?? null })
   },
-  async sign({ challenge: header, action, amount, deposit, channelId, descriptor }) {
+  async sign({ challenge: header, action, ...what }) {
     const challenge = Challenge.deserialize(header)
-    const authorization = await credential(challenge, action, { amount, deposit, channelId, descriptor })
+    const authorization = await credential(challenge, action, what)
     say({ authorization, payload: Credential.deserialize(authorization).payload })
   },
 }

@@ -54,6 +54,7 @@ const streams = {}
 const streamFile = (name) => join(dir, `stream-${encodeURIComponent(name)}.json`)
 const stream = (name) => (streams[name] ??= read(streamFile(name), undefined))
 const news = new EventEmitter().setMaxListeners(0)
+let waiting = 0 // streams that wait for a charge
 const runs = {} // content handlers that ran, by path
 
 async function* items(name, from, signal) {
@@ -78,6 +79,11 @@ async function handle(request) {
   const { pathname, searchParams } = new URL(request.url)
   const [, kind, name] = pathname.split("/")
   if (kind === "chain") return new Response(chain.answer(await request.text()), { headers: { "content-type": "application/json" } })
+  if (kind === "health") return Response.json({ status: "ok" })
+  if (kind === "accounts" && name) {
+    const found = channels().find((c) => c.channelId.toLowerCase() === name.toLowerCase())
+    return found ? Response.json({ ...found, waiting }) : new Response("no such channel\n", { status: 404 })
+  }
   if (kind === "accounts") return Response.json({ channels: channels(), transactions: chain.state.transactions, runs })
   if (kind === "items" && request.method === "POST") {
     const { items: more = [], end = false, fail } = await request.json()
@@ -104,7 +110,8 @@ async function handle(request) {
   return paid.withReceipt(async function* (meter) {
     runs[pathname] = (runs[pathname] ?? 0) + 1
     for await (const item of items(name, Number(searchParams.get("from") ?? 0), meter.signal)) {
-      await meter.charge()
+      waiting += 1
+      await meter.charge().finally(() => { waiting -= 1 })
       yield item
     }
   })

@@ -215,7 +215,9 @@ impl Account<'_, '_> {
     pub(super) fn answers_before(&self, sure: usize, perhaps: usize) -> (u64, u64) {
         let content = || self.sent.iter().filter(|sent| sent.pay.content && sent.pay.conn.is_none() && !sent.is(PayAct::Ask));
         let surely = content().filter(|sent| sent.done() < sure && sent.accepted()).count();
-        let maybe = content().filter(|sent| sent.at < perhaps && !sent.refused()).count();
+        // A handler that failed may have been paid for before it ran.
+        let failed = |sent: &Sent<'_>| sent.answer.is_some_and(|answer| answer.status >= 500);
+        let maybe = content().filter(|sent| sent.at < perhaps && (failed(sent) || !sent.refused())).count();
         (surely as u64, maybe as u64)
     }
 

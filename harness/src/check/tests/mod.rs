@@ -10,6 +10,7 @@ mod gap;
 mod idem;
 mod leak;
 mod live;
+mod money;
 mod open;
 mod order;
 mod restart;

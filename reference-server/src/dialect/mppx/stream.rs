@@ -154,9 +154,6 @@ impl Metered {
     /// The next bytes; `None` at the end.
     async fn next(&mut self) -> Option<Result<Bytes, BrokenOff>> {
         let bugs = self.shared.hub.bugs;
-        if std::mem::take(&mut self.unpaid) {
-            let _ = self.shared.book.change(&self.account, None, |a| a.charge(PRICE));
-        }
         loop {
             if self.over {
                 return None;
@@ -179,6 +176,9 @@ impl Metered {
                 self.changed(false).await;
                 continue;
             };
+            if std::mem::take(&mut self.unpaid) {
+                let _ = self.charge();
+            }
             if event.terminal {
                 if event.event_type == "fail" {
                     return self.break_off();

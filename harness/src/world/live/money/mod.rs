@@ -41,6 +41,8 @@ pub(super) struct Purse {
     profile: Arc<Profile>,
     recorder: Recorder,
     origin: Instant,
+    /// The program that signs, once it was needed.
+    driver: Lock<Option<Arc<Lock<Driver>>>>,
     wallets: Mutex<HashMap<String, Arc<Lock<Option<Wallet>>>>>,
     /// Accounts by the channel's name, in the order of their opening.
     accounts: Mutex<HashMap<String, AccountIx>>,
@@ -67,7 +69,7 @@ pub(super) struct Funded {
 
 impl Purse {
     pub(super) fn new(profile: Arc<Profile>, recorder: Recorder, origin: Instant) -> Purse {
-        Purse { profile, recorder, origin, wallets: Mutex::default(), accounts: Mutex::default() }
+        Purse { profile, recorder, origin, driver: Lock::default(), wallets: Mutex::default(), accounts: Mutex::default() }
     }
 
     fn record(&self, what: What) {
@@ -98,8 +100,17 @@ impl Purse {
     async fn keys(&self, till: &Till) -> Result<Keys, String> {
         match self.profile.binding.payment.as_ref().map(|payment| &payment.signer) {
             Some(Signer::Command(command)) => {
-                let command: Vec<String> = command.iter().map(|word| word.replace("{base}", &till.base)).collect();
-                Ok(Keys::Driven { payer: Driver::start(&command).await?, stranger: None, command })
+                let mut driver = self.driver.lock().await;
+                let driver = match &*driver {
+                    Some(driver) => Arc::clone(driver),
+                    None => {
+                        let command: Vec<String> = command.iter().map(|word| word.replace("{base}", &till.base)).collect();
+                        Arc::clone(driver.insert(Arc::new(Lock::new(Driver::start(&command).await?))))
+                    }
+                };
+                // Bytes below 0x80 pay, those above are strangers; low ones are left to whoever is paid.
+                let payer = 0x40 + rand::random::<u8>() % 0x40;
+                Ok(Keys::Driven { driver, payer: format!("{payer:02x}"), stranger: format!("{:02x}", payer + 0x80) })
             }
             Some(Signer::Ed25519) | None => Ok(Keys::Own { payer: Key::of(rand::random()), stranger: Key::of(rand::random()) }),
         }
@@ -188,7 +199,8 @@ impl Purse {
             None => (PayAct::Open, u64::from(funding.ahead).min(funding.upto.unwrap_or(u64::MAX)).min(deposit)),
         };
         let request = wallet::Request { act, challenge: &challenge, amount, deposit, flaw: None, borrowed: None, capitals: false };
-        let Signed { authorization, opens } = own.sign(&request).await?;
+        let Signed { authorization, opens, amount: instead } = own.sign(&request).await?;
+        let amount = instead.unwrap_or(amount);
         let account = match (&opens, &own.channel) {
             (Some(opens), _) => Some(self.new_account(&opens.id)),
             (None, Some(channel)) => Some(channel.account),
@@ -312,7 +324,7 @@ impl Purse {
     /// Signs everything that a step sends.
     async fn sign(&self, till: &Till, own: &mut Wallet, pay: &Pay, borrowed: Option<Channel>) -> Result<Vec<(Signed, Payment)>, String> {
         let deposit = pay.deposit.unwrap_or(PLENTY);
-        let sent = own.open().map(|channel| channel.sent);
+        let sent = own.channel.as_ref().map(|channel| channel.sent);
         let amounts = match (pay.amounts.as_slice(), sent) {
             ([], Some(sent)) => vec![sent],
             ([], None) => vec![1],
@@ -320,7 +332,7 @@ impl Purse {
         };
         let template = Payment { flaw: pay.flaw, content: pay.content.is_some(), ..payment(&pay.wallet, till.session, pay.send) };
         if let (Some(Flaw::UsedProof), Some(proof)) = (pay.flaw, &own.proof) {
-            return Ok(vec![(Signed { authorization: proof.clone(), opens: None }, template)]);
+            return Ok(vec![(Signed { authorization: proof.clone(), opens: None, amount: None }, template)]);
         }
         let expires = (pay.flaw == Some(Flaw::ExpiredChallenge)).then_some(1);
         let method = if pay.send == PayAct::Proof { "HEAD" } else { "GET" };
@@ -350,7 +362,7 @@ impl Purse {
                 PayAct::TopUp => amount,
                 PayAct::Ask | PayAct::Voucher | PayAct::Close | PayAct::Proof => 0,
             };
-            let authorised = if matches!(pay.send, PayAct::TopUp | PayAct::Proof) { 0 } else { amount };
+            let authorised = if matches!(pay.send, PayAct::TopUp | PayAct::Proof) { 0 } else { signed.amount.unwrap_or(amount) };
             all.push((signed, Payment { account, amount: authorised, deposit: paid_in, ..template.clone() }));
         }
         Ok(all)

@@ -1,6 +1,6 @@
 //! A program that signs: JSON lines on its standard input and output.
 //!
-//! It is asked `{"do":"sign","challenge":…,"action":…,"amount":…,"deposit":…,"channelId":…,"descriptor":…}` and answers
+//! It is asked `{"do":"sign","key":"11","challenge":…,"action":…,"amount":…,"deposit":…,"channelId":…,"descriptor":…}` and answers
 //! `{"authorization":…,"payload":{…}}`, or `{"error":…}`. It ends with its input.
 
 use std::process::Stdio;
@@ -17,6 +17,8 @@ const SIGNING: Duration = Duration::from_secs(20);
 
 /// What is to be signed.
 pub(super) struct Order<'a> {
+    /// Whose key, a byte in hexadecimal digits.
+    pub(super) key: &'a str,
     pub(super) challenge: &'a str,
     pub(super) act: PayAct,
     pub(super) amount: u64,
@@ -42,7 +44,6 @@ impl Driver {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .env("KEY", format!("{:02x}", rand::random::<u8>().max(1)))
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| format!("the signing program `{program}` cannot be started: {e}"))?;
@@ -60,7 +61,7 @@ impl Driver {
             PayAct::Proof => "proof",
             PayAct::Voucher | PayAct::Ask => "voucher",
         };
-        let mut line = json!({ "do": "sign", "challenge": order.challenge, "action": action, "amount": order.amount, "deposit": order.deposit });
+        let mut line = json!({ "do": "sign", "key": order.key, "challenge": order.challenge, "action": action, "amount": order.amount, "deposit": order.deposit });
         if let Some(channel) = &order.channel {
             line["channelId"] = json!(channel);
         }

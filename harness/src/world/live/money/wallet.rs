@@ -1,7 +1,11 @@
 //! A wallet: a payer's key, its channel, and what it has signed. Without IO, except where another program signs.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use streamspec_reference_server::money::scheme::{self, Descriptor, Key};
+
+use tokio::sync::Mutex as Lock;
 
 use super::signer::{Driver, Order};
 use super::wire::Challenge;
@@ -11,8 +15,8 @@ use crate::history::{AccountIx, Flaw, PayAct};
 pub(super) enum Keys {
     /// Two keys of its own: the payer's, and one that its channels do not know.
     Own { payer: Key, stranger: Key },
-    /// A program for each of them.
-    Driven { payer: Driver, stranger: Option<Driver>, command: Vec<String> },
+    /// Two keys of a program.
+    Driven { driver: Arc<Lock<Driver>>, payer: String, stranger: String },
 }
 
 /// A wallet.
@@ -57,6 +61,8 @@ pub(super) struct Signed {
     pub(super) authorization: String,
     /// The channel that it opens.
     pub(super) opens: Option<Opens>,
+    /// What it authorises, where that is not what was asked for.
+    pub(super) amount: Option<u64>,
 }
 
 /// A channel in the making.
@@ -95,19 +101,13 @@ impl Wallet {
 
     /// Signs a request. Opening a channel that is open confirms it.
     pub(super) async fn sign(&mut self, request: &Request<'_>) -> Result<Signed, String> {
-        let channel = self.open().cloned();
+        // A closed channel can still be tried; only an opening begins another one.
+        let channel = self.channel.clone().filter(|channel| !(channel.closed && request.act == PayAct::Open));
         match &mut self.keys {
             Keys::Own { payer, stranger } => own(payer, stranger, channel, request),
-            Keys::Driven { payer, stranger, command } => {
-                let strange = request.flaw == Some(Flaw::OtherSigner);
-                let driver = match strange {
-                    false => payer,
-                    true => match stranger {
-                        Some(stranger) => stranger,
-                        None => stranger.insert(Driver::start(command).await?),
-                    },
-                };
-                driven(driver, channel, request).await
+            Keys::Driven { driver, payer, stranger } => {
+                let key = if request.flaw == Some(Flaw::OtherSigner) { stranger } else { payer };
+                driven(&mut *driver.lock().await, key, channel, request).await
             }
         }
     }
@@ -118,7 +118,7 @@ fn own(payer: &Key, stranger: &Key, channel: Option<Channel>, request: &Request<
     let challenge = if flaw == Some(Flaw::ForgedChallenge) { request.challenge.forged() } else { request.challenge.clone() };
     let source = scheme::source(&if flaw == Some(Flaw::OtherSource) { stranger.address() } else { payer.address() });
     let signer = if flaw == Some(Flaw::OtherSigner) { stranger } else { payer };
-    let done = |payload: Value, opens| Ok(Signed { authorization: challenge.credential(&payload, &source), opens });
+    let done = |payload: Value, opens| Ok(Signed { authorization: challenge.credential(&payload, &source), opens, amount: None });
     if act == PayAct::Proof {
         let signature = signer.sign(&scheme::proof(challenge.field("id"), &source));
         return done(json!({ "type": "proof", "signature": signature }), None);
@@ -126,7 +126,7 @@ fn own(payer: &Key, stranger: &Key, channel: Option<Channel>, request: &Request<
     let (channel, opens) = match (channel, act) {
         (Some(channel), _) => (channel, false),
         (None, PayAct::Open) => (fresh(payer, request.challenge, deposit), true),
-        (None, _) => return Err("the wallet has no open channel".to_owned()),
+        (None, _) => return Err("the wallet has no channel".to_owned()),
     };
     let named = match (&request.borrowed, flaw) {
         (Some(other), Some(Flaw::OtherChannel)) => other.id.clone(),
@@ -134,10 +134,10 @@ fn own(payer: &Key, stranger: &Key, channel: Option<Channel>, request: &Request<
     };
     let authorised = if flaw == Some(Flaw::Tampered) { amount.saturating_sub(1) } else { amount };
     let mut payload = json!({
-        "channelId": if request.capitals { format!("0x{}", named[2..].to_ascii_uppercase()) } else { named },
+        "channelId": if request.capitals { capitals(&named) } else { named.clone() },
         "descriptor": channel.descriptor,
     });
-    let voucher = || signer.sign(&scheme::voucher(&channel.id, authorised));
+    let voucher = || signer.sign(&scheme::voucher(&named, authorised));
     match act {
         PayAct::Open => {
             payload["action"] = json!("open");
@@ -188,6 +188,11 @@ fn transaction(call: &str, channel: &str, deposit: u64, nonce: &str, signature: 
     json!(format!("0x{}", scheme::hex(scheme::canonical(&transaction).as_bytes())))
 }
 
+/// A channel's name in capital letters.
+fn capitals(named: &str) -> String {
+    named.strip_prefix("0x").map_or_else(|| named.to_ascii_uppercase(), |digits| format!("0x{}", digits.to_ascii_uppercase()))
+}
+
 /// `0x` and that many random bytes.
 fn random(bytes: usize) -> String {
     let random: Vec<u8> = (0..bytes).map(|_| rand::random()).collect();
@@ -195,22 +200,23 @@ fn random(bytes: usize) -> String {
 }
 
 /// Lets a program sign. What it cannot be asked for is done to what it has signed.
-async fn driven(driver: &mut Driver, channel: Option<Channel>, request: &Request<'_>) -> Result<Signed, String> {
+async fn driven(driver: &mut Driver, key: &str, channel: Option<Channel>, request: &Request<'_>) -> Result<Signed, String> {
     let Request { act, amount, deposit, flaw, .. } = *request;
     let challenge = if flaw == Some(Flaw::ForgedChallenge) { request.challenge.forged() } else { request.challenge.clone() };
     if let (PayAct::Open, Some(channel)) = (act, &channel) {
         // A program signs no opening twice: the first one is sent again.
         let authorization = channel.transaction.as_str().unwrap_or_default().to_owned();
-        return Ok(Signed { authorization, opens: None });
+        return Ok(Signed { authorization, opens: None, amount: None });
     }
     if channel.is_none() && !matches!(act, PayAct::Open | PayAct::Proof) {
-        return Err("the wallet has no open channel".to_owned());
+        return Err("the wallet has no channel".to_owned());
     }
     let named = match (&request.borrowed, flaw) {
         (Some(other), Some(Flaw::OtherChannel)) => Some(other.id.clone()),
-        _ => request.capitals.then(|| channel.as_ref().map(|c| format!("0x{}", c.id[2..].to_ascii_uppercase()))).flatten(),
+        _ => channel.as_ref().filter(|_| request.capitals).map(|channel| capitals(&channel.id)),
     };
     let order = Order {
+        key,
         challenge: &request.challenge.header,
         act,
         amount: if flaw == Some(Flaw::Tampered) { amount.saturating_sub(1) } else { amount },
@@ -239,5 +245,7 @@ async fn driven(driver: &mut Driver, channel: Option<Channel>, request: &Request
         descriptor: payload.get("descriptor").cloned().unwrap_or_default(),
         transaction: json!(authorization),
     });
-    Ok(Signed { authorization, opens })
+    // An opening authorises what the program thinks fit.
+    let amount = opens.is_some().then(|| text("cumulativeAmount").parse().ok()).flatten();
+    Ok(Signed { authorization, opens, amount })
 }
