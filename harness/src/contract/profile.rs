@@ -354,10 +354,15 @@ pub enum SlowReader {
 pub struct Liveness {
     /// From an acknowledgement to the delivery at a live reader; also from the terminal to the end of the stream.
     pub delivery_ms: u64,
-    /// From a subscription to its response head on an idle session. Absent: not promised.
+    /// From a subscription to its response head on an idle session. 0: not promised. Default 2,000.
+    #[serde(deserialize_with = "none_is_zero")]
     pub headers_ms: Option<u64>,
     /// Interval of heartbeats on an idle stream. Absent: not promised.
     pub heartbeat_ms: Option<u64>,
+}
+
+fn none_is_zero<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    Ok(Option::deserialize(from)?.filter(|ms| *ms > 0))
 }
 
 impl Default for Liveness {

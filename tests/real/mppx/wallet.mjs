@@ -8,8 +8,8 @@ const { privateKeyToAccount } = await installed("viem/accounts")
 /** What is paid with; decimals are 0, so amounts are counts of items. */
 export const CURRENCY = "0x20c0000000000000000000000000000000000001"
 
-/** An account whose key is the byte `byte` 32 times. */
-export const account = (byte) => privateKeyToAccount(`0x${byte.repeat(32)}`)
+/** An account whose key are these hexadecimal digits, as often as they fit. */
+export const account = (digits) => privateKeyToAccount(`0x${digits.repeat(64 / digits.length)}`)
 
 export function client(account, url) {
   const nativeCurrency = { name: "T", symbol: "T", decimals: 18 }

@@ -108,9 +108,8 @@ impl Purse {
                         Arc::clone(driver.insert(Arc::new(Lock::new(Driver::start(&command).await?))))
                     }
                 };
-                // Bytes below 0x80 pay, those above are strangers; low ones are left to whoever is paid.
-                let payer = 0x40 + rand::random::<u8>() % 0x40;
-                Ok(Keys::Driven { driver, payer: format!("{payer:02x}"), stranger: format!("{:02x}", payer + 0x80) })
+                let key = || format!("{:016x}", rand::random::<u64>() >> 1 | 1);
+                Ok(Keys::Driven { driver, payer: key(), stranger: key() })
             }
             Some(Signer::Ed25519) | None => Ok(Keys::Own { payer: Key::of(rand::random()), stranger: Key::of(rand::random()) }),
         }
@@ -186,10 +185,10 @@ impl Purse {
         let name = funding.wallet.as_deref().unwrap_or(reader);
         let mut wallet = self.wallet(name, till).await?;
         let challenge = self.ask(till, name, &self.request(till, "GET", None, funding.expires)).await;
-        let op = self.recorder.operation();
         let mut paying = Payment { conn: Some(conn), content: true, ..payment(name, till.session, PayAct::Ask) };
         let own = wallet.as_mut().expect("it was just made");
         let Some(challenge) = challenge else {
+            let op = self.recorder.operation();
             self.record(What::Invoke(Invoke { op, action: Action::Pay(paying) }));
             return Ok(Funded { authorization: None, op, account: None, opens: None, amount: 0, wallet });
         };
@@ -208,6 +207,8 @@ impl Purse {
         };
         (paying.account, paying.act, paying.amount) = (account, act, amount);
         paying.deposit = if act == PayAct::Open { deposit } else { 0 };
+        // Numbers are given in the order of the records.
+        let op = self.recorder.operation();
         self.record(What::Invoke(Invoke { op, action: Action::Pay(paying) }));
         Ok(Funded { authorization: Some(authorization), op, account, opens: opens.map(|opens| (opens, deposit)), amount, wallet })
     }

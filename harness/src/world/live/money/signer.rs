@@ -17,7 +17,7 @@ const SIGNING: Duration = Duration::from_secs(20);
 
 /// What is to be signed.
 pub(super) struct Order<'a> {
-    /// Whose key, a byte in hexadecimal digits.
+    /// Whose key, in hexadecimal digits.
     pub(super) key: &'a str,
     pub(super) challenge: &'a str,
     pub(super) act: PayAct,
