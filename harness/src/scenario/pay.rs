@@ -29,7 +29,7 @@ fn one() -> u32 {
 impl Default for Funding {
     /// Far ahead, so that scenarios about other things do not wait for payment.
     fn default() -> Self {
-        Funding { wallet: None, ahead: 64, upto: None, deposit: None, expires: None }
+        Funding { wallet: None, ahead: 4096, upto: None, deposit: None, expires: None }
     }
 }
 

@@ -159,14 +159,14 @@ impl Metered {
                 return None;
             }
             if bugs.has(Bug::StreamDiesAtExpiry) && self.expires < rfc3339(now()) {
-                return self.break_off();
+                return self.break_off().await;
             }
             // Seen before the look: what changes afterwards rings again.
             self.items.mark_unchanged();
             self.money.mark_unchanged();
             let account = self.shared.book.find(&self.account)?;
             if *self.stopping.borrow() || account.settled.is_some() && !bugs.has(Bug::ChargesWhileClosing) {
-                return self.break_off();
+                return self.break_off().await;
             }
             let (event, more) = self.peek();
             let Some(event) = event else {
@@ -181,7 +181,7 @@ impl Metered {
             }
             if event.terminal {
                 if event.event_type == "fail" {
-                    return self.break_off();
+                    return self.break_off().await;
                 }
                 self.over = true;
                 let frame = frame("payment-receipt", &receipt(&account, &self.challenge, None).to_string());
@@ -197,7 +197,7 @@ impl Metered {
             let paid = if self.unpaid || std::mem::take(&mut self.prepaid) { Ok(()) } else { self.charge() };
             match paid {
                 Ok(()) => return Some(Ok(self.item(&event, more))),
-                Err(None) => return self.break_off(),
+                Err(None) => return self.break_off().await,
                 Err(Some(short)) => {
                     if self.announced != Some(short.required) {
                         self.announced = Some(short.required);
@@ -288,7 +288,10 @@ impl Metered {
         }
     }
 
-    fn break_off(&mut self) -> Option<Result<Bytes, BrokenOff>> {
+    /// Ends the stream so that nobody takes it for whole. What was charged before goes out first: the connection flushes
+    /// when its body has nothing to give for once.
+    async fn break_off(&mut self) -> Option<Result<Bytes, BrokenOff>> {
+        tokio::task::yield_now().await;
         self.over = true;
         Some(Err(BrokenOff))
     }
