@@ -204,8 +204,12 @@ async fn run_case(suite: &Suite, server: &Server, planned: Planned, stopped: &mu
     let began = Instant::now();
     let world = LiveWorld::new(Arc::clone(&suite.profile), server);
     let patience = Patience { deadline: suite.deadline, salt: planned.salt };
+    let walked = async {
+        world.prepare().await.map_err(Abort::CouldNot)?;
+        walk(&world, &suite.profile, &planned.scenario, patience).await
+    };
     let walked = tokio::select! {
-        walked = walk(&world, &suite.profile, &planned.scenario, patience) => walked,
+        walked = walked => walked,
         _ = stopped.wait_for(|stop| *stop) => Err(Abort::Interrupted),
         () = tokio::time::sleep(LONGEST_CASE) => Err(Abort::CouldNot(format!("the case took longer than {} s", LONGEST_CASE.as_secs()))),
     };

@@ -1,6 +1,7 @@
 // payer.mjs CHAIN [FILE]: mppx's own client, driven by JSON lines on stdin, answering by JSON lines on stdout.
 // CHAIN is the address of the chain (http://127.0.0.1:PORT/chain); FILE keeps the client's channels over restarts.
 //
+//   {"do":"hello"}                            {"ready":true}
 //   {"do":"stream","url":U,"headers":{}}      {"item":text}… then {"receipt":{…}} and {"end":true}, or {"error":text}
 //   {"do":"fetch","url":U}                    {"status":n,"type":text,"body":text}
 //   {"do":"state"}                            {"opened":bool,"channelId":text,"cumulative":text,"state":{…}}
@@ -50,6 +51,9 @@ async function credential(challenge, action, { key, amount, deposit, channelId, 
 }
 
 const commands = {
+  async hello() {
+    say({ ready: true })
+  },
   async stream({ url, headers }) {
     const items = await session.sse(url, { headers, onReceipt: (receipt) => say({ receipt }) })
     for await (const item of items) say({ item })

@@ -59,6 +59,17 @@ impl<'s> LiveWorld<'s> {
         LiveWorld { profile, server, recorder, origin, handles: RefCell::default(), purse }
     }
 
+    /// Starts what helps the run beside the server, before its clock matters.
+    ///
+    /// # Errors
+    /// Why it cannot be started.
+    pub async fn prepare(&self) -> Result<(), String> {
+        match &self.purse {
+            Some(purse) => purse.prepare(&self.server.base()).await,
+            None => Ok(()),
+        }
+    }
+
     /// What was observed; the world goes on with an empty list.
     pub fn take_records(&self) -> Vec<crate::history::Record> {
         self.recorder.take()

@@ -97,17 +97,30 @@ impl Purse {
         Ok(wallet)
     }
 
+    /// Starts the program that signs, if there is one, so that nothing waits for it later.
+    ///
+    /// # Errors
+    /// Why it cannot be started.
+    pub(super) async fn prepare(&self, base: &str) -> Result<(), String> {
+        match self.profile.binding.payment.as_ref().map(|payment| &payment.signer) {
+            Some(Signer::Command(command)) => self.driver(command, base).await.map(drop),
+            Some(Signer::Ed25519) | None => Ok(()),
+        }
+    }
+
+    async fn driver(&self, command: &[String], base: &str) -> Result<Arc<Lock<Driver>>, String> {
+        let mut driver = self.driver.lock().await;
+        if let Some(driver) = &*driver {
+            return Ok(Arc::clone(driver));
+        }
+        let command: Vec<String> = command.iter().map(|word| word.replace("{base}", base)).collect();
+        Ok(Arc::clone(driver.insert(Arc::new(Lock::new(Driver::start(&command).await?)))))
+    }
+
     async fn keys(&self, till: &Till) -> Result<Keys, String> {
         match self.profile.binding.payment.as_ref().map(|payment| &payment.signer) {
             Some(Signer::Command(command)) => {
-                let mut driver = self.driver.lock().await;
-                let driver = match &*driver {
-                    Some(driver) => Arc::clone(driver),
-                    None => {
-                        let command: Vec<String> = command.iter().map(|word| word.replace("{base}", &till.base)).collect();
-                        Arc::clone(driver.insert(Arc::new(Lock::new(Driver::start(&command).await?))))
-                    }
-                };
+                let driver = self.driver(command, &till.base).await?;
                 let key = || format!("{:016x}", rand::random::<u64>() >> 1 | 1);
                 Ok(Keys::Driven { driver, payer: key(), stranger: key() })
             }

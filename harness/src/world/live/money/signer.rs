@@ -1,6 +1,6 @@
 //! A program that signs: JSON lines on its standard input and output.
 //!
-//! It is asked `{"do":"sign","key":"11","challenge":…,"action":…,"amount":…,"deposit":…,"channelId":…,"descriptor":…}` and answers
+//! First it is asked `{"do":"hello"}` and answers with any line when it is ready. Then it is asked `{"do":"sign","key":"11","challenge":…,"action":…,"amount":…,"deposit":…,"channelId":…,"descriptor":…}` and answers
 //! `{"authorization":…,"payload":{…}}`, or `{"error":…}`. It ends with its input.
 
 use std::process::Stdio;
@@ -49,7 +49,24 @@ impl Driver {
             .map_err(|e| format!("the signing program `{program}` cannot be started: {e}"))?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let (Some(input), Some(output)) = (input, output) else { return Err("the signing program has no input or output".to_owned()) };
-        Ok(Driver { child, input, output: BufReader::new(output).lines() })
+        let mut driver = Driver { child, input, output: BufReader::new(output).lines() };
+        driver.exchange(&json!({ "do": "hello" })).await?;
+        Ok(driver)
+    }
+
+    /// Sends a line and gets one.
+    async fn exchange(&mut self, line: &Value) -> Result<String, String> {
+        let exchange = async {
+            self.input.write_all(format!("{line}\n").as_bytes()).await.map_err(|e| format!("the signing program does not read: {e}"))?;
+            self.input.flush().await.map_err(|e| format!("the signing program does not read: {e}"))?;
+            match self.output.next_line().await {
+                Ok(Some(line)) => Ok(line),
+                Ok(None) => Err("the signing program has ended".to_owned()),
+                Err(error) => Err(format!("the signing program does not answer: {error}")),
+            }
+        };
+        let late = |_| format!("the signing program did not answer within {} s", SIGNING.as_secs());
+        tokio::time::timeout(SIGNING, exchange).await.map_err(late)?
     }
 
     /// Has a credential signed: the value of `Authorization`, and what is in it.
@@ -68,18 +85,7 @@ impl Driver {
         if let Some(descriptor) = &order.descriptor {
             line["descriptor"] = descriptor.clone();
         }
-        let exchange = async {
-            self.input.write_all(format!("{line}\n").as_bytes()).await.map_err(|e| format!("the signing program does not read: {e}"))?;
-            self.input.flush().await.map_err(|e| format!("the signing program does not read: {e}"))?;
-            match self.output.next_line().await {
-                Ok(Some(line)) => Ok(line),
-                Ok(None) => Err("the signing program has ended".to_owned()),
-                Err(error) => Err(format!("the signing program does not answer: {error}")),
-            }
-        };
-        let line = tokio::time::timeout(SIGNING, exchange)
-            .await
-            .map_err(|_| format!("the signing program did not answer within {} s", SIGNING.as_secs()))??;
+        let line = self.exchange(&line).await?;
         let answer: Value = serde_json::from_str(&line).map_err(|e| format!("the signing program answered no JSON: {e}"))?;
         match answer.get("authorization").and_then(Value::as_str) {
             Some(authorization) => Ok((authorization.to_owned(), answer.get("payload").cloned().unwrap_or_default())),
