@@ -48,7 +48,8 @@ struct Course {
 
 /// Those of all built-in profiles that some bug shows in, or the one of this name.
 fn courses(only: Option<&str>) -> Result<Vec<Course>, Complaint> {
-    let names = Profile::built_in().filter(|name| only.is_none_or(|only| only == *name) && BUGS.iter().any(|bug| bug.dialects.contains(name)));
+    let names =
+        Profile::built_in().filter(|name| only.is_none_or(|only| only == *name) && BUGS.iter().any(|bug| bug.dialects.contains(name)));
     let courses: Vec<Course> = names
         .map(|name| {
             let profile = Arc::new(Profile::load(name)?);
@@ -92,7 +93,9 @@ fn table(args: &SelftestArgs) -> Result<u8, Complaint> {
     let chosen: VecDeque<(&'static BugEntry, &Course)> = BUGS
         .iter()
         .filter(|bug| wanted(bug))
-        .flat_map(|bug| courses.iter().filter(|course| bug.dialects.contains(&course.profile.name.as_str())).map(move |course| (bug, course)))
+        .flat_map(|bug| {
+            courses.iter().filter(|course| bug.dialects.contains(&course.profile.name.as_str())).map(move |course| (bug, course))
+        })
         .collect();
     let jobs = args.jobs.map_or(8, usize::from);
     let (paint, began) = (Paint::for_stdout(), Instant::now());
@@ -153,7 +156,14 @@ fn line(row: &Row, killed: bool, paint: Paint) -> String {
     let also = if also.is_empty() { String::new() } else { format!("; also {}", also.join(" ")) };
     let by = row.by.as_deref().map_or(String::new(), |by| format!(" in {by}"));
     let trouble = row.trouble.as_deref().map_or(String::new(), |t| format!("; {t}"));
-    format!("{word} {:<26} {:<7} {:<12}{by}{} {:.1} s{trouble}\n", row.bug.name, row.profile, row.bug.killed_by, paint.dim(&also), row.took.as_secs_f64())
+    format!(
+        "{word} {:<26} {:<7} {:<12}{by}{} {:.1} s{trouble}\n",
+        row.bug.name,
+        row.profile,
+        row.bug.killed_by,
+        paint.dim(&also),
+        row.took.as_secs_f64()
+    )
 }
 
 /// Runs the scenarios written for the bug's requirement against the server with that bug, until it is killed.

@@ -110,7 +110,8 @@ impl Book {
     /// The newest open account of a payer.
     pub fn newest_of(&self, payer: &str) -> Option<Account> {
         let inner = self.lock();
-        let own = |id: &&String| inner.accounts.get(*id).is_some_and(|a| a.descriptor.payer.eq_ignore_ascii_case(payer) && a.settled.is_none());
+        let own =
+            |id: &&String| inner.accounts.get(*id).is_some_and(|a| a.descriptor.payer.eq_ignore_ascii_case(payer) && a.settled.is_none());
         inner.order.iter().rev().find(own).and_then(|id| inner.accounts.get(id)).cloned()
     }
 

@@ -52,7 +52,8 @@ fn never_back(ledger: &Ledger<'_, '_>, account: &Account<'_, '_>, judge: &mut Ju
     for told in &account.told {
         let Some(accepted) = told.told.accepted else { continue };
         let before = account.accepted_before(told.cause);
-        let sent = account.sent.iter().find(|sent| sent.accepted() && sent.honest() && sent.pay.amount == before && sent.done() < told.cause);
+        let sent =
+            account.sent.iter().find(|sent| sent.accepted() && sent.honest() && sent.pay.amount == before && sent.done() < told.cause);
         let Some(sent) = sent.filter(|sent| !ledger.wiped_between(sent.at, told.at)) else { continue };
         let over_a_stop = ledger.stop_before(told.at).is_some_and(|(stop, _)| stop > sent.at);
         judge.require(if over_a_stop { "MONEY-9" } else { "MONEY-1" }, accepted >= before, || Violation {
@@ -67,7 +68,9 @@ fn never_back(ledger: &Ledger<'_, '_>, account: &Account<'_, '_>, judge: &mut Ju
     for sent in account.sent.iter().filter(|sent| sent.is(PayAct::Voucher) && sent.pay.flaw.is_none() && sent.refused()) {
         let known = account.told.iter().find(|told| told.at < sent.at);
         let lost = sent.answer.is_some_and(|answer| matches!(answer.status, 404 | 410));
-        let Some(known) = known.filter(|known| lost && account.closed().is_none() && !ledger.wiped_between(known.at, sent.at)) else { continue };
+        let Some(known) = known.filter(|known| lost && account.closed().is_none() && !ledger.wiped_between(known.at, sent.at)) else {
+            continue;
+        };
         if ledger.stop_before(sent.at).is_some_and(|(stop, _)| stop > known.at) {
             judge.violated(
                 "MONEY-9",
@@ -86,7 +89,8 @@ fn never_back(ledger: &Ledger<'_, '_>, account: &Account<'_, '_>, judge: &mut Ju
 /// MONEY-2.
 fn bounds(account: &Account<'_, '_>, told: &Statement<'_>, judge: &mut Judge) {
     let deposit = told.told.deposit.unwrap_or_else(|| account.paid_in_before(told.at));
-    let pairs = [("spent", told.told.spent, "accepted", told.told.accepted), ("accepted", told.told.accepted, "the deposit", Some(deposit))];
+    let pairs =
+        [("spent", told.told.spent, "accepted", told.told.accepted), ("accepted", told.told.accepted, "the deposit", Some(deposit))];
     for (less, low, more, high) in pairs {
         let (Some(low), Some(high)) = (low, high) else { continue };
         judge.require("MONEY-2", low <= high, || Violation {

@@ -91,12 +91,22 @@ fn vouchers(ledger: &Ledger<'_, '_>, account: &Account<'_, '_>, sent: &Sent<'_>,
     let racing = account.signed_before(sent.done()) > before.max(sent.pay.amount);
     if sent.pay.amount < before {
         judge.require("MONEY-6", !sent.accepted(), || {
-            violation(sent, format!("a voucher of {wallet} for {} was accepted after one for {before}", sent.pay.amount), "a refusal", "lower voucher")
+            violation(
+                sent,
+                format!("a voucher of {wallet} for {} was accepted after one for {before}", sent.pay.amount),
+                "a refusal",
+                "lower voucher",
+            )
         });
     } else if sent.pay.amount == before && !racing {
         let unchanged = sent.told.and_then(|told| told.accepted).is_none_or(|accepted| accepted == before);
         judge.require("MONEY-6", sent.accepted() && unchanged, || {
-            violation(sent, format!("the repeated voucher of {wallet} for {before} is no success without effect"), "success, and nothing changed", "repeated voucher")
+            violation(
+                sent,
+                format!("the repeated voucher of {wallet} for {before} is no success without effect"),
+                "success, and nothing changed",
+                "repeated voucher",
+            )
         });
     }
 }
@@ -123,7 +133,12 @@ fn management(account: &Account<'_, '_>, judge: &mut Judge) {
     for sent in account.sent.iter().filter(managing) {
         let Some(answer) = sent.answer else { continue };
         judge.require("MONEY-7", answer.body == 0, || {
-            violation(sent, format!("a payment of {} that asks for no content was answered with some", sent.pay.wallet), "an empty answer", "content")
+            violation(
+                sent,
+                format!("a payment of {} that asks for no content was answered with some", sent.pay.wallet),
+                "an empty answer",
+                "content",
+            )
         });
         let Some(spent) = sent.told.and_then(|told| told.spent) else { continue };
         let from = before.map_or(0, |(at, _)| at);
@@ -149,11 +164,21 @@ fn closing(view: &View<'_>, account: &Account<'_, '_>, judge: &mut Judge) {
         if sent.is(PayAct::Close) && sent.done() != closed && sent.accepted() {
             let same = settled.is_some() && sent.told.and_then(|told| told.spent) == settled;
             judge.require("MONEY-10", same, || {
-                violation(sent, format!("the account of {} was settled twice", sent.pay.wallet), "a refusal, or the first settlement again", "settled twice")
+                violation(
+                    sent,
+                    format!("the account of {} was settled twice", sent.pay.wallet),
+                    "a refusal, or the first settlement again",
+                    "settled twice",
+                )
             });
         } else if sent.at > closed && sent.answer.is_some() && !sent.is(PayAct::Ask) {
             judge.require("MONEY-10", !sent.accepted() || sent.is(PayAct::Close), || {
-                violation(sent, format!("{:?} of {} was accepted after the close", sent.pay.act, sent.pay.wallet), "a refusal", "used after the close")
+                violation(
+                    sent,
+                    format!("{:?} of {} was accepted after the close", sent.pay.act, sent.pay.wallet),
+                    "a refusal",
+                    "used after the close",
+                )
             });
         }
     }

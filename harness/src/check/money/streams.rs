@@ -26,7 +26,13 @@ fn pauses(view: &View<'_>, account: &Account<'_, '_>, stream: &Stream<'_, '_>, j
             let records = more.into_iter().chain([due.at]).collect();
             judge.violated(
                 "MONEY-5",
-                Violation { says, expected: expected.to_owned(), seen: format!("{:?}", due.told.required), records, shape: shape.to_owned() },
+                Violation {
+                    says,
+                    expected: expected.to_owned(),
+                    seen: format!("{:?}", due.told.required),
+                    records,
+                    shape: shape.to_owned(),
+                },
             );
         };
         let (Some(required), Some(accepted)) = (due.told.required, due.told.accepted) else {
@@ -34,7 +40,13 @@ fn pauses(view: &View<'_>, account: &Account<'_, '_>, stream: &Stream<'_, '_>, j
             continue;
         };
         if required <= accepted {
-            violated(judge, format!("{name} was asked for {required} although {accepted} was accepted"), "more than accepted", "covered", None);
+            violated(
+                judge,
+                format!("{name} was asked for {required} although {accepted} was accepted"),
+                "more than accepted",
+                "covered",
+                None,
+            );
         }
         if let Some((before, at)) = asked.replace((required, due.at)).filter(|(before, _)| *before == required) {
             violated(judge, format!("{name} was asked twice for {before}"), "one request for each amount", "asked twice", Some(at));
@@ -55,12 +67,22 @@ fn pauses(view: &View<'_>, account: &Account<'_, '_>, stream: &Stream<'_, '_>, j
             continue;
         };
         // Items that were published side by side have no order that a pause could break.
-        let follows = |event: usize| before.is_none_or(|before| events[before].acked.is_some_and(|acked| acked.record < events[event].invoked.record));
+        let follows = |event: usize| {
+            before.is_none_or(|before| events[before].acked.is_some_and(|acked| acked.record < events[event].invoked.record))
+        };
         let precedes = |event: usize| events[event].acked.is_some_and(|acked| acked.record < events[next].invoked.record);
         let between = before.map_or(0, |before| before + 1)..next.max(before.map_or(0, |before| before + 1));
-        let lost = between.into_iter().find(|event| follows(*event) && precedes(*event) && !stream.view.events.contains(&u32::try_from(*event).ok()));
+        let lost = between
+            .into_iter()
+            .find(|event| follows(*event) && precedes(*event) && !stream.view.events.contains(&u32::try_from(*event).ok()));
         if stream.view.arrivals().any(|(earlier, event)| event == next && earlier.record < due.at) {
-            violated(judge, format!("{name} received {} again after a pause", events[next].marker), "the next item", "repeated at a pause", Some(got));
+            violated(
+                judge,
+                format!("{name} received {} again after a pause", events[next].marker),
+                "the next item",
+                "repeated at a pause",
+                Some(got),
+            );
         } else if let Some(lost) = lost {
             let says = format!("{name} did not receive {} after a pause, but what follows it", events[lost].marker);
             violated(judge, says, "the next item", "lost at a pause", Some(got));
@@ -95,7 +117,8 @@ fn receipts(stream: &Stream<'_, '_>, judge: &mut Judge) {
 
 /// START-1.
 fn refusals(view: &View<'_>, judge: &mut Judge) {
-    let is_stream = |media: Option<&str>| media.is_some_and(|media| media.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
+    let is_stream =
+        |media: Option<&str>| media.is_some_and(|media| media.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
     for (at, record) in view.history.records.iter().enumerate() {
         let (status, media) = match &record.what {
             What::Paid(paid) => (paid.status, paid.media.as_deref()),

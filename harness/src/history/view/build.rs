@@ -178,7 +178,12 @@ impl<'h> View<'h> {
                     session.closing.get_or_insert(at);
                 }
             }
-            Action::Open { .. } | Action::Delete { .. } | Action::Health | Action::Custom { .. } | Action::Pay(_) | Action::Probe { .. } => {}
+            Action::Open { .. }
+            | Action::Delete { .. }
+            | Action::Health
+            | Action::Custom { .. }
+            | Action::Pay(_)
+            | Action::Probe { .. } => {}
         }
     }
 

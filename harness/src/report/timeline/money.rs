@@ -28,8 +28,7 @@ pub(super) fn told(told: &Told) -> String {
         Says::Due => "payment due",
         Says::Snapshot => "snapshot",
     };
-    let amounts =
-        [("required", told.required), ("accepted", told.accepted), ("spent", told.spent), ("deposit", told.deposit)];
+    let amounts = [("required", told.required), ("accepted", told.accepted), ("spent", told.spent), ("deposit", told.deposit)];
     let amounts: Vec<String> = amounts.iter().filter_map(|(name, amount)| Some(format!("{name} {}", (*amount)?))).collect();
     format!("{what}: {}", amounts.join(", "))
 }

@@ -140,7 +140,12 @@ impl<'h> Cast<'h> {
             Action::Pay(pay) if ours(pay.session.0) => (format!("{}: {outcome}", money::payment(pay)), None),
             Action::Health if matches!(complete.outcome, Outcome::Ok { .. }) => return None,
             Action::Health => (format!("health check {outcome}"), None),
-            Action::Publish(_) | Action::Close { .. } | Action::Delete { .. } | Action::Open { .. } | Action::Custom { .. } | Action::Pay(_) => return None,
+            Action::Publish(_)
+            | Action::Close { .. }
+            | Action::Delete { .. }
+            | Action::Open { .. }
+            | Action::Custom { .. }
+            | Action::Pay(_) => return None,
         };
         Some(Said { lane: "writer".to_owned(), text, landmark: false, event })
     }

@@ -33,8 +33,8 @@ use crate::scenario::{Pay, Stop};
 use crate::world::{Address, Call, Command, Opening, PageAnswer, PageRead, Reply, World};
 
 pub use http::Clients;
-pub use server::{Server, ServerError, StartSpec};
 use money::{Purse, Till};
+pub use server::{Server, ServerError, StartSpec};
 use stream::Handle;
 
 /// How long an operation may take before its outcome is unknown.

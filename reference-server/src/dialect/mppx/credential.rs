@@ -60,8 +60,14 @@ impl Challenge {
     fn fresh(shared: &Shared, intent: &str, request: &Value, lifetime: u64) -> Challenge {
         let request = encode(&canonical(request));
         let expires = rfc3339(Millis(now().0 + lifetime * 1000));
-        let mut challenge =
-            Challenge { id: String::new(), realm: REALM.to_owned(), method: METHOD.to_owned(), intent: intent.to_owned(), request, expires };
+        let mut challenge = Challenge {
+            id: String::new(),
+            realm: REALM.to_owned(),
+            method: METHOD.to_owned(),
+            intent: intent.to_owned(),
+            request,
+            expires,
+        };
         challenge.id = challenge.name(shared);
         challenge
     }

@@ -207,11 +207,12 @@ async fn paid(
             }
             match shared.book.change(&account.id, None, |a| a.charge(PRICE)) {
                 Ok(Ok(account)) => answer::with_receipt(Json(json!({ "ok": true })).into_response(), &account, &challenge, None),
-                Ok(Err(_)) => payment::insufficient(&shared, &terms, &account, &crate::money::Short {
-                    required: account.spent + PRICE,
-                    accepted: account.accepted,
-                    deposit: account.deposit,
-                }),
+                Ok(Err(_)) => payment::insufficient(
+                    &shared,
+                    &terms,
+                    &account,
+                    &crate::money::Short { required: account.spent + PRICE, accepted: account.accepted, deposit: account.deposit },
+                ),
                 Err(_) => unavailable(),
             }
         }

@@ -124,7 +124,6 @@ impl std::fmt::Display for BrokenOff {
 
 impl std::error::Error for BrokenOff {}
 
-
 struct Metered {
     shared: Shared,
     cell: Arc<Cell>,
@@ -249,12 +248,14 @@ impl Metered {
             true => format!("event: message\ndata: {text}\n\n"),
             false => frame("message", &text),
         };
-        if resumed && bugs.has(Bug::ItemRepeatedAtPause)
+        if resumed
+            && bugs.has(Bug::ItemRepeatedAtPause)
             && let Some(before) = &self.last
         {
             bytes = String::from_utf8_lossy(before).into_owned() + &bytes;
         }
-        if last && bugs.has(Bug::ReceiptEarly)
+        if last
+            && bugs.has(Bug::ReceiptEarly)
             && let Some(account) = self.shared.book.find(&self.account)
         {
             self.early = true;

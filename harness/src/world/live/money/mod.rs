@@ -283,8 +283,15 @@ impl Purse {
             return;
         }
         let Some(challenge) = self.ask(till, name, &self.request(till, "GET", None, funding.expires)).await else { return };
-        let request =
-            wallet::Request { act: PayAct::Voucher, challenge: &challenge, amount, deposit: 0, flaw: None, borrowed: None, capitals: false };
+        let request = wallet::Request {
+            act: PayAct::Voucher,
+            challenge: &challenge,
+            amount,
+            deposit: 0,
+            flaw: None,
+            borrowed: None,
+            capitals: false,
+        };
         let Ok(signed) = own.sign(&request).await else { return };
         let mut post = self.request(till, "POST", None, None);
         post.headers.push(("Authorization".to_owned(), signed.authorization));

@@ -99,7 +99,8 @@ pub(super) fn told(value: &Value, says: Says, by: ToldBy) -> (String, Told) {
 /// The statement in an answer's headers.
 pub(super) fn told_in(whole: &Whole, by: ToldBy) -> Option<(String, Told)> {
     let receipt = whole.header("payment-receipt").and_then(scheme::decode).map(|value| told(&value, Says::Receipt, by));
-    receipt.or_else(|| whole.header("payment-session-snapshot").and_then(scheme::decode_padded).map(|value| told(&value, Says::Snapshot, by)))
+    receipt
+        .or_else(|| whole.header("payment-session-snapshot").and_then(scheme::decode_padded).map(|value| told(&value, Says::Snapshot, by)))
 }
 
 /// The challenge in an answer's headers.
@@ -113,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_challenge_is_read_with_its_escapes() {
-        let header = r#"Payment id="a\"b\\c", realm="r", method="test", intent="session", request="e30", expires="2026-11-21T07:42:20.174Z""#;
+        let header =
+            r#"Payment id="a\"b\\c", realm="r", method="test", intent="session", request="e30", expires="2026-11-21T07:42:20.174Z""#;
         let challenge = Challenge::of(header).unwrap();
         assert_eq!(challenge.field("id"), r#"a"b\c"#);
         assert_eq!(Challenge::of("Basic realm=\"x\""), None);
