@@ -99,7 +99,7 @@ pub(super) struct Credential {
 #[serde(untagged)]
 pub(super) enum Payload {
     /// Something with a channel.
-    Channel(Action),
+    Channel(Box<Action>),
     /// A proof of identity.
     Proof {
         #[serde(rename = "type")]
@@ -139,6 +139,7 @@ impl Action {
 ///
 /// # Errors
 /// The refusal: none was sent, it is no credential, or its challenge is none of ours, of another kind, or too old.
+#[allow(clippy::result_large_err, reason = "the refusal is the whole answer, made once a request")]
 pub(super) fn of(shared: &Shared, method: &Method, headers: &HeaderMap, terms: &Terms) -> Result<Credential, Problem> {
     let head = *method == Method::HEAD;
     let asked = || if head { Challenge::identity(shared, terms) } else { Challenge::session(shared, terms) };

@@ -20,7 +20,7 @@ pub(super) enum Granted {
     /// Content, charged as it is delivered.
     Content {
         /// The account.
-        account: Account,
+        account: Box<Account>,
         /// The challenge that it was paid for.
         challenge: String,
         /// When that challenge expires.
@@ -65,9 +65,9 @@ pub(super) fn settle(shared: &Shared, method: &Method, headers: &HeaderMap, no_b
     };
     let content = *method == Method::GET || !no_body || bugs.has(Bug::VoucherRunsContent);
     let challenge = credential.challenge.id.clone();
-    match action {
+    match **action {
         Action::Open { .. } | Action::Voucher { .. } if content => {
-            Ok(Granted::Content { account, challenge, expires: credential.challenge.expires.clone() })
+            Ok(Granted::Content { account: Box::new(account), challenge, expires: credential.challenge.expires.clone() })
         }
         Action::Open { .. } | Action::Voucher { .. } | Action::TopUp { .. } | Action::Close { .. } => {
             let mut account = account;

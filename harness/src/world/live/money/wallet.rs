@@ -161,7 +161,7 @@ fn own(payer: &Key, stranger: &Key, channel: Option<Channel>, request: &Request<
             payload["signature"] = json!(voucher());
         }
     }
-    let opens = opens.then(|| Opens { id: channel.id, descriptor: channel.descriptor, transaction: channel.transaction });
+    let opens = opens.then_some(Opens { id: channel.id, descriptor: channel.descriptor, transaction: channel.transaction });
     done(payload, opens)
 }
 
