@@ -471,7 +471,7 @@ fn publish(session: &str, count: u32) -> Step {
 }
 
 fn subscribing(reader: &str, session: &str, from: Start) -> Subscribe {
-    Subscribe { reader: reader.to_owned(), session: session.to_owned(), from, role: Role::Plain, beside: false, readers: 1 }
+    Subscribe { reader: reader.to_owned(), session: session.to_owned(), from, role: Role::Plain, beside: false, readers: 1, pay: None }
 }
 
 fn subscribe(reader: &str, session: &str, from: Start) -> Step {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Do;
+use super::{Do, Funding, Pay};
 use crate::history::{CursorClass, Probe, Retain, Role};
 
 /// A scenario file.
@@ -122,6 +122,8 @@ pub enum Need {
     Files,
     /// The contract has machines.
     Machines,
+    /// Streams are paid.
+    Payment,
 }
 
 /// A number, or every place where the fault can stand.
@@ -202,6 +204,8 @@ pub enum Step {
     Repeat(Repeat),
     /// An operation of the profile's own, with what is expected of its answer.
     Do(Box<Do>),
+    /// A payment by hand.
+    Pay(Box<Pay>),
 }
 
 /// No parameters.
@@ -374,6 +378,8 @@ pub struct Subscribe {
     /// How many such readers (`a`, `a2`, `a3` …). Default 1.
     #[serde(default = "one_u32")]
     pub readers: u32,
+    /// How it pays, where streams are paid. Default: from a wallet of its own, far ahead.
+    pub pay: Option<Funding>,
 }
 
 /// Where a subscription starts.
@@ -539,6 +545,8 @@ pub enum Upto {
     Gap,
     /// The terminal event.
     Terminal,
+    /// That many requests for payment on its newest connection.
+    Due(u32),
     /// A heartbeat.
     Heartbeat,
     /// The end of its connection.

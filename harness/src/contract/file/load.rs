@@ -10,7 +10,8 @@ use crate::contract::{Profile, Target};
 use super::{FileError, read, short, spot, suggest};
 
 /// The profiles that are compiled in, by name.
-const BUILT_IN: &[(&str, &str)] = &[("sse", include_str!("../../../profiles/sse.toml"))];
+const BUILT_IN: &[(&str, &str)] =
+    &[("sse", include_str!("../../../profiles/sse.toml")), ("mppx", include_str!("../../../profiles/mppx.toml"))];
 
 /// No file that people write is larger.
 const LARGEST: u64 = 4 << 20;
@@ -97,6 +98,9 @@ impl Target {
         })?;
         if Profile::built_in_text(&target.profile).is_none() {
             target.profile = folder.join(&target.profile).display().to_string();
+        }
+        if let Some(program) = target.signer.as_mut().and_then(|words| words.first_mut()).filter(|program| program.starts_with("./")) {
+            *program = folder.join(&*program).display().to_string();
         }
         target.cwd = target.cwd.map(|cwd| folder.join(cwd).display().to_string());
         if target.name.is_empty() {

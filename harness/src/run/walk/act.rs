@@ -45,6 +45,7 @@ impl<W: World> Walk<'_, W> {
                 Ok(())
             }
             Step::Do(step) => self.ask(step).await,
+            Step::Pay(pay) => self.pay(pay).await,
             Step::Seam(seam) => self.seam(seam).await,
             Step::Evict(evict) => self.evict(&evict.session, evict.by, evict.beyond).await,
             Step::Read(read) => self.read_history(read).await,
@@ -332,6 +333,16 @@ impl<W: World> Walk<'_, W> {
     /// The address of a session that never was.
     pub(super) fn unknown_address(&self) -> crate::world::Address {
         crate::world::Address { id: format!("never-was-{:08x}", self.patience.salt & 0xffff_ffff), ..Default::default() }
+    }
+
+    /// Pays by hand. What comes of it is judged by `check::money`.
+    async fn pay(&self, pay: &crate::scenario::Pay) -> Result<(), Abort> {
+        let (ix, address) = self.with(&pay.session, |s| (s.ix, s.address.clone()))?;
+        match self.world.pay(ix, &address, pay).await {
+            Ok(Some(channel)) => self.with(&pay.session, |s| drop(s.address.taken.insert("channel".to_owned(), channel))),
+            Ok(None) => Ok(()),
+            Err(why) => self.could_not(why),
+        }
     }
 
     /// Lets a reader's bytes go on: those of its newest connection that a fault keeps back, which a newer one may overlap.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::contract::Profile;
 use crate::history::{ConnId, CursorClass, From, Kind, Marker, OpId, Retain, SessionIx};
 use crate::run::progress::Progress;
-use crate::scenario::Text;
+use crate::scenario::{Funding, Text};
 use crate::world::Address;
 
 /// Everybody.
@@ -26,6 +26,8 @@ pub(super) struct Cast {
     pub(super) restarts: u32,
     /// Bodies of answers by the names under which they are remembered.
     pub(super) remembered: BTreeMap<String, String>,
+    /// How readers pay, where their scenario says it.
+    pub(super) fundings: BTreeMap<String, Funding>,
 }
 
 /// A session.
