@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::history::{Action, Outcome, Process, SessionIx, What};
+use crate::run::binding::placeholders;
 use crate::scenario::{Churn, Close, EvictBy, Open, Restart, Sample, Step, Text};
 use crate::world::{Call, Command, World};
 
@@ -329,9 +330,16 @@ impl<W: World> Walk<'_, W> {
         Ok(())
     }
 
-    /// The address of a session that never was.
+    /// The address of a session that never was, asked for by somebody who may ask: with the credentials that an opened
+    /// session was given.
     pub(super) fn unknown_address(&self) -> crate::world::Address {
-        crate::world::Address { id: format!("never-was-{:08x}", self.patience.salt & 0xffff_ffff), ..Default::default() }
+        let named = |name: &str| self.profile.binding.headers.values().any(|value| placeholders(value).contains(&name));
+        let cast = self.cast.borrow();
+        let taken = cast.sessions.values().flat_map(|s| &s.address.taken).filter(|(name, _)| named(name));
+        crate::world::Address {
+            id: format!("never-was-{:08x}", self.patience.salt & 0xffff_ffff),
+            taken: taken.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        }
     }
 
     /// Tells the newest connection of a reader something.
