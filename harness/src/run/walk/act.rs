@@ -25,7 +25,10 @@ impl<W: World> Walk<'_, W> {
                 Ok(())
             }
             Step::Join(join) => {
-                let done = || self.cast.borrow().writers.get(&join.writer).is_none_or(|w| w.done);
+                let done = || {
+                    let cast = self.cast.borrow();
+                    cast.writers.get(&join.writer).is_none_or(|w| w.done) && !cast.asking.contains(&join.writer)
+                };
                 // A writer's own operations have deadlines, so it ends; this bound is for a harness that does not.
                 if !self.world.wait(Duration::from_secs(120), done).await {
                     return self.could_not(format!("writer `{}` did not finish within 120 s", join.writer));
@@ -42,6 +45,7 @@ impl<W: World> Walk<'_, W> {
             Step::Shape(_) => Ok(()),
             Step::Await(wait) => self.await_judged(&wait.reader, &wait.upto, wait.judges.clone()).await,
             Step::Do(step) if step.background => {
+                self.cast.borrow_mut().asking.push(step.op.clone());
                 self.background.send(Background::Ask(step.clone())).expect("the walk holds the receiving end");
                 Ok(())
             }
@@ -177,6 +181,9 @@ impl<W: World> Walk<'_, W> {
         );
         if refused {
             return self.health().await;
+        }
+        if open.unwatched {
+            return Ok(());
         }
         self.witness(&open.session).await
     }
