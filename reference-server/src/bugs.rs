@@ -177,7 +177,7 @@ bugs! {
     RepairBeforeJournal "repair-before-journal" "CRASH-3" "HERMES B14" "the repair does not see the journal and notes for ever that nothing was recovered" in hermes;
     RepairSkipped "repair-skipped" "CRASH-1" "HERMES B15, V-3" "another reconciler clears the state of a killed run, and nobody ends it" in hermes;
     JournalSplitsLines "journal-splits-lines" "RESUME-2" "HERMES B17, V-1" "replay loses events with U+0085, U+2028 or U+2029, because the journal is split there" in hermes;
-    CancelIdReused "cancel-id-reused" "ORDER-4" "HERMES B18, V-6" "the live cancel carries the id of the event before it" in hermes;
+    CancelIdReused "cancel-id-reused" "FINAL-1" "HERMES B18, V-6" "the live cancel carries the id of the event before it" in hermes;
     CancelledStillActive "cancelled-still-active" "FINAL-3" "HERMES B19" "a cancelled run is still shown as active" in hermes;
     LateWorkerWrites "late-worker-writes" "CAUSE-2" "HERMES B20" "the worker of a cancelled run goes on and writes its answer over the transcript" in hermes;
     CancelLosesPrompt "cancel-loses-prompt" "FINAL-3" "HERMES B21" "a cancel clears the pending prompt before it is in the transcript" in hermes;
@@ -189,9 +189,9 @@ bugs! {
     PrefixContainment "prefix-containment" "CONTAIN-1" "HERMES B26" "a folder whose name begins like the session's counts as inside it" in hermes;
     ProfileUnchecked "profile-unchecked" "ISOLATE-2" "HERMES B27" "sessions of other profiles are served" in hermes;
     LeavingTouches "leaving-touches" "DETACH-3" "HERMES B28" "leaving a stream makes its session the newest" in hermes;
-    RowAppendedAgain "row-appended-again" "SNAPSHOT-3" "HERMES B29, V-8" "after a restart the newest prompt is in the transcript twice" in hermes;
+    RowAppendedAgain "row-appended-again" "RESTART-2" "HERMES B29, V-8" "after a restart the newest prompt is in the transcript twice" in hermes;
     ZeroIsNone "zero-is-none" "RESUME-2" "HERMES B30" "a cursor of zero counts as none" in hermes;
-    TornRowRenumbered "torn-row-renumbered" "RESTART-3" "HERMES B32, V-5" "the last row before a kill is torn, and its number is given to another event" in hermes;
+    TornRowRenumbered "torn-row-renumbered" "CRASH-3" "HERMES B32, V-5" "the last row before a kill is torn, and its number is given to another event" in hermes;
     TurnDiesWithItsReader "turn-dies-with-its-reader" "DETACH-1" "hermes-webui #2307" "a run is stopped when its last reader leaves" in hermes;
     StreamWithoutLogin "stream-without-login" "AUTH-1" "HERMES b.2" "the run stream is served without a login" in hermes;
 }

@@ -184,7 +184,9 @@ fn hunt(bug: &'static BugEntry, ground: &Ground) -> Row {
     let began = Instant::now();
     let profile = ground.profile.name.clone();
     let mut row = Row { bug, profile, failed: BTreeSet::new(), by: None, trouble: None, took: Duration::ZERO };
-    let scenarios: Vec<Scenario> = ground.scenarios.iter().filter(|s| s.judges.iter().any(|j| j == bug.killed_by)).cloned().collect();
+    let mut scenarios: Vec<Scenario> = ground.scenarios.iter().filter(|s| s.judges.iter().any(|j| j == bug.killed_by)).cloned().collect();
+    // Those written for little else first: they show it soonest.
+    scenarios.sort_by_key(|s| s.judges.len());
     if scenarios.is_empty() {
         row.trouble = Some("no scenario judges it".to_owned());
     }

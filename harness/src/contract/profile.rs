@@ -548,7 +548,8 @@ pub struct SnapshotRead {
     pub operation: Operation,
     /// Where the cursor is at which the snapshot is true, `/json/pointer` or `header:Name`.
     pub cursor: String,
-    /// Pointer to the array of items, each shaped as an event. Absent: every marker in the document counts as an item.
+    /// Pointer to the array of items, each shaped as an event, or to a text in which payloads follow each other. Absent:
+    /// every marker in the document counts as an item.
     pub items: Option<String>,
 }
 

@@ -154,7 +154,7 @@ pub enum Step {
     Publish(Publish),
     /// Publish in the background until the count is reached; `join` waits for it.
     Writer(Writer),
-    /// Wait until a background writer has finished.
+    /// Wait until a background writer, or background operations, have finished.
     Join(Join),
     /// Open the first connection of a reader (or another, overlapping one).
     Subscribe(Subscribe),
@@ -242,6 +242,9 @@ pub struct Open {
     pub refuse: bool,
     /// Use the server-side id of this deleted (or wiped) session again.
     pub reborn_of: Option<String>,
+    /// True when no witness watches it: nobody reads it but the readers that the scenario names.
+    #[serde(default)]
+    pub unwatched: bool,
 }
 
 /// `publish`.
@@ -354,7 +357,7 @@ pub struct Writer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Join {
-    /// The writer.
+    /// The writer, or the operation of background `do` steps before it.
     pub writer: String,
 }
 

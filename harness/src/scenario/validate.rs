@@ -302,6 +302,9 @@ fn step(step: &Step, at: &[Seg], cast: &mut Cast, problems: &mut Problems<'_>) {
             cast.samples.insert(sample.label.clone());
         }
         Step::Do(ask) => {
+            if ask.background {
+                cast.writers.insert(ask.op.clone());
+            }
             if let Some(session) = &ask.session {
                 session!(session, "do");
             }

@@ -14,6 +14,8 @@ pub(super) struct Cast {
     pub(super) sessions: BTreeMap<String, SessionState>,
     pub(super) readers: BTreeMap<String, Reader>,
     pub(super) writers: BTreeMap<String, WriterState>,
+    /// The operations of background `do` steps that have no answer yet.
+    pub(super) asking: Vec<String>,
     /// Acknowledgements of background writers so far.
     pub(super) background_acks: u32,
     pub(super) next_session: u32,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::server::{Server, ServerError};
 use crate::contract::Binding;
-use crate::run::binding::{Finite, Lens, Request, Vars, for_page, see_document, taken};
+use crate::run::binding::{Finite, Lens, Request, Vars, for_page, see_document, see_snapshot, taken};
 use crate::world::{PageAnswer, Whole};
 
 /// Largest answer that is read whole.
@@ -195,7 +195,7 @@ pub(super) async fn page(
             (see_document(lens, &document, &history.events), history.next.as_deref().and_then(take), more)
         }
         Finite::Snapshot(snapshot) => {
-            let seen = snapshot.items.as_deref().map_or_else(Vec::new, |items| see_document(lens, &document, items));
+            let seen = see_snapshot(lens, &document, snapshot.items.as_deref());
             (seen, take(&snapshot.cursor), None)
         }
     };
