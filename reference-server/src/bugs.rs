@@ -164,6 +164,18 @@ bugs! {
     TornRowRenumbered "torn-row-renumbered" "RESTART-3" "HERMES B32, V-5" "the last row before a kill is torn, and its number is given to another event" in hermes;
     TurnDiesWithItsReader "turn-dies-with-its-reader" "DETACH-1" "hermes-webui #2307" "a run is stopped when its last reader leaves" in hermes;
     StreamWithoutLogin "stream-without-login" "AUTH-1" "HERMES b.2" "the run stream is served without a login" in hermes;
+
+    FullPageHasMore "full-page-has-more" "SNAPSHOT-3" "OM-13" "a page that is full says that more follows, also when nothing does" in opencode;
+    LimitBeforeFilter "limit-before-filter" "SNAPSHOT-3" "OM-14" "pages are cut before private rows are taken out of them" in opencode;
+    PrivateRowSkips "private-row-skips" "RESUME-2" "OM-24" "a private row hides the public one behind it in the same read" in opencode;
+    CutTurnStaysOpen "cut-turn-stays-open" "FINAL-3" "OM-20, OC-19" "a turn whose model breaks off leaves its step without an end" in opencode;
+    MovingCutoff "moving-cutoff" "SEAM-4" "OM-9, OC-35" "the replay ends where the head is by then, so that a writer can postpone the boundary for ever" in opencode_unified;
+    ChildrenCount "children-count" "FINAL-3" "OM-8, OC-34" "a background child makes its parent active" in opencode;
+    ActivityStored "activity-stored" "CRASH-2" "OM-8, OC-31" "what was active is active again after a restart" in opencode;
+    ForeignFillsQueue "foreign-fills-queue" "DELIVER-1" "OM-21" "live-only events of other sessions take places in a reader's queue before they are filtered out" in opencode_unified;
+    ReadyBeforeListening "ready-before-listening" "SEAM-1" "OM-3, OC-20" "server.connected is written before the reader is registered" in opencode_live;
+    EndsWhenReady "ends-when-ready" "DELIVER-1" "OM-4, OC-24" "the stream ends right behind server.connected" in opencode_live;
+    UnencodableEnds "unencodable-ends" "LIVE-3" "OM-5, OC-25" "an event that cannot be encoded ends every stream that would carry it" in opencode_live;
 }
 
 /// Words of 64 bits that hold a bit for each bug.

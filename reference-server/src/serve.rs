@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::agent::Model;
 use crate::bugs::{Bug, BugSet};
-use crate::dialect::{hermes, sse};
+use crate::dialect::{hermes, opencode, sse};
 use crate::hub::Hub;
 use crate::session::Retention;
 use crate::store::{Memory, Sqlite, Store};
@@ -70,6 +70,8 @@ pub enum Dialect {
     Sse,
     /// The run journal of Hermes WebUI: an agent's runs, each a stream with a journal.
     Hermes,
+    /// The session events of opencode: logs of an agent's sessions, in pages, tails and live streams.
+    Opencode,
 }
 
 /// Stores.
@@ -184,6 +186,15 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
                 password: options.password.clone(),
             };
             hermes::router(hermes::open(Arc::clone(&hub), settings).await.map_err(ServeError)?)
+        }
+        Dialect::Opencode => {
+            let settings = opencode::Settings {
+                heartbeat: options.heartbeat,
+                model,
+                workspace: options.workspace.as_deref(),
+                password: options.password.clone(),
+            };
+            opencode::router(opencode::open(Arc::clone(&hub), settings).await.map_err(ServeError)?)
         }
     };
     let (stop, stopped) = oneshot::channel::<()>();

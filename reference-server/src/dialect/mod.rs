@@ -2,4 +2,5 @@
 
 mod follow;
 pub(crate) mod hermes;
+pub(crate) mod opencode;
 pub mod sse;
