@@ -105,6 +105,10 @@ pub struct CursorContract {
     /// True when the cursor names the numbering's life (boot, generation), so that one of another life is refused.
     #[serde(default)]
     pub epoch: bool,
+    /// False when a wipe of the data makes the server forget which cursors it gave out, so that one from before it cannot be
+    /// told apart. Default true.
+    #[serde(default = "yes")]
+    pub outlives_wipe: bool,
     /// True when only durable events carry a cursor (frames without one never move it). Default true.
     #[serde(default = "yes")]
     pub on_durable_only: bool,
@@ -429,7 +433,7 @@ pub struct Operation {
     /// Query parameters.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
-    /// What is sent only when a placeholder has a value: its name → headers and parameters that belong together. Of a
+    /// What is sent only when a placeholder has a value: its name → headers, parameters and members of the body that belong together. Of a
     /// publish with an idempotency key, for example, `when.key`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub when: BTreeMap<String, Group>,
@@ -454,7 +458,7 @@ pub struct Operation {
     pub then: Vec<Operation>,
 }
 
-/// Headers and query parameters that are sent together or not at all.
+/// Headers, query parameters and members of the JSON body that are sent together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Group {
@@ -462,6 +466,9 @@ pub struct Group {
     pub headers: BTreeMap<String, String>,
     /// Query parameters.
     pub query: BTreeMap<String, String>,
+    /// Members of the JSON body.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub json: BTreeMap<String, serde_json::Value>,
 }
 
 /// Opening a stream.

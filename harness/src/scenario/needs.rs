@@ -81,7 +81,10 @@ fn met(need: Need, scenario: &Scenario, profile: &Profile, can: Capabilities) ->
         Need::Proxy if can.proxy => Ok(()),
         Need::Proxy => Err("the target is not plain HTTP: its bytes cannot be cut".to_owned()),
         Need::Kill | Need::Restart => can.process(can.restart, "restart"),
-        Need::Wipe => can.process(can.wipe, "wipe"),
+        Need::Wipe => {
+            can.process(can.wipe, "wipe")?;
+            promises(contract.cursor.as_ref().is_none_or(|c| c.outlives_wipe), "that cursors from before a wipe are told apart")
+        }
         Need::Pause => can.process(can.pause, "pause"),
         Need::SurvivesKill => promises(contract.durability.kill, "that events survive a kill"),
         Need::SurvivesRestart => promises(contract.durability.restart, "that events survive a restart"),

@@ -21,6 +21,7 @@ pub const PLACEHOLDERS: &[&str] = &[
     "opened",
     "provider",
     "path",
+    "reborn",
 ];
 
 /// Values for placeholders.

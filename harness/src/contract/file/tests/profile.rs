@@ -240,9 +240,9 @@ fn broken_request() {
         30 │
            ╰────
          help: did you mean `session`? known are: `cursor`, `key`, `limit`, `opened`,
-               `path`, `payload`, `provider`, `retain_age_ms`, `retain_bytes`,
-               `retain_records`, `session`, `type`, `uuid`, `env.NAME`, and what
-               `binding.open.take` names
+               `path`, `payload`, `provider`, `reborn`, `retain_age_ms`,
+               `retain_bytes`, `retain_records`, `session`, `type`, `uuid`,
+               `env.NAME`, and what `binding.open.take` names
         "##);
 }
 
@@ -508,9 +508,9 @@ fn fields_that_belong_together() {
          30 │
             ╰────
           help: did you mean `key`? known are: `cursor`, `key`, `limit`, `opened`,
-                `path`, `payload`, `provider`, `retain_age_ms`, `retain_bytes`,
-                `retain_records`, `session`, `type`, `uuid`, `env.NAME`, and what
-                `binding.open.take` names
+                `path`, `payload`, `provider`, `reborn`, `retain_age_ms`,
+                `retain_bytes`, `retain_records`, `session`, `type`, `uuid`,
+                `env.NAME`, and what `binding.open.take` names
         "##);
     insta::assert_snapshot!(profile("[binding.delete]", "[binding.publish.when.key]\n\n[binding.delete]"), @r##"
          × nothing is sent when there is a `key`
@@ -521,6 +521,6 @@ fn fields_that_belong_together() {
            ·                        ╰── empty
         29 │
            ╰────
-         help: give `headers` or `query`, or leave it out
+         help: give `headers`, `query` or `json`, or leave it out
         "##);
 }
