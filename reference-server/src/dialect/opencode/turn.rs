@@ -189,7 +189,7 @@ impl Scribe<'_> {
 
     /// Says something that is not kept, behind every row before it.
     async fn say(&mut self, event_type: &str, data: &Value) -> Result<(), Answer> {
-        if !self.server.hub.bugs.has(Bug::EphemeralOvertakes) {
+        if !self.server.hub.bugs.has(Bug::FragmentOvertakes) {
             self.flush().await?;
         }
         say(self.server, self.log, event_type, data);
