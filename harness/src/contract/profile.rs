@@ -617,6 +617,9 @@ pub struct FrameMatch {
     /// Where the frame names a position (the fence of a boundary, the oldest of a gap, the cursor of a commit): a source as in
     /// `event`; of a whole answer, `/json/pointer` or `header:Name`.
     pub cursor: Option<String>,
+    /// Of `ephemeral` only: where the payload is, when it is elsewhere than `event.payload`: a source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
     /// Long-poll only: the answer has this status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusSet>,
