@@ -104,7 +104,7 @@ bugs! {
     EphemeralReplayed "ephemeral-replayed" "EPHEMERAL-2" "OM-28" "live-only events are stored and replayed" in sse, opencode_unified;
     EphemeralOvertakes "ephemeral-overtakes" "EPHEMERAL-3" "OM-6" "live-only events overtake the stored ones before them";
     HeartbeatWithId "heartbeat-with-id" "EPHEMERAL-4" "PM-13" "heartbeats carry the next id";
-    EphemeralDropped "ephemeral-dropped" "EPHEMERAL-5" "issue 2" "live-only events reach nobody" in sse, opencode_unified;
+    EphemeralDropped "ephemeral-dropped" "EPHEMERAL-5" "issue 2" "live-only events reach nobody";
     TerminalTwice "terminal-twice" "END-1" "HERMES V-6" "the terminal is written twice" in sse, hermes;
     TerminalEarly "terminal-early" "END-2" "issue 2" "the terminal overtakes the last event";
     TerminalLiveOnly "terminal-live-only" "END-3" "HERMES B11" "the terminal is not replayed" in sse, hermes;
@@ -121,7 +121,7 @@ bugs! {
     RetryNewNumber "retry-new-number" "IDEM-3" "OC-42" "a repeated publish is answered with the head's cursor" in sse, opencode;
     ConflictAccepted "conflict-accepted" "IDEM-4" "OC-42" "a key used again with other content is answered as done" in sse, opencode;
     LiveToEveryone "live-to-everyone" "ISOLATE-1" "DM-25" "every fifth live event goes to the readers of all sessions" in sse, opencode_unified;
-    ReplayLeaks "replay-leaks" "ISOLATE-2" "issue 2" "replay holds an event of another session" in sse, opencode_unified;
+    ReplayLeaks "replay-leaks" "ISOLATE-2" "issue 2" "replay holds an event of another session";
     ForeignCursorTells "foreign-cursor-tells" "ISOLATE-3" "SSE-34" "the refusal of a foreign cursor quotes the event that it names";
     SnapshotAhead "snapshot-ahead" "SNAPSHOT-1" "HERMES V-1" "a snapshot's cursor is read after its state" in sse, hermes;
     SnapshotBehind "snapshot-behind" "SNAPSHOT-2" "issue 2" "a snapshot's state is read after its cursor" in sse, hermes;

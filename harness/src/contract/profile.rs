@@ -34,6 +34,14 @@ pub struct Profile {
     pub not_observable: BTreeMap<String, String>,
 }
 
+impl Profile {
+    /// False when its streams carry new events only, and no cursor asks for others.
+    pub fn replays(&self) -> bool {
+        let subscribe = &self.binding.subscribe;
+        self.contract.cursor.is_some() || subscribe.start.is_some() || subscribe.live.as_deref() != Some("")
+    }
+}
+
 /// What a protocol promises. Every field switches requirements on or off, or gives them a parameter; a promise that is
 /// left out is not made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -226,6 +234,9 @@ pub enum AfterGap {
 pub struct BoundaryContract {
     /// On which connections it is sent, exactly once each.
     pub sent: BoundarySent,
+    /// True when its place is fixed before the replay begins: what is published during the replay comes behind it.
+    #[serde(default)]
+    pub fixed: bool,
 }
 
 /// On which connections a boundary is sent.

@@ -12,6 +12,7 @@ use super::{FileError, read, short, spot, suggest};
 /// The profiles that are compiled in, by name.
 const BUILT_IN: &[(&str, &str)] = &[
     ("opencode", include_str!("../../../profiles/opencode.toml")),
+    ("opencode-live", include_str!("../../../profiles/opencode-live.toml")),
     ("opencode-unified", include_str!("../../../profiles/opencode-unified.toml")),
     ("sse", include_str!("../../../profiles/sse.toml")),
 ];

@@ -45,7 +45,7 @@ impl<W: World> Walk<'_, W> {
     }
 
     pub(super) async fn witness(&self, session: &str) -> Result<(), Abort> {
-        let from = self.with(session, |s| s.beginning())?;
+        let from = self.with(session, |s| s.beginning(self.profile))?;
         let witness = self.connect(&witness_of(session), session, from, Role::Witness, Vec::new())?;
         // A witness that connects later than the first event would have a seam of its own to cross.
         self.established(&witness).await;
