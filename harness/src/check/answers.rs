@@ -192,12 +192,17 @@ fn answered(
     }
 }
 
+/// After how many times the promised time a refusal that has not come will not come.
+const LATE_HEADS: u64 = 3;
+
 /// A cursor that must be refused, and gets neither a refusal nor anything else as long as its reader waits.
 fn unanswered(conn: &ConnView<'_>, contract: &Contract, (id, presented, wanted): (&'static str, &str, &CursorAnswer), judge: &mut Judge) {
     let refused = matches!(wanted, CursorAnswer::Refused { .. } | CursorAnswer::Stream(StreamAnswer::Refuse));
     let Some(end) = &conn.end else { return };
     let waited = end.at.0.saturating_sub(conn.connect.at.0) / 1000;
-    if !refused || !conn.faults.is_empty() || waited <= contract.liveness.delivery_ms {
+    let liveness = &contract.liveness;
+    let late = liveness.headers_ms.map_or(liveness.delivery_ms, |ms| ms * LATE_HEADS);
+    if !refused || !conn.faults.is_empty() || waited <= late {
         return;
     }
     let shown: String = presented.chars().take(60).collect();
