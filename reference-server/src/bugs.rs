@@ -174,8 +174,8 @@ bugs! {
     ActivityStored "activity-stored" "CRASH-2" "OM-8, OC-31" "what was active is active again after a restart" in opencode;
     ForeignFillsQueue "foreign-fills-queue" "DELIVER-1" "OM-21" "live-only events of other sessions take places in a reader's queue before they are filtered out" in opencode_unified;
     FragmentOvertakes "fragment-overtakes" "CAUSE-1" "OM-6, OC-33" "fragments are told at once, and overtake the rows that are on their way to the disk" in opencode_unified;
-    ReadyBeforeListening "ready-before-listening" "SEAM-1" "OM-3, OC-20" "server.connected is written before the reader is registered" in opencode_live;
-    EndsWhenReady "ends-when-ready" "DELIVER-1" "OM-4, OC-24" "the stream ends right behind server.connected" in opencode_live;
+    ReadyBeforeListening "ready-before-listening" "DELIVER-1" "OM-3, OC-20" "server.connected is written before the reader is registered" in opencode_live;
+    EndsWhenReady "ends-when-ready" "LIVE-1" "OM-4, OC-24" "the stream ends right behind server.connected" in opencode_live;
     UnencodableEnds "unencodable-ends" "LIVE-3" "OM-5, OC-25" "an event that cannot be encoded ends every stream that would carry it" in opencode_live;
 }
 
