@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::agent::Model;
 use crate::bugs::{Bug, BugSet};
-use crate::dialect::{hermes, mppx, sse};
+use crate::dialect::{hermes, mppx, opencode, sse};
 use crate::hub::Hub;
 use crate::money::Book;
 use crate::session::Retention;
@@ -73,6 +73,8 @@ pub enum Dialect {
     Mppx,
     /// The run journal of Hermes WebUI: an agent's runs, each a stream with a journal.
     Hermes,
+    /// The session events of opencode: logs of an agent's sessions, in pages, tails and live streams.
+    Opencode,
 }
 
 /// Stores.
@@ -192,6 +194,15 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
                 password: options.password.clone(),
             };
             hermes::router(hermes::open(Arc::clone(&hub), settings).await.map_err(ServeError)?)
+        }
+        Dialect::Opencode => {
+            let settings = opencode::Settings {
+                heartbeat: options.heartbeat,
+                model,
+                workspace: options.workspace.as_deref(),
+                password: options.password.clone(),
+            };
+            opencode::router(opencode::open(Arc::clone(&hub), settings).await.map_err(ServeError)?)
         }
     };
     let (stop, stopped) = oneshot::channel::<()>();

@@ -135,7 +135,9 @@ fn answered(
     (id, presented, wanted): (&'static str, &str, &CursorAnswer),
     judge: &mut Judge,
 ) {
-    let Some(answer) = conn.answer else { return };
+    let Some(answer) = conn.answer else {
+        return unanswered(conn, contract, (id, presented, wanted), judge);
+    };
     let (accepted, status) = (answer.what.accepted, answer.what.status);
     let shown: String = presented.chars().take(60).collect();
     let mut require = |holds: bool, expected: String, seen: String, shape: &str| {
@@ -188,6 +190,32 @@ fn answered(
             swallowed(expect, conn, contract, id, judge);
         }
     }
+}
+
+/// After how many times the promised time a refusal that has not come will not come.
+const LATE_HEADS: u64 = 3;
+
+/// A cursor that must be refused, and gets neither a refusal nor anything else as long as its reader waits.
+fn unanswered(conn: &ConnView<'_>, contract: &Contract, (id, presented, wanted): (&'static str, &str, &CursorAnswer), judge: &mut Judge) {
+    let refused = matches!(wanted, CursorAnswer::Refused { .. } | CursorAnswer::Stream(StreamAnswer::Refuse));
+    let Some(end) = &conn.end else { return };
+    let waited = end.at.0.saturating_sub(conn.connect.at.0) / 1000;
+    let liveness = &contract.liveness;
+    let late = liveness.headers_ms.map_or(liveness.delivery_ms, |ms| ms * LATE_HEADS);
+    if !refused || !conn.faults.is_empty() || waited <= late {
+        return;
+    }
+    let shown: String = presented.chars().take(60).collect();
+    judge.violated(
+        id,
+        Violation {
+            says: format!("{} presented {shown:?}", conn.name()),
+            expected: "a refusal".to_owned(),
+            seen: format!("no answer for {waited} ms"),
+            records: vec![conn.connect.record],
+            shape: "unanswered".to_owned(),
+        },
+    );
 }
 
 /// What was published after such a connection was accepted arrives all the same.

@@ -59,6 +59,21 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
                 let e = &expect.session.events[event];
                 let old = e.acked_at().is_some_and(|acked| acked < conn.connect.at);
                 let misplaced = old && got.record > mark.record;
+                // The place was fixed before the first frame came.
+                let postponed = boundary.fixed && e.invoked.at > begun && got.record < mark.record;
+                if postponed {
+                    judge.violated(
+                        "SEAM-4",
+                        Violation {
+                            says: format!("{} was sent {} before its boundary", conn.name(), e.marker),
+                            expected: format!("{} behind the boundary: it was published during the replay", e.marker),
+                            seen: format!("{}, then the boundary", e.marker),
+                            records: vec![got.record, mark.record, conn.connect.record],
+                            shape: "new-before-boundary".to_owned(),
+                        },
+                    );
+                    continue;
+                }
                 judge.require("SEAM-4", !misplaced, || Violation {
                     says: format!("{} was sent {} behind its boundary", conn.name(), e.marker),
                     expected: format!("{} before the boundary: it was acknowledged before the reader connected", e.marker),

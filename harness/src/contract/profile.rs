@@ -34,6 +34,14 @@ pub struct Profile {
     pub not_observable: BTreeMap<String, String>,
 }
 
+impl Profile {
+    /// False when its streams carry new events only, and no cursor asks for others.
+    pub fn replays(&self) -> bool {
+        let subscribe = &self.binding.subscribe;
+        self.contract.cursor.is_some() || subscribe.start.is_some() || subscribe.live.as_deref() != Some("")
+    }
+}
+
 /// What a protocol promises. Every field switches requirements on or off, or gives them a parameter; a promise that is
 /// left out is not made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -107,6 +115,10 @@ pub struct CursorContract {
     /// True when the cursor names the numbering's life (boot, generation), so that one of another life is refused.
     #[serde(default)]
     pub epoch: bool,
+    /// False when a wipe of the data makes the server forget which cursors it gave out, so that one from before it cannot be
+    /// told apart. Default true.
+    #[serde(default = "yes")]
+    pub outlives_wipe: bool,
     /// True when only durable events carry a cursor (frames without one never move it). Default true.
     #[serde(default = "yes")]
     pub on_durable_only: bool,
@@ -224,6 +236,9 @@ pub enum AfterGap {
 pub struct BoundaryContract {
     /// On which connections it is sent, exactly once each.
     pub sent: BoundarySent,
+    /// True when its place is fixed before the replay begins: what is published during the replay comes behind it.
+    #[serde(default)]
+    pub fixed: bool,
 }
 
 /// On which connections a boundary is sent.
@@ -438,7 +453,7 @@ pub struct Operation {
     /// Query parameters.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
-    /// What is sent only when a placeholder has a value: its name → headers and parameters that belong together. Of a
+    /// What is sent only when a placeholder has a value: its name → headers, parameters and members of the body that belong together. Of a
     /// publish with an idempotency key, for example, `when.key`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub when: BTreeMap<String, Group>,
@@ -463,7 +478,7 @@ pub struct Operation {
     pub then: Vec<Operation>,
 }
 
-/// Headers and query parameters that are sent together or not at all.
+/// Headers, query parameters and members of the JSON body that are sent together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Group {
@@ -471,6 +486,9 @@ pub struct Group {
     pub headers: BTreeMap<String, String>,
     /// Query parameters.
     pub query: BTreeMap<String, String>,
+    /// Members of the JSON body.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub json: BTreeMap<String, serde_json::Value>,
 }
 
 /// Opening a stream.
@@ -620,6 +638,9 @@ pub struct FrameMatch {
     /// Where the frame names a position (the fence of a boundary, the oldest of a gap, the cursor of a commit): a source as in
     /// `event`; of a whole answer, `/json/pointer` or `header:Name`.
     pub cursor: Option<String>,
+    /// Of `ephemeral` only: where the payload is, when it is elsewhere than `event.payload`: a source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
     /// Long-poll only: the answer has this status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusSet>,

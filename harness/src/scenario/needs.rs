@@ -1,5 +1,7 @@
 //! Whether a scenario can be run against a profile and a target, and if not, why.
 
+use std::collections::BTreeSet;
+
 use crate::contract::{Allowed, CursorCarrier, CursorOrder, Profile, RetainKind, Target, placeholder_used};
 use crate::history::Retain;
 
@@ -64,7 +66,29 @@ impl Capabilities {
 /// # Errors
 /// When the profile or the target lacks something that the scenario needs.
 pub fn applicable(scenario: &Scenario, profile: &Profile, capabilities: &Capabilities) -> Result<(), String> {
-    scenario.needs.iter().try_for_each(|need| met(*need, scenario, profile, *capabilities))
+    scenario.needs.iter().try_for_each(|need| met(*need, scenario, profile, *capabilities))?;
+    if !profile.replays() && reads_back(&scenario.steps, &mut BTreeSet::new()) {
+        return Err("the profile's streams replay nothing".to_owned());
+    }
+    Ok(())
+}
+
+/// True when a reader joins a session to which something was published before; `published` are those sessions.
+fn reads_back<'s>(steps: &'s [Step], published: &mut BTreeSet<&'s str>) -> bool {
+    steps.iter().any(|step| match step {
+        Step::Publish(publish) => {
+            published.insert(&publish.session);
+            false
+        }
+        Step::Writer(writer) => {
+            published.insert(&writer.session);
+            false
+        }
+        Step::Subscribe(subscribe) => published.contains(subscribe.session.as_str()),
+        // Each turn of a repetition finds what the one before has published.
+        Step::Repeat(repeat) => reads_back(&repeat.steps, published) || reads_back(&repeat.steps, published),
+        _ => false,
+    })
 }
 
 fn met(need: Need, scenario: &Scenario, profile: &Profile, can: Capabilities) -> Result<(), String> {
@@ -81,7 +105,10 @@ fn met(need: Need, scenario: &Scenario, profile: &Profile, can: Capabilities) ->
         Need::Proxy if can.proxy => Ok(()),
         Need::Proxy => Err("the target is not plain HTTP: its bytes cannot be cut".to_owned()),
         Need::Kill | Need::Restart => can.process(can.restart, "restart"),
-        Need::Wipe => can.process(can.wipe, "wipe"),
+        Need::Wipe => {
+            can.process(can.wipe, "wipe")?;
+            promises(contract.cursor.as_ref().is_none_or(|c| c.outlives_wipe), "that cursors from before a wipe are told apart")
+        }
         Need::Pause => can.process(can.pause, "pause"),
         Need::SurvivesKill => promises(contract.durability.kill, "that events survive a kill"),
         Need::SurvivesRestart => promises(contract.durability.restart, "that events survive a restart"),

@@ -56,6 +56,7 @@ pub(super) fn definitions() -> Value {
         tool("echo", "returns its input", "text"),
         tool("read", "returns a file of the workspace", "path"),
         tool("ask", "asks the human for a permission", "question"),
+        tool("bash", "asks the human for the permission to run a command, and runs nothing", "command"),
     ])
 }
 
@@ -76,6 +77,8 @@ impl Tools {
             })),
             "read" => Outcome::Done(self.read(text("path"))),
             "ask" => Outcome::Ask(text("question").to_owned()),
+            // The name under which agents ask for permissions most; nothing is run here.
+            "bash" => Outcome::Ask(text("command").to_owned()),
             other => Outcome::Done(Output::wrong(format!("there is no tool `{other}`"))),
         }
     }

@@ -27,6 +27,11 @@ pub(super) trait Wire: Send + 'static {
     /// Appends the bytes of `frame` to `out`; `End` has none. Breaks when the stream ends with it.
     fn frame(&mut self, out: &mut Vec<u8>, frame: &Frame) -> ControlFlow<()>;
 
+    /// False for frames that are none of the events for which a reader waits.
+    fn shows(&self, frame: &Frame) -> bool {
+        !matches!(frame, Frame::Boundary { .. } | Frame::Gap { .. })
+    }
+
     /// What a silent stream sends, while the session's newest event is `head`.
     fn heartbeat(&self, head: Cursor) -> Vec<u8>;
 }
@@ -155,8 +160,7 @@ impl<W: Wire> Follow<W> {
         while !self.ended {
             self.bell.mark_unchanged();
             let frames = self.read();
-            let boring = |frame: &Frame| matches!(frame, Frame::Boundary { .. } | Frame::Gap { .. });
-            if !frames.iter().all(boring) || self.bell.changed().await.is_err() {
+            if frames.iter().any(|frame| self.wire.shows(frame)) || self.bell.changed().await.is_err() {
                 return;
             }
         }

@@ -4,4 +4,5 @@ mod clock;
 mod follow;
 pub(crate) mod hermes;
 pub(crate) mod mppx;
+pub(crate) mod opencode;
 pub mod sse;

@@ -8,7 +8,7 @@ mod writer;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{oneshot, watch};
@@ -26,7 +26,8 @@ pub struct Cell {
 }
 
 impl Cell {
-    fn new(session: Session) -> Cell {
+    /// A session that no store keeps: it is changed by who holds it, not by a hub.
+    pub fn new(session: Session) -> Cell {
         Cell { session: Mutex::new(session), bell: watch::Sender::new(0) }
     }
 
@@ -73,6 +74,17 @@ pub enum Answer {
     Store(String),
 }
 
+/// Who is told of every event of every session, in the order in which they became visible, once each is durable.
+type Observe = dyn Fn(&Cell, &Event) + Send + Sync;
+
+struct Observer(Box<Observe>);
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
 /// The hub.
 #[derive(Debug)]
 pub struct Hub {
@@ -86,6 +98,7 @@ pub struct Hub {
     pub retention: Retention,
     stopping: watch::Sender<bool>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    observer: OnceLock<Observer>,
 }
 
 /// Now, as stores keep it.
@@ -143,6 +156,7 @@ impl Hub {
             retention,
             stopping: watch::Sender::new(false),
             writer: Mutex::new(None),
+            observer: OnceLock::new(),
         });
         let writer = Writer::new(Arc::clone(&hub), store);
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run(&incoming));
@@ -158,6 +172,14 @@ impl Hub {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Cell>>> {
         self.sessions.lock().expect("no code panics while it holds the table of sessions")
+    }
+
+    /// Has every event told to `observe`, behind its commit and before its publisher is answered. The writer waits for it.
+    ///
+    /// # Panics
+    /// When there is an observer already.
+    pub fn observe(&self, observe: impl Fn(&Cell, &Event) + Send + Sync + 'static) {
+        assert!(self.observer.set(Observer(Box::new(observe))).is_ok(), "a hub has one observer");
     }
 
     /// Every other session; for bugs that mix sessions up.

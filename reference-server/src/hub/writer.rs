@@ -207,6 +207,9 @@ impl Writer {
                         self.wait_for_the_slowest(&cell);
                     }
                     let cursor = cell.lock().publish(event.clone(), now());
+                    if let Some(observer) = self.hub.observer.get() {
+                        (observer.0)(&cell, event);
+                    }
                     if self.hub.bugs.has(Bug::LiveToEveryone) && event.seq.is_multiple_of(5) {
                         self.tell_everyone(&cell, event);
                     }

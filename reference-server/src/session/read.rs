@@ -95,6 +95,11 @@ impl Session {
 
     /// The next page behind `start`, of at most `limit` events.
     pub fn page(&mut self, start: Start, limit: usize, now: Millis) -> Page {
+        self.page_of(start, limit, now, |_| true)
+    }
+
+    /// The same for a log of which readers see a part: the events that are not `shown` take numbers and no place on pages.
+    pub fn page_of(&mut self, start: Start, limit: usize, now: Millis, shown: impl Fn(&Event) -> bool) -> Page {
         self.prune_on_read(now);
         let after = match start {
             Start::Oldest => 0,
@@ -104,10 +109,17 @@ impl Session {
         let oldest = self.oldest();
         let from = after.max(oldest - 1);
         let skip = usize::try_from(from + 1 - oldest).unwrap_or(usize::MAX);
-        let events: Vec<Event> = self.events.iter().skip(skip).take(limit).cloned().collect();
+        let behind = self.events.iter().skip(skip);
+        let events: Vec<Event> = if self.bugs.has(Bug::LimitBeforeFilter) {
+            behind.take(limit).filter(|event| shown(event)).cloned().collect()
+        } else {
+            behind.filter(|event| shown(event)).take(limit).cloned().collect()
+        };
         let last = events.last().map_or(from, |e| e.seq);
+        let rest = usize::try_from(last + 1 - oldest).unwrap_or(usize::MAX);
+        let more = self.events.iter().skip(rest).any(shown) || self.bugs.has(Bug::FullPageHasMore) && events.len() == limit;
         let skip = u64::from(self.bugs.has(Bug::PageSkipsOne) && last < self.head);
-        Page { more: last < self.head, next: self.cursor(last + skip), gap: after + 1 < oldest, events }
+        Page { more, next: self.cursor(last + skip), gap: after + 1 < oldest, events }
     }
 
     /// Everything kept, and the cursor at which that is the whole state.

@@ -190,7 +190,7 @@ impl Session {
     }
 
     fn replay(&self, subscription: &mut Subscription, most: usize, frames: &mut Vec<Frame>) {
-        let fence = if self.bugs.has(Bug::NoSkipAtFence) { self.head } else { subscription.fence };
+        let fence = if self.bugs.has(Bug::NoSkipAtFence) || self.bugs.has(Bug::MovingCutoff) { self.head } else { subscription.fence };
         let empty = subscription.position >= fence;
         let slipped = std::mem::take(&mut subscription.slipped).into_iter();
         frames.extend(slipped.map(|(event_type, data)| Frame::Ephemeral { event_type, data, cursor: None }));

@@ -2,7 +2,7 @@
 
 use crate::check::story::{Story, after, cursor_of, presenting};
 use crate::contract::{CursorAnswer, StreamAnswer};
-use crate::history::{CursorClass, From, Kind, Marker};
+use crate::history::{CursorClass, Ended, From, Kind, Marker, Role, Surface};
 
 const FOREIGN: [(CursorClass, &str, &str, u16); 4] = [
     (CursorClass::Malformed, "RESUME-7", "x", 400),
@@ -37,6 +37,19 @@ fn a_foreign_cursor_that_is_let_in_gives_one_verdict() {
         story.got(a, [2, 3]);
         story.boundary(a);
         story.violates(requirement);
+    }
+}
+
+#[test]
+fn a_cursor_that_must_be_refused_is_not_left_without_an_answer() {
+    for (class, requirement, cursor, _) in FOREIGN {
+        for (waited, violated) in [(1_000, 0), (10_000, 1)] {
+            let mut story = published();
+            let a = story.ask("a", Surface::Stream, presenting(cursor, class), Role::Plain);
+            story.pass(waited);
+            story.end(a, Ended::Ours);
+            assert_eq!(story.violated().iter().filter(|id| *id == requirement).count(), violated, "{requirement} after {waited} ms");
+        }
     }
 }
 

@@ -28,6 +28,20 @@ fn an_event_published_in_the_seam_stands_on_either_side_of_it() {
 }
 
 #[test]
+fn a_boundary_that_waits_for_what_is_published_meanwhile_is_seen_where_its_place_is_fixed() {
+    for (fixed, violated) in [(true, true), (false, false)] {
+        let mut story = Story::new().under(|c| c.boundary.as_mut().expect("sse has one").fixed = fixed);
+        story.publish(1..=3);
+        let a = story.stream("a", From::Start);
+        story.got(a, 1..=2);
+        story.publish([4]);
+        story.got(a, 3..=4);
+        story.boundary(a);
+        assert_eq!(story.violated().contains(&"SEAM-4".to_owned()), violated, "fixed: {fixed}");
+    }
+}
+
+#[test]
 fn an_event_lost_in_the_seam_is_seen() {
     let (mut story, a) = racing();
     story.got(a, 1..=3);

@@ -12,6 +12,9 @@ use super::{FileError, read, short, spot, suggest};
 /// The profiles that are compiled in, by name.
 const BUILT_IN: &[(&str, &str)] = &[
     ("sse", include_str!("../../../profiles/sse.toml")),
+    ("opencode", include_str!("../../../profiles/opencode.toml")),
+    ("opencode-live", include_str!("../../../profiles/opencode-live.toml")),
+    ("opencode-unified", include_str!("../../../profiles/opencode-unified.toml")),
     ("hermes", include_str!("../../../profiles/hermes.toml")),
     ("mppx", include_str!("../../../profiles/mppx.toml")),
 ];

@@ -221,14 +221,17 @@ fn group(of: &Group, placeholder: &str, at: &[Seg], known: &[&str], problems: &m
         let help = suggest(placeholder, known, "known are");
         problems.at_key(at, format!("`{}` is no placeholder", short(placeholder)), "unknown placeholder", help);
     }
-    if of.headers.is_empty() && of.query.is_empty() {
-        let help = "give `headers` or `query`, or leave it out";
+    if of.headers.is_empty() && of.query.is_empty() && of.json.is_empty() {
+        let help = "give `headers`, `query` or `json`, or leave it out";
         problems.at_key(at, format!("nothing is sent when there is a `{}`", short(placeholder)), "empty", help);
     }
     for (key, fields) in [("headers", &of.headers), ("query", &of.query)] {
         for (name, value) in fields {
             text(value, &[at, &spot![key, name.as_str()]].concat(), known, problems);
         }
+    }
+    for (name, value) in &of.json {
+        json_texts(value, &[at, &spot!["json", name.as_str()]].concat(), known, problems);
     }
 }
 
@@ -452,6 +455,7 @@ fn promises(profile: &Profile, problems: &mut Problems<'_>) {
 pub(crate) fn placeholder_used(of: &Operation, placeholder: &str) -> bool {
     let wanted = format!("{{{placeholder}}}");
     let groups = of.when.values().flat_map(|group| group.headers.values().chain(group.query.values()));
+    let members = of.when.values().flat_map(|group| group.json.values()).chain(&of.json);
     let texts = [&of.request].into_iter().chain(of.headers.values()).chain(of.query.values()).chain(groups).chain(&of.body);
-    texts.into_iter().any(|text| text.contains(&wanted)) || of.json.as_ref().is_some_and(|json| json.to_string().contains(&wanted))
+    texts.into_iter().any(|text| text.contains(&wanted)) || members.into_iter().any(|json| json.to_string().contains(&wanted))
 }

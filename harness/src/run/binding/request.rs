@@ -51,9 +51,14 @@ impl Request {
 
 /// The request of an operation.
 pub fn for_operation(binding: &Binding, operation: &Operation, vars: &Vars) -> Request {
-    let body = Body { json: operation.json.as_ref(), text: operation.body.as_deref() };
-    let groups = operation.when.iter().filter(|(placeholder, _)| vars.has(placeholder)).map(|(_, group)| (&group.headers, &group.query));
-    let fields = [(&operation.headers, &operation.query)].into_iter().chain(groups).collect::<Vec<_>>();
+    let groups = || operation.when.iter().filter(|(placeholder, _)| vars.has(placeholder)).map(|(_, group)| group);
+    let mut json = operation.json.clone();
+    for (name, value) in groups().flat_map(|group| &group.json) {
+        json.get_or_insert_with(|| Value::Object(serde_json::Map::new()))[name] = value.clone();
+    }
+    let body = Body { json: json.as_ref(), text: operation.body.as_deref() };
+    let of_groups = groups().map(|group| (&group.headers, &group.query));
+    let fields = [(&operation.headers, &operation.query)].into_iter().chain(of_groups).collect::<Vec<_>>();
     build(binding, &operation.request, &fields, body, vars)
 }
 
@@ -266,7 +271,7 @@ mod tests {
     fn what_belongs_to_a_placeholder_is_sent_with_it_or_not_at_all() {
         let mut profile = profile("request = \"GET /\"\nformat = \"sse\"");
         let publish = profile.binding.publish.as_mut().unwrap();
-        let group = "headers = { Producer-Id = \"{key}\", Producer-Seq = \"0\", key = \"-\" }\nquery = { once = \"yes\" }";
+        let group = "headers = { Producer-Id = \"{key}\", Producer-Seq = \"0\", key = \"-\" }\nquery = { once = \"yes\" }\njson = { id = \"msg_{key}\" }";
         publish.when = [("key".to_owned(), toml::from_str(group).unwrap())].into();
         let publish = publish.clone();
         let names = |request: &Request| request.headers.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
@@ -277,6 +282,7 @@ mod tests {
         vars.text("key", "k");
         let keyed = for_operation(&profile.binding, &publish, &vars);
         assert_eq!(keyed.target, "/s/s?once=yes");
+        assert_eq!(keyed.body.as_deref(), Some(r#"{"data":"p","id":"msg_k"}"#));
         let wanted = ["Key=-", "Producer-Id=k", "Producer-Seq=0", "Content-Type=application/json"];
         assert_eq!(names(&keyed), wanted, "a header of a group replaces a plain one");
     }

@@ -256,7 +256,11 @@ fn one(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape, special: Special) ->
         Special::Terminal => (&frames.terminal, Kind::Terminal),
         Special::Heartbeat => (&frames.heartbeat, Kind::Heartbeat),
         Special::Commit => (&frames.commit, Kind::Commit),
-        Special::Ephemeral => return Seen { durable: false, ..ordinary(lens, look, shape) },
+        Special::Ephemeral => {
+            let payload = frames.ephemeral.as_ref().and_then(|frame| frame.payload.clone());
+            let own = payload.map(|payload| EventShape { payload, ..shape.clone() });
+            return Seen { durable: false, ..ordinary(lens, look, own.as_ref().unwrap_or(shape)) };
+        }
     };
     let points_to = frame.as_ref().and_then(|m| m.cursor.as_deref()).and_then(|source| look.source(source)).map(|c| bounded(&c));
     let carried = cursor_of(look, shape);
@@ -328,7 +332,8 @@ fn in_text(text: &str) -> Option<Marker> {
 fn needs_json(lens: Lens<'_>) -> bool {
     let (shape, frames) = (&lens.binding.event, &lens.binding.frames);
     let pointer = |source: &Option<String>| source.as_ref().is_some_and(|s| s.starts_with('/') || s.is_empty());
-    let of_frame = |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|m| !m.json.is_empty() || pointer(&m.cursor));
+    let of_frame =
+        |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|m| !m.json.is_empty() || pointer(&m.cursor) || pointer(&m.payload));
     shape.payload.starts_with('/')
         || shape.records.is_some()
         || pointer(&shape.session)

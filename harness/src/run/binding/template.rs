@@ -23,6 +23,7 @@ pub const PLACEHOLDERS: &[&str] = &[
     "path",
     "expires",
     "channel",
+    "reborn",
 ];
 
 /// Values for placeholders.

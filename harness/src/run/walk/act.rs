@@ -124,7 +124,10 @@ impl<W: World> Walk<'_, W> {
             (ix, former)
         };
         let mut address = match &former {
-            Some((_, id, _)) => crate::world::Address { id: id.clone(), ..Default::default() },
+            Some((_, id, _)) => {
+                let taken = [("reborn".to_owned(), id.clone())].into();
+                crate::world::Address { id: id.clone(), taken }
+            }
             None => crate::world::Address { id: format!("s{:012x}-{}", self.patience.salt & 0xffff_ffff_ffff, ix.0), ..Default::default() },
         };
         self.record(What::Session(crate::history::Session {

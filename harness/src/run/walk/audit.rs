@@ -19,7 +19,9 @@ impl<W: World> Walk<'_, W> {
             self.settle(session).await?;
         }
         for session in &names {
-            self.reread(&format!("auditor-{session}"), session, &Start::Oldest).await?;
+            if self.profile.replays() {
+                self.reread(&format!("auditor-{session}"), session, &Start::Oldest).await?;
+            }
             if self.profile.binding.history.is_some() {
                 self.read_history(&Read { session: session.clone(), limit: None, from: Start::Oldest, moving: false }).await?;
             }

@@ -101,11 +101,12 @@ impl SessionState {
         self.published.iter().rev().find(|p| p.acknowledged && p.durable)
     }
 
-    /// How a reader asks for everything.
-    pub(super) fn beginning(&self) -> From {
+    /// How a reader asks for everything; under a profile whose streams replay nothing, for what comes.
+    pub(super) fn beginning(&self, profile: &Profile) -> From {
         match &self.opened {
             Some(value) => From::Cursor { value: value.clone(), class: CursorClass::Own, beside: None },
-            None => From::Start,
+            None if profile.replays() => From::Start,
+            None => From::Live,
         }
     }
 

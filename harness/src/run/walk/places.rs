@@ -29,10 +29,10 @@ impl<W: World> Walk<'_, W> {
             None => Err(Abort::CouldNot(format!("there is no cursor for {what} of session `{session}`"))),
         };
         match start {
-            Start::Oldest => Ok(vec![state.beginning()]),
+            Start::Oldest => Ok(vec![state.beginning(self.profile)]),
             Start::Live => Ok(vec![From::Live]),
             Start::After(count) => match number(*count)? {
-                0 => Ok(vec![state.beginning()]),
+                0 => Ok(vec![state.beginning(self.profile)]),
                 n => {
                     let cursor = state.nth(n).and_then(|p| cast.cursor_of(session, p.marker));
                     one(cursor, CursorClass::Own, &format!("event {n}"))

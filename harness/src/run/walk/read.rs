@@ -1,5 +1,7 @@
 //! Readers: connecting, resuming, waiting, and the passage from replay to live.
 
+use std::time::Duration;
+
 use crate::contract::BoundarySent;
 use crate::history::{CursorClass, From, Role, Until, Wait, What};
 use crate::scenario::{Resume, Seam, SeamTime, Start, Step, Subscribe, Text, Upto};
@@ -18,6 +20,9 @@ const PATIENCE: u32 = 20;
 pub(super) fn witness_of(session: &str) -> String {
     format!("witness-{session}")
 }
+
+/// For how many times the promised time a response head is waited for.
+const LATE_HEADS: u64 = 4;
 
 impl<W: World> Walk<'_, W> {
     /// Opens a connection for `reader` and returns at once.
@@ -41,7 +46,7 @@ impl<W: World> Walk<'_, W> {
     }
 
     pub(super) async fn witness(&self, session: &str) -> Result<(), Abort> {
-        let from = self.with(session, |s| s.beginning())?;
+        let from = self.with(session, |s| s.beginning(self.profile))?;
         let witness = self.connect(&witness_of(session), session, from, Role::Witness, Vec::new())?;
         // A witness that connects later than the first event would have a seam of its own to cross.
         self.established(&witness).await;
@@ -163,9 +168,11 @@ impl<W: World> Walk<'_, W> {
             return;
         }
         let since = self.world.now();
+        // Who breaks the promise about heads is known by then; that others wait as well shows nothing more.
+        let heads = self.profile.contract.liveness.headers_ms.filter(|_| !boundary).map(|ms| Duration::from_millis(ms * LATE_HEADS));
         let reached = self
             .world
-            .wait(self.deadline(), || {
+            .wait(heads.map_or(self.deadline(), |heads| heads.min(self.deadline())), || {
                 let state = connection.progress.state();
                 state.ended.is_some()
                     || state.terminals > 0

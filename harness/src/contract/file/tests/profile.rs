@@ -240,7 +240,7 @@ fn broken_request() {
         30 │
            ╰────
          help: did you mean `session`? known are: `channel`, `cursor`, `expires`,
-               `key`, `limit`, `opened`, `path`, `payload`, `provider`,
+               `key`, `limit`, `opened`, `path`, `payload`, `provider`, `reborn`,
                `retain_age_ms`, `retain_bytes`, `retain_records`, `session`, `type`,
                `uuid`, `env.NAME`, and what `binding.open.take` names
         "##);
@@ -521,6 +521,6 @@ fn fields_that_belong_together() {
            ·                        ╰── empty
         29 │
            ╰────
-         help: give `headers` or `query`, or leave it out
+         help: give `headers`, `query` or `json`, or leave it out
         "##);
 }
