@@ -163,6 +163,19 @@ bugs! {
     ZeroIsNone "zero-is-none" "RESUME-2" "HERMES B30" "a cursor of zero counts as none" in hermes;
     TornRowRenumbered "torn-row-renumbered" "RESTART-3" "HERMES B32, V-5" "the last row before a kill is torn, and its number is given to another event" in hermes;
     TurnDiesWithItsReader "turn-dies-with-its-reader" "DETACH-1" "hermes-webui #2307" "a run is stopped when its last reader leaves" in hermes;
+    GapOneLate "gap-one-late" "GAP-1" "PM-5" "a cursor that lacks one event at the edge of retention is resumed without a word" in sse, pawwork;
+    EmptyIsNoGap "empty-is-no-gap" "GAP-1" "PM-6" "when nothing is kept, no cursor is behind a gap";
+    SkipsBehindFence "skips-behind-fence" "SEAM-1" "PM-10" "the first event behind the fence is skipped with those up to it" in sse, pawwork;
+    LiveDuringReplay "live-during-replay" "ORDER-1" "PM-12" "what is appended during the replay is sent before it" in sse, pawwork;
+    ConnectedOnResume "connected-on-resume" "SEAM-3" "PM-1" "the sign to fetch everything anew is sent on a valid resume too" in pawwork;
+    FenceWithoutBoot "fence-without-boot" "DELIVER-1" "PM-11" "numbers up to a connection's fence are skipped, also those of a later boot" in pawwork;
+    UpdatesNotKept "updates-not-kept" "RESUME-2" "PM-14" "updates of a session are not in the list of what is replayed" in pawwork;
+    KeptByReference "kept-by-reference" "RESUME-2" "PM-15" "what was changed later is replayed as it is now" in pawwork;
+    DisposeKeepsRecords "dispose-keeps-records" "GAP-3" "PM-16" "the records of a disposed directory are still replayed" in pawwork;
+    DisposeRemovesItself "dispose-removes-itself" "GAP-1" "PM-17" "the event that tells of a disposal is removed with the others" in pawwork;
+    DisposeKeepsBoot "dispose-keeps-boot" "RESUME-6" "PM-18" "a disposal of everything goes on with the same boot" in pawwork;
+    DisposeRepeatsIds "dispose-repeats-ids" "ORDER-4" "PM-19" "a disposal of everything starts the numbers again in the same boot" in pawwork;
+    AskTimesOut "ask-times-out" "FINAL-1" "PM-26" "a question is rejected because the human takes long" in pawwork;
     StreamWithoutLogin "stream-without-login" "AUTH-1" "HERMES b.2" "the run stream is served without a login" in hermes;
 }
 

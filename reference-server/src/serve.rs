@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::agent::Model;
 use crate::bugs::{Bug, BugSet};
-use crate::dialect::{hermes, sse};
+use crate::dialect::{hermes, pawwork, sse};
 use crate::hub::Hub;
 use crate::session::Retention;
 use crate::store::{Memory, Sqlite, Store};
@@ -70,6 +70,8 @@ pub enum Dialect {
     Sse,
     /// The run journal of Hermes WebUI: an agent's runs, each a stream with a journal.
     Hermes,
+    /// The event replay of PawWork: one process-wide stream over a ring in memory.
+    Pawwork,
 }
 
 /// Stores.
@@ -166,7 +168,15 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
         age_ms: options.retain_age.map(|age| age.as_millis() as u64),
     };
     let model = Model::new(options.provider.as_deref()).map_err(|e| ServeError(e.to_string()))?;
-    let hub = Hub::start(store, retention, bugs).map_err(|e| ServeError(e.to_string()))?;
+    let start = |store, retention, bugs| Hub::start(store, retention, bugs).map_err(|e| ServeError(e.to_string()));
+    // Its stream is in memory alone, with bounds of its own; what the store keeps has neither bounds nor bugs.
+    let (hub, rows) = match options.dialect {
+        Dialect::Pawwork => {
+            let rows = start(store, Retention::default(), BugSet::default())?;
+            (start(Box::new(Memory), pawwork::retention(retention), bugs)?, Some(rows))
+        }
+        Dialect::Sse | Dialect::Hermes => (start(store, retention, bugs)?, None),
+    };
     let asked = SocketAddr::new(options.host, options.port);
     let listener = TcpListener::bind(asked).await.map_err(|e| ServeError(format!("cannot listen at {asked}: {e}")))?;
     let address = listener.local_addr().map_err(|e| ServeError(format!("cannot listen at {asked}: {e}")))?;
@@ -184,6 +194,16 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
                 password: options.password.clone(),
             };
             hermes::router(hermes::open(Arc::clone(&hub), settings).await.map_err(ServeError)?)
+        }
+        Dialect::Pawwork => {
+            let settings = pawwork::Settings {
+                heartbeat: options.heartbeat,
+                model,
+                workspace: options.workspace.clone(),
+                password: options.password.clone(),
+            };
+            let rows = rows.expect("this dialect has them");
+            pawwork::router(pawwork::open(Arc::clone(&hub), rows, settings).await.map_err(ServeError)?)
         }
     };
     let (stop, stopped) = oneshot::channel::<()>();

@@ -2,4 +2,5 @@
 
 mod follow;
 pub(crate) mod hermes;
+pub(crate) mod pawwork;
 pub mod sse;

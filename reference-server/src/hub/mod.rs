@@ -47,13 +47,22 @@ impl Cell {
     }
 }
 
+/// Which events go when another one is appended; see [`Hub::append_removing`].
+struct Removing(Box<dyn Fn(&Event) -> bool + Send>);
+
+impl std::fmt::Debug for Removing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Removing")
+    }
+}
+
 /// A change that somebody waits for.
 #[derive(Debug)]
 enum Request {
     /// Make a session.
     Open(String, Retention, oneshot::Sender<Result<Cursor, Answer>>),
     /// Append an event.
-    Append(String, Append, oneshot::Sender<Result<(Cursor, bool), Answer>>),
+    Append(String, Append, Option<Removing>, oneshot::Sender<Result<(Cursor, bool), Answer>>),
     /// Remove a session.
     Delete(String, oneshot::Sender<Result<(), Answer>>),
     /// Stop after what came before.
@@ -182,8 +191,26 @@ impl Hub {
     /// # Errors
     /// When the session does not take it, or the disk refuses.
     pub async fn append(&self, id: &str, append: Append) -> Result<(Cursor, bool), Answer> {
+        self.change(id, append, None).await
+    }
+
+    /// Appends an event and takes those out that are `gone`, in one step for readers: all that became visible before it,
+    /// and not itself. What was removed is not taken off the disk, so this is for logs that end with their process.
+    ///
+    /// # Errors
+    /// When the session does not take the event, or the disk refuses; nothing is removed then.
+    pub async fn append_removing(
+        &self,
+        id: &str,
+        append: Append,
+        gone: impl Fn(&Event) -> bool + Send + 'static,
+    ) -> Result<Cursor, Answer> {
+        self.change(id, append, Some(Removing(Box::new(gone)))).await.map(|(cursor, _)| cursor)
+    }
+
+    async fn change(&self, id: &str, append: Append, removing: Option<Removing>) -> Result<(Cursor, bool), Answer> {
         let (answer, wait) = oneshot::channel();
-        self.ask(Request::Append(id.to_owned(), append, answer));
+        self.ask(Request::Append(id.to_owned(), append, removing, answer));
         wait.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -195,7 +222,7 @@ impl Hub {
         let mut waits = Vec::with_capacity(events.len());
         for append in events {
             let (answer, wait) = oneshot::channel();
-            self.ask(Request::Append(id.to_owned(), append, answer));
+            self.ask(Request::Append(id.to_owned(), append, None, answer));
             waits.push(wait);
         }
         for wait in waits {

@@ -103,9 +103,9 @@ impl Session {
         };
         let oldest = self.oldest();
         let from = after.max(oldest - 1);
-        let skip = usize::try_from(from + 1 - oldest).unwrap_or(usize::MAX);
-        let events: Vec<Event> = self.events.iter().skip(skip).take(limit).cloned().collect();
-        let last = events.last().map_or(from, |e| e.seq);
+        let events: Vec<Event> = self.kept_from(from.saturating_add(1)).take(limit).cloned().collect();
+        // A page that is not full has reached the end, also when what stands there was removed.
+        let last = events.last().filter(|_| events.len() == limit).map_or(self.head.max(from), |e| e.seq);
         let skip = u64::from(self.bugs.has(Bug::PageSkipsOne) && last < self.head);
         Page { more: last < self.head, next: self.cursor(last + skip), gap: after + 1 < oldest, events }
     }
@@ -113,11 +113,11 @@ impl Session {
     /// Everything kept, and the cursor at which that is the whole state.
     pub fn snapshot(&mut self, now: Millis) -> Snapshot {
         self.prune_on_read(now);
-        Snapshot { events: self.events.iter().cloned().collect(), cursor: self.head(), closed: self.is_closed() }
+        Snapshot { events: self.kept_from(0).cloned().collect(), cursor: self.head(), closed: self.is_closed() }
     }
 
     /// PAW-12: what has expired is not served, however long nothing was appended.
-    pub(super) fn prune_on_read(&mut self, now: Millis) {
+    pub(crate) fn prune_on_read(&mut self, now: Millis) {
         if !self.bugs.has(Bug::AgeOnAppendOnly) {
             self.prune(now);
         }

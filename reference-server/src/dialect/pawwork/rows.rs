@@ -1,0 +1,143 @@
+//! What survives a restart: sessions, and the messages that were said in them. Nothing of it is replayed (b.9).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::hub::{Answer, Hub, now};
+use crate::session::{Append, Millis, Retention};
+
+/// A session as REST shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Info {
+    pub(super) id: String,
+    #[serde(rename = "projectID")]
+    project: String,
+    pub(super) directory: String,
+    /// JSON text, as it was given: escapes of lone surrogates survive.
+    pub(super) title: Box<RawValue>,
+    version: String,
+    pub(super) time: Times,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Times {
+    created: u64,
+    updated: u64,
+}
+
+impl Info {
+    pub(super) fn new(directory: String, title: Box<RawValue>, at: Millis) -> Info {
+        let time = Times { created: at.0, updated: at.0 };
+        Info { id: super::id("ses", at), project: "global".to_owned(), directory, title, version: "local".to_owned(), time }
+    }
+
+    /// Notes that something happened in it.
+    pub(super) fn touch(&mut self, at: Millis) {
+        self.time.updated = self.time.updated.max(at.0);
+    }
+
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string(self).expect("it is made of JSON")
+    }
+
+    /// The properties of its events.
+    pub(super) fn event(&self) -> String {
+        format!(r#"{{"sessionID":"{}","info":{}}}"#, self.id, self.json())
+    }
+}
+
+/// The rows.
+#[derive(Debug)]
+pub(super) struct Rows {
+    hub: Arc<Hub>,
+}
+
+fn info_log(session: &str) -> String {
+    format!("info/{session}")
+}
+
+fn message_log(session: &str) -> String {
+    format!("messages/{session}")
+}
+
+fn row(event_type: &str, data: String) -> Append {
+    Append { event_type: event_type.to_owned(), data, key: None, terminal: false }
+}
+
+impl Rows {
+    pub(super) fn new(hub: Arc<Hub>) -> Rows {
+        Rows { hub }
+    }
+
+    pub(super) async fn create(&self, info: &Info) -> Result<(), Answer> {
+        self.hub.open(message_log(&info.id), Retention::default()).await?;
+        self.hub.open(info_log(&info.id), Retention { records: Some(1), ..Retention::default() }).await?;
+        self.update(info).await
+    }
+
+    pub(super) async fn update(&self, info: &Info) -> Result<(), Answer> {
+        self.hub.append(&info_log(&info.id), row("info", info.json())).await.map(|_| ())
+    }
+
+    pub(super) async fn remove(&self, session: &str) -> Result<(), Answer> {
+        self.hub.delete(&info_log(session)).await?;
+        self.hub.delete(&message_log(session)).await
+    }
+
+    pub(super) fn find(&self, session: &str) -> Option<Info> {
+        let newest = self.hub.find(&info_log(session))?.lock().snapshot(now()).events.pop()?;
+        serde_json::from_str(&newest.data).ok()
+    }
+
+    /// Every session, the oldest first.
+    pub(super) fn all(&self) -> Vec<Info> {
+        let logs = self.hub.all().into_iter().map(|cell| cell.lock().id.clone());
+        let mut all: Vec<Info> = logs.filter_map(|log| self.find(log.strip_prefix("info/")?)).collect();
+        all.sort_by(|a, b| (a.time.created, &a.id).cmp(&(b.time.created, &b.id)));
+        all
+    }
+
+    /// Stores a message, `{ info, parts }`; the newest of an id counts.
+    pub(super) async fn put(&self, session: &str, message: &Value) -> Result<(), Answer> {
+        self.hub.append(&message_log(session), row("message", message.to_string())).await.map(|_| ())
+    }
+
+    /// The messages of a session, in the order of their ids, which is the order in which they began.
+    pub(super) fn messages(&self, session: &str) -> Vec<Value> {
+        let Some(cell) = self.hub.find(&message_log(session)) else { return Vec::new() };
+        let events = cell.lock().snapshot(now()).events;
+        let mut all = BTreeMap::new();
+        for message in events.iter().filter_map(|event| serde_json::from_str::<Value>(&event.data).ok()) {
+            all.insert(message["info"]["id"].as_str().unwrap_or_default().to_owned(), message);
+        }
+        all.into_values().collect()
+    }
+
+    /// Ends what a stop of the process has interrupted, so that it is not shown as running for ever.
+    pub(super) async fn repair(&self) -> Result<(), Answer> {
+        for info in self.all() {
+            for mut message in self.messages(&info.id) {
+                if message["info"]["role"] != "assistant" || !message["info"]["time"]["completed"].is_null() {
+                    continue;
+                }
+                message["info"]["time"]["completed"] = json!(now().0);
+                message["info"]["error"] = interrupted();
+                for part in message["parts"].as_array_mut().into_iter().flatten().filter(|part| part["state"]["status"] == "running") {
+                    part["state"]["status"] = json!("error");
+                    part["state"]["error"] = json!("interrupted");
+                }
+                self.put(&info.id, &message).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error of a turn that was stopped.
+pub(super) fn interrupted() -> Value {
+    json!({ "name": "MessageAbortedError", "data": { "message": "interrupted" } })
+}
