@@ -24,7 +24,8 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
         }
         return;
     }
-    if contract.retention.as_ref().is_some_and(|r| r.default.age_ms.is_none() && !r.settable.contains(&RetainKind::Age)) {
+    let ages = contract.retention.as_ref().is_some_and(|r| r.default.age_ms.is_some() || r.settable.contains(&RetainKind::Age));
+    if !ages && !expects.iter().any(|expect| expect.keep().expires()) {
         judge.not_applicable("GAP-3", "the profile has no bound by age");
     }
     if contract.gap.is_none() {
@@ -65,7 +66,7 @@ fn silent(expect: &Expect<'_, '_>, conn: &ConnView<'_>, start: Option<usize>, sa
     let Some(first) = expect.first_behind(start, conn) else { return };
     let showed = !conn.accepted() || conn.boundaries().next().is_some() || conn.got.iter().any(|g| g.what.durable);
     // What had expired and is served all the same is GAP-3's.
-    let by_age = expect.keep().has_age() && conn.arrivals().any(|(_, event)| event == first);
+    let by_age = expect.keep().expires() && conn.arrivals().any(|(_, event)| event == first);
     if !showed || by_age || expect.kept(first, conn.connect.at) != Kept::No {
         return;
     }
@@ -181,7 +182,7 @@ fn goes_on(conn: &ConnView<'_>, judge: &mut Judge) {
 
 /// GAP-3: nothing is served that had expired when it was asked for.
 fn expired(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    if !expect.keep().has_age() || !conn.accepted() {
+    if !expect.keep().expires() || !conn.accepted() {
         return;
     }
     let mut served = false;
@@ -192,8 +193,8 @@ fn expired(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
             judge.violated(
                 "GAP-3",
                 Violation {
-                    says: format!("{} was sent {}, which had expired before it connected", conn.name(), e.marker),
-                    expected: "the gap signal".to_owned(),
+                    says: format!("{} was sent {}, which had expired or was removed before it connected", conn.name(), e.marker),
+                    expected: "nothing of what is no longer kept".to_owned(),
                     seen: e.marker.to_string(),
                     records: vec![got.record, conn.connect.record, e.invoked.record],
                     shape: "expired-replayed".to_owned(),
@@ -209,7 +210,7 @@ fn expired(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
 /// GAP-4: as many events are replayed as the bound says.
 fn amount(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let keep = expect.keep();
-    let Some((most, slack)) = keep.records().filter(|_| !keep.has_age() && !keep.has_bytes()) else { return };
+    let Some((most, slack)) = keep.records().filter(|_| !keep.expires() && !keep.has_bytes()) else { return };
     let Some(start) = expect.start(conn).filter(|_| conn.accepted()) else { return };
     let acked_before = |event: usize| expect.session.events[event].acked_at().is_some_and(|at| at < conn.connect.at);
     let (before, in_flight) = keep.logged(conn.connect.at, conn.answer.map_or(conn.connect.at, |a| a.at));

@@ -172,6 +172,9 @@ pub enum Action {
         /// The session it touches, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<SessionIx>,
+        /// Whose events it removes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        clears: Vec<SessionIx>,
     },
     /// Another request whose answer is judged by its status alone.
     Probe {

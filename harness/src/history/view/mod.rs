@@ -87,6 +87,8 @@ pub struct SessionView<'h> {
     pub opened: Option<&'h str>,
     /// True when it ended because the process did, whose work it was.
     pub ended_by_stop: bool,
+    /// When an operation that removes the events before it was sent, and when that was acknowledged.
+    pub cleared: Vec<(Micros, Micros)>,
     /// When its removal was acknowledged.
     pub deleted: Option<Micros>,
     /// The cursor that the close was answered with.

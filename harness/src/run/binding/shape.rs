@@ -251,7 +251,7 @@ fn ordinary(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape) -> Seen {
     if shape.published.as_ref().is_some_and(|types| !types.contains(&event_type)) {
         return Seen { kind: Kind::Other, event_type, cursor, said, ..Seen::default() };
     }
-    let payload = look.source(&shape.payload);
+    let payload = shape.payload.iter().find_map(|source| look.source(source));
     let marker = payload.as_deref().and_then(Marker::find);
     let marker = marker.or_else(|| look.json.and_then(in_strings)).or_else(|| look.data.and_then(in_text));
     // A payload that has lost its marker is no payload of ours; a marker anywhere else still names the event. Where the
@@ -299,7 +299,7 @@ fn needs_json(lens: Lens<'_>) -> bool {
     let (shape, frames) = (&lens.binding.event, &lens.binding.frames);
     let pointer = |source: &Option<String>| source.as_ref().is_some_and(|s| s.starts_with('/') || s.is_empty());
     let of_frame = |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|m| !m.json.is_empty() || pointer(&m.cursor));
-    shape.payload.starts_with('/')
+    shape.payload.iter().any(|source| source.starts_with('/'))
         || shape.records.is_some()
         || pointer(&shape.session)
         || !lens.machines.is_empty()

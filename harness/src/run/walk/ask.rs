@@ -46,7 +46,8 @@ impl<W: World> Walk<'_, W> {
         let since = self.world.now();
         loop {
             let (session, address) = self.asked_of(step)?;
-            let (op, reply) = self.send(step, session, &address).await;
+            let clears = step.clears.iter().map(|name| self.with(name, |s| s.ix)).collect::<Result<Vec<_>, _>>()?;
+            let (op, reply) = self.send(step, (session, clears), &address).await;
             if let Some(name) = &step.session {
                 self.with(name, |s| s.address.taken.extend(reply.taken.clone()))?;
             }
@@ -71,9 +72,9 @@ impl<W: World> Walk<'_, W> {
         }
     }
 
-    async fn send(&self, step: &Do, session: Option<SessionIx>, address: &Address) -> (OpId, Reply) {
+    async fn send(&self, step: &Do, (session, clears): (Option<SessionIx>, Vec<SessionIx>), address: &Address) -> (OpId, Reply) {
         let op = self.world.recorder().operation();
-        let action = Action::Custom { name: step.op.clone(), session };
+        let action = Action::Custom { name: step.op.clone(), session, clears };
         let call = Call::Custom { name: step.op.clone(), with: step.with.clone() };
         (op, self.operation_as(op, action, address, call).await)
     }

@@ -1,6 +1,6 @@
 //! What survives a restart: sessions, and the messages that were said in them. Nothing of it is replayed (b.9).
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -106,15 +106,16 @@ impl Rows {
         self.hub.append(&message_log(session), row("message", message.to_string())).await.map(|_| ())
     }
 
-    /// The messages of a session, in the order of their ids, which is the order in which they began.
+    /// The messages of a session, in the order in which they began.
     pub(super) fn messages(&self, session: &str) -> Vec<Value> {
         let Some(cell) = self.hub.find(&message_log(session)) else { return Vec::new() };
         let events = cell.lock().snapshot(now()).events;
-        let mut all = BTreeMap::new();
+        let (mut all, mut places) = (Vec::new(), HashMap::new());
         for message in events.iter().filter_map(|event| serde_json::from_str::<Value>(&event.data).ok()) {
-            all.insert(message["info"]["id"].as_str().unwrap_or_default().to_owned(), message);
+            let place = *places.entry(message["info"]["id"].to_string()).or_insert(all.len());
+            if place == all.len() { all.push(message) } else { all[place] = message }
         }
-        all.into_values().collect()
+        all
     }
 
     /// Ends what a stop of the process has interrupted, so that it is not shown as running for ever.
