@@ -37,7 +37,7 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
         for conn in expect.conns().filter(|c| c.is_stream() && c.answer.is_some() && !answers::foreign(c)) {
             signal(expect, conn, contract, judge);
             expired(expect, conn, judge);
-            amount(expect, conn, judge);
+            amount(expect, conn, contract, judge);
         }
     }
 }
@@ -208,7 +208,7 @@ fn expired(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
 }
 
 /// GAP-4: as many events are replayed as the bound says.
-fn amount(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
+fn amount(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
     let keep = expect.keep();
     let Some((most, slack)) = keep.records().filter(|_| !keep.expires() && !keep.has_bytes()) else { return };
     let Some(start) = expect.start(conn).filter(|_| conn.accepted()) else { return };
@@ -221,8 +221,14 @@ fn amount(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     }
     let replayed = conn.arrivals().filter(|(g, event)| g.what.durable && acked_before(*event)).map(|(_, event)| event);
     let replayed = replayed.collect::<FxHashSet<_>>().len() as u64;
-    let asked_for = expect.count_behind(start, conn, most + slack);
-    let (least, allowed) = (most.min(asked_for), (most + slack).min(asked_for));
+    let behind = expect.count_behind(start, conn, most + slack + 1);
+    let asked_for = behind.min(most + slack);
+    let (least, allowed) = match contract.gap.as_ref().map(|gap| gap.then) {
+        // With a hole in it nothing is replayed.
+        Some(AfterGap::Live | AfterGap::End) if behind > most + slack => (0, 0),
+        Some(AfterGap::Live | AfterGap::End) if behind > most => (0, asked_for),
+        Some(AfterGap::Live | AfterGap::End | AfterGap::Kept) | None => (most.min(asked_for), asked_for),
+    };
     judge.require("GAP-4", (least..=allowed).contains(&replayed), || Violation {
         says: format!("{} was sent {replayed} of {before} events by a session that keeps {most}", conn.name()),
         expected: if least == allowed { format!("{allowed} events") } else { format!("{least} to {allowed} events") },

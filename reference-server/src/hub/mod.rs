@@ -194,6 +194,11 @@ impl Hub {
         self.change(id, append, None).await
     }
 
+    /// Asks for an event to be appended, and returns before it is: what is asked for in order has that order.
+    pub fn append_soon(&self, id: &str, append: Append) -> impl Future<Output = Result<(Cursor, bool), Answer>> + Send + use<> {
+        self.change(id, append, None)
+    }
+
     /// Appends an event and takes those out that are `gone`, in one step for readers: all that became visible before it,
     /// and not itself. What was removed is not taken off the disk, so this is for logs that end with their process.
     ///
@@ -208,10 +213,15 @@ impl Hub {
         self.change(id, append, Some(Removing(Box::new(gone)))).await.map(|(cursor, _)| cursor)
     }
 
-    async fn change(&self, id: &str, append: Append, removing: Option<Removing>) -> Result<(Cursor, bool), Answer> {
+    fn change(
+        &self,
+        id: &str,
+        append: Append,
+        removing: Option<Removing>,
+    ) -> impl Future<Output = Result<(Cursor, bool), Answer>> + Send + use<> {
         let (answer, wait) = oneshot::channel();
         self.ask(Request::Append(id.to_owned(), append, removing, answer));
-        wait.await.unwrap_or_else(|_| Err(stopped()))
+        async move { wait.await.unwrap_or_else(|_| Err(stopped())) }
     }
 
     /// Appends events in this order and waits until all of them are durable; they share commits where they can.

@@ -147,6 +147,11 @@ impl Keep {
         self.age.is_some() || !self.cleared.is_empty()
     }
 
+    /// True when the removal of events had begun by then.
+    pub(crate) fn cleared_before(&self, at: Micros) -> bool {
+        self.cleared.iter().any(|(sent, _)| *sent <= at)
+    }
+
     /// True when anything may be evicted.
     pub(crate) fn bounded(&self) -> bool {
         self.records.is_some() || self.bytes.is_some() || self.expires()

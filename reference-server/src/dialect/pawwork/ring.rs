@@ -76,13 +76,27 @@ impl Ring {
     }
 
     /// Says something: kept and numbered where its type is replayable, else to those who listen now. `properties` is JSON.
-    pub(super) async fn say(&self, directory: &str, event_type: &str, properties: &str) -> Result<(), Answer> {
+    ///
+    /// What is said in order has that order before this is waited for.
+    pub(super) fn say(
+        &self,
+        directory: &str,
+        event_type: &str,
+        properties: &str,
+    ) -> impl Future<Output = Result<(), Answer>> + Send + use<> {
         let forgotten = self.bugs().has(Bug::UpdatesNotKept) && event_type == "session.updated";
-        if !REPLAYABLE.contains(&event_type) || forgotten {
+        let kept = if REPLAYABLE.contains(&event_type) && !forgotten {
+            Some(self.hub.append_soon(NAME, append(directory, event_type, properties)))
+        } else {
             self.announce(Some(directory), event_type, properties);
-            return Ok(());
+            None
+        };
+        async move {
+            match kept {
+                Some(kept) => kept.await.map(|_| ()),
+                None => Ok(()),
+            }
         }
-        self.hub.append(NAME, append(directory, event_type, properties)).await.map(|_| ())
     }
 
     /// Says something to those who listen now.

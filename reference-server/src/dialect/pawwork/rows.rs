@@ -79,8 +79,10 @@ impl Rows {
         self.update(info).await
     }
 
-    pub(super) async fn update(&self, info: &Info) -> Result<(), Answer> {
-        self.hub.append(&info_log(&info.id), row("info", info.json())).await.map(|_| ())
+    /// Stores a session. What is asked for in order has that order before this is waited for.
+    pub(super) fn update(&self, info: &Info) -> impl Future<Output = Result<(), Answer>> + Send + use<> {
+        let stored = self.hub.append_soon(&info_log(&info.id), row("info", info.json()));
+        async move { stored.await.map(|_| ()) }
     }
 
     pub(super) async fn remove(&self, session: &str) -> Result<(), Answer> {

@@ -53,12 +53,16 @@ pub(super) async fn read(State(server): State<Shared>, Path(id): Path<String>) -
 
 pub(super) async fn rename(State(server): State<Shared>, Path(id): Path<String>, body: String) -> Answered {
     let title = Body::read(&body)?;
-    let _order = server.writing.lock().await;
+    let order = server.writing.lock().await;
     let mut info = server.session(&id)?;
     info.title = title.unwrap_or(info.title);
     info.touch(now());
-    server.rows.update(&info).await?;
-    server.ring.say(&info.directory, "session.updated", &info.event()).await?;
+    let stored = server.rows.update(&info);
+    let said = server.ring.say(&info.directory, "session.updated", &info.event());
+    drop(order);
+    // Many changes share a commit; what is answered is on disk and in the ring.
+    stored.await?;
+    said.await?;
     text(&info.json())
 }
 
