@@ -1,7 +1,7 @@
 //! What survives a restart: sessions, and the messages that were said in them. Nothing of it is replayed (b.9).
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -54,6 +54,8 @@ impl Info {
 #[derive(Debug)]
 pub(super) struct Rows {
     hub: Arc<Hub>,
+    /// The sessions as they were last asked to be stored.
+    newest: Mutex<HashMap<String, Info>>,
 }
 
 fn info_log(session: &str) -> String {
@@ -70,7 +72,13 @@ fn row(event_type: &str, data: String) -> Append {
 
 impl Rows {
     pub(super) fn new(hub: Arc<Hub>) -> Rows {
-        Rows { hub }
+        let newest = hub.all().into_iter().filter_map(|cell| {
+            let mut log = cell.lock();
+            let newest = log.id.starts_with("info/").then(|| log.snapshot(now()).events.pop())??;
+            serde_json::from_str::<Info>(&newest.data).ok()
+        });
+        let newest = Mutex::new(newest.map(|info| (info.id.clone(), info)).collect());
+        Rows { hub, newest }
     }
 
     pub(super) async fn create(&self, info: &Info) -> Result<(), Answer> {
@@ -81,24 +89,28 @@ impl Rows {
 
     /// Stores a session. What is asked for in order has that order before this is waited for.
     pub(super) fn update(&self, info: &Info) -> impl Future<Output = Result<(), Answer>> + Send + use<> {
+        self.newest().insert(info.id.clone(), info.clone());
         let stored = self.hub.append_soon(&info_log(&info.id), row("info", info.json()));
         async move { stored.await.map(|_| ()) }
     }
 
     pub(super) async fn remove(&self, session: &str) -> Result<(), Answer> {
+        self.newest().remove(session);
         self.hub.delete(&info_log(session)).await?;
         self.hub.delete(&message_log(session)).await
     }
 
     pub(super) fn find(&self, session: &str) -> Option<Info> {
-        let newest = self.hub.find(&info_log(session))?.lock().snapshot(now()).events.pop()?;
-        serde_json::from_str(&newest.data).ok()
+        self.newest().get(session).cloned()
+    }
+
+    fn newest(&self) -> MutexGuard<'_, HashMap<String, Info>> {
+        self.newest.lock().expect("nobody panics while holding the sessions")
     }
 
     /// Every session, the oldest first.
     pub(super) fn all(&self) -> Vec<Info> {
-        let logs = self.hub.all().into_iter().map(|cell| cell.lock().id.clone());
-        let mut all: Vec<Info> = logs.filter_map(|log| self.find(log.strip_prefix("info/")?)).collect();
+        let mut all: Vec<Info> = self.newest().values().cloned().collect();
         all.sort_by(|a, b| (a.time.created, &a.id).cmp(&(b.time.created, &b.id)));
         all
     }

@@ -53,6 +53,7 @@ pub(super) async fn read(State(server): State<Shared>, Path(id): Path<String>) -
 
 pub(super) async fn rename(State(server): State<Shared>, Path(id): Path<String>, body: String) -> Answered {
     let title = Body::read(&body)?;
+    // A change that is not stored yet is seen by the next one all the same.
     let order = server.writing.lock().await;
     let mut info = server.session(&id)?;
     info.title = title.unwrap_or(info.title);
