@@ -83,7 +83,7 @@ bugs! {
     ReadBeforeRegister "read-before-register" "SEAM-1" "OM-1, PM-9, HERMES B10" "the log is read before the reader is registered" in sse, hermes, pawwork;
     NoSkipAtFence "no-skip-at-fence" "SEAM-2" "PM-10, DM-5" "what was appended during the replay is replayed and then sent live" in sse, hermes, pawwork;
     BoundaryTwice "boundary-twice" "SEAM-3" "OM-7" "the boundary is sent by the replay and by the live path" in sse, pawwork;
-    BoundaryNever "boundary-never" "SEAM-3" "OM-7" "the boundary is missing when nothing is replayed" in sse, pawwork;
+    BoundaryNever "boundary-never" "SEAM-3" "OM-7" "the boundary is missing when nothing is replayed";
     BoundaryAlways "boundary-always" "SEAM-3" "issue 2" "the boundary is sent each time the reader has caught up";
     BoundaryEarly "boundary-early" "SEAM-4" "OM-9, PM-12" "the boundary is sent before the replay";
     SharedBaseline "shared-baseline" "SEAM-4" "issue 2" "a second reader gets the fence of the first";
@@ -173,8 +173,8 @@ bugs! {
     KeptByReference "kept-by-reference" "RESUME-2" "PM-15" "what was changed later is replayed as it is now" in pawwork;
     DisposeKeepsRecords "dispose-keeps-records" "GAP-3" "PM-16" "the records of a disposed directory are still replayed" in pawwork;
     DisposeRemovesItself "dispose-removes-itself" "GAP-1" "PM-17" "the event that tells of a disposal is removed with the others" in pawwork;
-    DisposeKeepsBoot "dispose-keeps-boot" "RESUME-6" "PM-18" "a disposal of everything goes on with the same boot" in pawwork;
-    DisposeRepeatsIds "dispose-repeats-ids" "ORDER-4" "PM-19" "a disposal of everything starts the numbers again in the same boot" in pawwork;
+    DisposeKeepsBoot "dispose-keeps-boot" "RESUME-6" "PM-18" "a disposal of everything empties the ring and starts its numbers again, in the same boot" in pawwork;
+    DisposeRepeatsIds "dispose-repeats-ids" "ORDER-4" "PM-19" "the disposal of a directory starts the numbers again" in pawwork;
     AskTimesOut "ask-times-out" "FINAL-1" "PM-26" "a question is rejected because the human takes long" in pawwork;
     StreamWithoutLogin "stream-without-login" "AUTH-1" "HERMES b.2" "the run stream is served without a login" in hermes;
 }

@@ -110,7 +110,12 @@ impl Ring {
         let properties = format!(r#"{{"directory":{}}}"#, quoted(directory));
         let own = directory.to_owned();
         let gone = move |event: &Event| Envelope::of(&event.data).directory.as_deref() == Some(own.as_str());
-        self.hub.append_removing(NAME, append(directory, DISPOSED, &properties), gone).await.map(|_| ())
+        let end = self.hub.append_removing(NAME, append(directory, DISPOSED, &properties), gone).await?;
+        if self.bugs().has(Bug::DisposeRepeatsIds) {
+            let id = self.newest().id;
+            self.boots().push(Boot { base: end.seq, id });
+        }
+        Ok(())
     }
 
     /// Begins a new boot with nothing in it.
@@ -119,10 +124,7 @@ impl Ring {
         session.remove(|_| true);
         let (base, mut boots) = (session.head().seq, self.boots());
         let newest = &boots.last().expect("there is always a boot").id;
-        let id = if self.bugs().has(Bug::DisposeRepeatsIds) { newest.clone() } else { boot(now(), rand::random()) };
-        if self.bugs().has(Bug::DisposeKeepsBoot) {
-            return;
-        }
+        let id = if self.bugs().has(Bug::DisposeKeepsBoot) { newest.clone() } else { boot(now(), rand::random()) };
         boots.push(Boot { base, id });
         if boots.len() > MOST_BOOTS {
             boots.remove(0);

@@ -18,9 +18,10 @@ pub(super) async fn global(State(server): State<Shared>, headers: HeaderMap) -> 
     let presented = headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let opened = server.ring.connect(presented.as_deref()).await;
     let (heartbeat, bugs) = (server.heartbeat, server.ring.bugs());
+    let waits = bugs.has(Bug::HeadersWait) && !opened.connected;
     let wire = Global { server, connected: opened.connected, fence: opened.fence };
     let mut follow = Follow::new(opened.subscription, wire, heartbeat, Vec::new());
-    if bugs.has(Bug::HeadersWait) {
+    if waits {
         follow.first_event().await;
     }
     with_headers(follow.into_body())
