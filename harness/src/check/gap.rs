@@ -224,8 +224,7 @@ fn amount(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, jud
     let behind = expect.count_behind(start, conn, most + slack + 1);
     let asked_for = behind.min(most + slack);
     let (least, allowed) = match contract.gap.as_ref().map(|gap| gap.then) {
-        // With a hole in it nothing is replayed.
-        Some(AfterGap::Live | AfterGap::End) if behind > most + slack => (0, 0),
+        // With a hole in it nothing need be replayed.
         Some(AfterGap::Live | AfterGap::End) if behind > most => (0, asked_for),
         Some(AfterGap::Live | AfterGap::End | AfterGap::Kept) | None => (most.min(asked_for), asked_for),
     };

@@ -48,7 +48,7 @@ impl<'h> View<'h> {
             }
             What::Opened(opened) => {
                 if let Some(session) = self.session(opened.session) {
-                    session.opened = Some(&opened.cursor);
+                    session.opened.push(&opened.cursor);
                 }
             }
             What::Invoke(invoke) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::contract::StatusSet;
-use crate::history::{Action, Expectation, Marker, OpId, Outcome, Probe, SessionIx, What};
+use crate::history::{Action, Expectation, Marker, OpId, Opened, Outcome, Probe, SessionIx, What};
 use crate::run::binding::Vars;
 use crate::scenario::{Do, Expect, Markers};
 use crate::world::{Address, Call, Reply, Whole, World};
@@ -54,6 +54,7 @@ impl<W: World> Walk<'_, W> {
             if let (Some(name), Some(answer)) = (&step.remember, &reply.answer) {
                 self.cast.borrow_mut().remembered.insert(name.clone(), answer.body.clone());
             }
+            self.begin_anew(&step.clears).await?;
             let context = self.context(step, address)?;
             let differs = differs(step, &reply, &context);
             let waited = Duration::from_micros(self.world.now().0.saturating_sub(since.0));
@@ -63,6 +64,22 @@ impl<W: World> Walk<'_, W> {
             }
             return self.conclude(step, op, &reply, differs);
         }
+    }
+
+    /// Sessions whose events were removed begin where the stream is now, for readers that want everything.
+    async fn begin_anew(&self, cleared: &[String]) -> Result<(), Abort> {
+        for name in cleared {
+            if self.with(name, |s| s.opened.is_none())? {
+                continue;
+            }
+            let Some(cursor) = self.world.fence(self.deadline()).await else { continue };
+            let session = self.with(name, |s| {
+                s.opened = Some(cursor.clone());
+                s.ix
+            })?;
+            self.record(What::Opened(Opened { session, cursor }));
+        }
+        Ok(())
     }
 
     fn asked_of(&self, step: &Do) -> Result<(Option<SessionIx>, Address), Abort> {
