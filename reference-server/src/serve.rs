@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::agent::Model;
 use crate::bugs::{Bug, BugSet};
-use crate::dialect::{hermes, mppx, opencode, sse};
+use crate::dialect::{hermes, mppx, opencode, pawwork, sse};
 use crate::hub::Hub;
 use crate::money::Book;
 use crate::session::Retention;
@@ -75,6 +75,8 @@ pub enum Dialect {
     Hermes,
     /// The session events of opencode: logs of an agent's sessions, in pages, tails and live streams.
     Opencode,
+    /// The event replay of PawWork: one process-wide stream over a ring in memory.
+    Pawwork,
 }
 
 /// Stores.
@@ -171,7 +173,15 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
         age_ms: options.retain_age.map(|age| age.as_millis() as u64),
     };
     let model = Model::new(options.provider.as_deref()).map_err(|e| ServeError(e.to_string()))?;
-    let hub = Hub::start(store, retention, bugs).map_err(|e| ServeError(e.to_string()))?;
+    let start = |store, retention, bugs| Hub::start(store, retention, bugs).map_err(|e| ServeError(e.to_string()));
+    // Its stream is in memory alone, with bounds of its own; what the store keeps has neither bounds nor bugs.
+    let (hub, rows) = match options.dialect {
+        Dialect::Pawwork => {
+            let rows = start(store, Retention::default(), BugSet::default())?;
+            (start(Box::new(Memory), pawwork::retention(retention), bugs)?, Some(rows))
+        }
+        Dialect::Sse | Dialect::Hermes | Dialect::Opencode | Dialect::Mppx => (start(store, retention, bugs)?, None),
+    };
     let asked = SocketAddr::new(options.host, options.port);
     let listener = TcpListener::bind(asked).await.map_err(|e| ServeError(format!("cannot listen at {asked}: {e}")))?;
     let address = listener.local_addr().map_err(|e| ServeError(format!("cannot listen at {asked}: {e}")))?;
@@ -203,6 +213,16 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
                 password: options.password.clone(),
             };
             opencode::router(opencode::open(Arc::clone(&hub), settings).await.map_err(ServeError)?)
+        }
+        Dialect::Pawwork => {
+            let settings = pawwork::Settings {
+                heartbeat: options.heartbeat,
+                model,
+                workspace: options.workspace.clone(),
+                password: options.password.clone(),
+            };
+            let rows = rows.expect("this dialect has them");
+            pawwork::router(pawwork::open(Arc::clone(&hub), rows, settings).await.map_err(ServeError)?)
         }
     };
     let (stop, stopped) = oneshot::channel::<()>();

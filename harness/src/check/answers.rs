@@ -282,7 +282,11 @@ fn same_cursor(expect: &Expect<'_, '_>, judge: &mut Judge) {
             };
             // A connection that was cut in mid-replay shows only the beginning of it.
             let shared = if whole(pair[0]) && whole(pair[1]) { first.len().max(second.len()) } else { first.len().min(second.len()) };
-            if shared == 0 || expect.keep().bounded() {
+            let whole_log = || {
+                let start = expect.start(pair[0]).flatten();
+                expect.first_behind(start, pair[0]).is_none_or(|first| expect.kept(first, pair[1].connect.at) == Kept::Yes)
+            };
+            if shared == 0 || expect.keep().bounded() && !whole_log() {
                 continue;
             }
             let same = first.iter().take(shared).eq(second.iter().take(shared));

@@ -180,7 +180,7 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
             }
             From::Cursor { beside: Some(_), .. } => false,
         };
-        if !older || expect.keep().has_age() || !self.over(expect.view, conn) {
+        if !older || expect.keep().expires() || !self.over(expect.view, conn) {
             return;
         }
         // What nobody closed must be seen to be interrupted.

@@ -16,7 +16,7 @@ use super::judge::Judge;
 use super::live::patient;
 use super::verdict::Violation;
 use super::{answers, sights};
-use crate::contract::{Contract, EphemeralContract, Profile};
+use crate::contract::{Contract, EphemeralContract, FrameMatch, Profile};
 use crate::history::{ConnView, EventView, Kind, Marker, Micros, Seen, Surface, Until, Wait};
 
 pub(super) fn check(profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut Judge) {
@@ -74,13 +74,14 @@ fn live(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, ephem
 
 /// EPHEMERAL-4: heartbeats, boundaries and gap signals carry no cursor.
 fn control(profile: &Profile, conn: &ConnView<'_>, judge: &mut Judge) {
-    let boundary_names = profile.binding.frames.boundary.as_ref().is_some_and(|b| b.cursor.as_deref() == Some("id"));
+    let frames = &profile.binding.frames;
+    let names = |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|f| f.cursor.as_deref() == Some("id"));
     let mut newest = conn.presented().map(|(value, _)| value);
     for got in &conn.got {
         let carried = got.what.cursor.as_deref();
         let (judged, moves) = match got.what.kind {
-            Kind::Gap => (true, carried.is_some()),
-            Kind::Boundary => (!boundary_names, carried.is_some()),
+            Kind::Gap => (!names(&frames.gap), carried.is_some()),
+            Kind::Boundary => (!names(&frames.boundary), carried.is_some()),
             Kind::Heartbeat => (true, carried.is_some() && carried != newest),
             Kind::Other => {
                 let named = &got.what.event_type;

@@ -24,7 +24,8 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
         }
         return;
     }
-    if contract.retention.as_ref().is_some_and(|r| r.default.age_ms.is_none() && !r.settable.contains(&RetainKind::Age)) {
+    let ages = contract.retention.as_ref().is_some_and(|r| r.default.age_ms.is_some() || r.settable.contains(&RetainKind::Age));
+    if !ages && !expects.iter().any(|expect| expect.keep().expires()) {
         judge.not_applicable("GAP-3", "the profile has no bound by age");
     }
     if contract.gap.is_none() {
@@ -36,7 +37,7 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
         for conn in expect.conns().filter(|c| c.is_stream() && c.answer.is_some() && !answers::foreign(c)) {
             signal(expect, conn, contract, judge);
             expired(expect, conn, judge);
-            amount(expect, conn, judge);
+            amount(expect, conn, contract, judge);
         }
     }
 }
@@ -65,7 +66,7 @@ fn silent(expect: &Expect<'_, '_>, conn: &ConnView<'_>, start: Option<usize>, sa
     let Some(first) = expect.first_behind(start, conn) else { return };
     let showed = !conn.accepted() || conn.boundaries().next().is_some() || conn.got.iter().any(|g| g.what.durable);
     // What had expired and is served all the same is GAP-3's.
-    let by_age = expect.keep().has_age() && conn.arrivals().any(|(_, event)| event == first);
+    let by_age = expect.keep().expires() && conn.arrivals().any(|(_, event)| event == first);
     if !showed || by_age || expect.kept(first, conn.connect.at) != Kept::No {
         return;
     }
@@ -181,7 +182,7 @@ fn goes_on(conn: &ConnView<'_>, judge: &mut Judge) {
 
 /// GAP-3: nothing is served that had expired when it was asked for.
 fn expired(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    if !expect.keep().has_age() || !conn.accepted() {
+    if !expect.keep().expires() || !conn.accepted() {
         return;
     }
     let mut served = false;
@@ -192,8 +193,8 @@ fn expired(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
             judge.violated(
                 "GAP-3",
                 Violation {
-                    says: format!("{} was sent {}, which had expired before it connected", conn.name(), e.marker),
-                    expected: "the gap signal".to_owned(),
+                    says: format!("{} was sent {}, which had expired or was removed before it connected", conn.name(), e.marker),
+                    expected: "nothing of what is no longer kept".to_owned(),
                     seen: e.marker.to_string(),
                     records: vec![got.record, conn.connect.record, e.invoked.record],
                     shape: "expired-replayed".to_owned(),
@@ -207,9 +208,9 @@ fn expired(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
 }
 
 /// GAP-4: as many events are replayed as the bound says.
-fn amount(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
+fn amount(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
     let keep = expect.keep();
-    let Some((most, slack)) = keep.records().filter(|_| !keep.has_age() && !keep.has_bytes()) else { return };
+    let Some((most, slack)) = keep.records().filter(|_| !keep.expires() && !keep.has_bytes()) else { return };
     let Some(start) = expect.start(conn).filter(|_| conn.accepted()) else { return };
     let acked_before = |event: usize| expect.session.events[event].acked_at().is_some_and(|at| at < conn.connect.at);
     let (before, in_flight) = keep.logged(conn.connect.at, conn.answer.map_or(conn.connect.at, |a| a.at));
@@ -220,8 +221,13 @@ fn amount(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     }
     let replayed = conn.arrivals().filter(|(g, event)| g.what.durable && acked_before(*event)).map(|(_, event)| event);
     let replayed = replayed.collect::<FxHashSet<_>>().len() as u64;
-    let asked_for = expect.count_behind(start, conn, most + slack);
-    let (least, allowed) = (most.min(asked_for), (most + slack).min(asked_for));
+    let behind = expect.count_behind(start, conn, most + slack + 1);
+    let asked_for = behind.min(most + slack);
+    let (least, allowed) = match contract.gap.as_ref().map(|gap| gap.then) {
+        // With a hole in it nothing need be replayed.
+        Some(AfterGap::Live | AfterGap::End) if behind > most => (0, asked_for),
+        Some(AfterGap::Live | AfterGap::End | AfterGap::Kept) | None => (most.min(asked_for), asked_for),
+    };
     judge.require("GAP-4", (least..=allowed).contains(&replayed), || Violation {
         says: format!("{} was sent {replayed} of {before} events by a session that keeps {most}", conn.name()),
         expected: if least == allowed { format!("{allowed} events") } else { format!("{least} to {allowed} events") },

@@ -279,7 +279,9 @@ impl Gaps {
     fn of(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract) -> Gaps {
         let mut between = Vec::new();
         let (mut before, mut open) = (None, false);
-        for (got, event) in conn.got.iter().zip(&conn.events) {
+        // Where the boundary is the signal, a frame that covers a removal stands for nothing that is kept.
+        let marked = contract.gap.as_ref().is_none_or(|gap| gap.signal != GapSignal::Boundary);
+        for (got, event) in conn.got.iter().zip(&conn.events).filter(|_| marked) {
             let event = event.map(|event| event as usize).filter(|_| got.what.durable);
             if got.what.kind == Kind::Gap && !open {
                 between.push((before, None));

@@ -134,11 +134,13 @@ fn ascending(expect: &Expect<'_, '_>, conn: &ConnView<'_>, order: CursorOrder, n
     }
 }
 
-/// Whether a cursor is greater than the one before it; `None` where cursors do not compare.
+/// Whether a cursor is greater than the one before it; `None` where cursors do not compare: numbers of two epochs, which
+/// stand before them, do not.
 pub(super) fn ascends(order: CursorOrder, before: &str, now: &str) -> Option<bool> {
     match order {
         CursorOrder::Opaque => None,
         CursorOrder::Text => Some(now > before),
+        CursorOrder::Number if epoch(before) != epoch(now) => None,
         CursorOrder::Number => Some(number(before).zip(number(now)).is_some_and(|(before, now)| now > before)),
     }
 }
@@ -168,6 +170,11 @@ fn numbers(session: &SessionView<'_>) -> Option<Vec<u64>> {
 fn same_place(expect: &Expect<'_, '_>, event: Option<usize>, before: Option<usize>) -> bool {
     let (Some(event), Some(before)) = (event, before) else { return false };
     expect.before(event, before) || real_time(&expect.session.events[event], &expect.session.events[before])
+}
+
+/// What stands before the number at a cursor's end.
+fn epoch(cursor: &str) -> &str {
+    cursor.trim_end_matches(|c: char| c.is_ascii_digit())
 }
 
 /// The decimal number at a cursor's end.

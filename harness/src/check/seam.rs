@@ -1,11 +1,11 @@
 //! SEAM-3, SEAM-4: where the boundary stands, and how often.
 
 use super::answers;
-use super::expect::Expect;
+use super::expect::{Expect, Kept};
 use super::judge::Judge;
 use super::verdict::Violation;
-use crate::contract::{BoundarySent, Contract};
-use crate::history::{CursorClass, From, Kind, Micros, Until};
+use crate::contract::{BoundarySent, Contract, GapSignal};
+use crate::history::{ConnView, CursorClass, From, Kind, Micros, Until};
 
 pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
     let Some(boundary) = &contract.boundary else {
@@ -19,9 +19,10 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
             let records = || conn.boundaries().map(|b| b.record).chain([conn.connect.record]).collect();
             let resumed = matches!(&conn.connect.what.from, From::Cursor { class: CursorClass::Own | CursorClass::Snapshot, .. });
             let gap = conn.got.iter().any(|g| g.what.kind == Kind::Gap);
+            let replays = resumed && !is_gap_signal(expect, conn, contract);
             let most = match boundary.sent {
                 BoundarySent::Always => Some(1),
-                BoundarySent::WithoutReplay => Some(usize::from(!resumed)),
+                BoundarySent::WithoutReplay => Some(usize::from(!replays)),
                 BoundarySent::AtLeastOnce => None,
             };
             // The connection reached live when it was sent something that was published after its first frame had come, or
@@ -84,4 +85,16 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
             }
         }
     }
+}
+
+/// True where the boundary is the gap signal as well, and something behind the cursor may be gone: whether it had to come is
+/// judged as that.
+fn is_gap_signal(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract) -> bool {
+    if contract.gap.as_ref().is_none_or(|gap| gap.signal != GapSignal::Boundary) {
+        return false;
+    }
+    let since = expect.conns().next().map_or(conn.connect.at, |first| first.connect.at);
+    let Some(start) = expect.start(conn) else { return true };
+    let gone = expect.first_behind(start, conn).is_some_and(|first| expect.kept(first, conn.connect.at) != Kept::Yes);
+    gone || expect.keep().cleared_before(conn.connect.at) || expect.view.stop_between(since, conn.connect.at).is_some()
 }

@@ -209,7 +209,7 @@ catalogue! {
     "GAP-2" Must "there is no gap signal where nothing was lost",
         from "PAW-11", by "gap signals of connections whose cursor was within retention",
         likely "`cursor < oldest` instead of `cursor < oldest - 1`";
-    "GAP-3" Must "retention by age is applied when reading, too",
+    "GAP-3" Must "what has expired or was removed is not replayed, however quiet it is",
         from "PAW-12", by "replay and history after a quiet time longer than the age limit",
         likely "expired events are pruned only when the next one is appended";
     "GAP-4" Must "no more is kept than the contract's bound, and no less",

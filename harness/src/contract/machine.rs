@@ -13,8 +13,9 @@ use super::OneOrMany;
 pub struct Machine {
     /// What people call it: `text block`, `turn`.
     pub name: String,
-    /// Where an event names its key: a source as in `binding.event`. Absent: one walk a session.
-    pub key: Option<String>,
+    /// Where an event names its key: a source as in `binding.event`, or several of which the first counts that an event has.
+    /// Absent: one walk a session.
+    pub key: Option<OneOrMany>,
     /// Types that start a key.
     pub start: Option<OneOrMany>,
     /// Types that go on with it.

@@ -581,9 +581,9 @@ pub struct EventShape {
     /// The type.
     #[serde(rename = "type")]
     pub event_type: Option<String>,
-    /// The payload as it was published.
+    /// The payload as it was published; of several places the first that an event has.
     #[serde(default = "whole")]
-    pub payload: String,
+    pub payload: OneOrMany,
     /// Pointer to an array of records in one frame, each an event of its own.
     pub records: Option<String>,
     /// Where an event names its session, for streams that carry several: events that name another one are not the
@@ -598,8 +598,8 @@ pub struct EventShape {
     pub page: Option<Box<EventShape>>,
 }
 
-fn whole() -> String {
-    "data".to_owned()
+fn whole() -> OneOrMany {
+    OneOrMany::One("data".to_owned())
 }
 
 /// How special frames are recognised. A frame that is a boundary, gap, terminal or heartbeat and fits `commit` as well is
@@ -676,5 +676,15 @@ impl OneOrMany {
             OneOrMany::One(one) => one == text,
             OneOrMany::Many(many) => many.iter().any(|m| m == text),
         }
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        match self {
+            OneOrMany::One(one) => std::slice::from_ref(one),
+            OneOrMany::Many(many) => many.as_slice(),
+        }
+        .iter()
+        .map(String::as_str)
     }
 }

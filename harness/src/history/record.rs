@@ -176,6 +176,9 @@ pub enum Action {
         /// The session it touches, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<SessionIx>,
+        /// Whose events it removes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        clears: Vec<SessionIx>,
     },
     /// A request that pays, or asks without paying.
     Pay(super::Payment),

@@ -16,6 +16,9 @@ pub struct Do {
     pub op: String,
     /// The session whose name and taken values its templates use.
     pub session: Option<String>,
+    /// Sessions whose events up to here it removes: they are replayed no more, and nobody need say so (GAP-3).
+    #[serde(default)]
+    pub clears: Vec<String>,
     /// More values for its templates.
     #[serde(default)]
     pub with: BTreeMap<String, String>,

@@ -308,6 +308,9 @@ fn step(step: &Step, at: &[Seg], cast: &mut Cast, problems: &mut Problems<'_>) {
             if let Some(session) = &ask.session {
                 session!(session, "do");
             }
+            for cleared in &ask.clears {
+                session!(cleared, "do");
+            }
             if let Some(id) = &ask.judges {
                 known_requirement(id, &to("do", "judges"), problems);
             }

@@ -46,7 +46,7 @@ pub(super) async fn subscribe(hub: &Arc<Hub>, cell: &Arc<Cell>, start: Start) ->
         id
     };
     let subscribed = Subscribed { cell: Arc::clone(cell), id, hub: Arc::clone(hub) };
-    if bugs.has(Bug::ReadBeforeRegister) || bugs.has(Bug::NoSkipAtFence) {
+    if [Bug::ReadBeforeRegister, Bug::NoSkipAtFence, Bug::SkipsBehindFence, Bug::LiveDuringReplay].into_iter().any(|bug| bugs.has(bug)) {
         let mut bell = cell.bell();
         let _ = timeout(SEAM, bell.changed()).await;
     }

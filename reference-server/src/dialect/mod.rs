@@ -5,4 +5,5 @@ mod follow;
 pub(crate) mod hermes;
 pub(crate) mod mppx;
 pub(crate) mod opencode;
+pub(crate) mod pawwork;
 pub mod sse;

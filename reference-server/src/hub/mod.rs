@@ -48,13 +48,22 @@ impl Cell {
     }
 }
 
+/// Which events go when another one is appended; see [`Hub::append_removing`].
+struct Removing(Box<dyn Fn(&Event) -> bool + Send>);
+
+impl std::fmt::Debug for Removing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Removing")
+    }
+}
+
 /// A change that somebody waits for.
 #[derive(Debug)]
 enum Request {
     /// Make a session.
     Open(String, Retention, oneshot::Sender<Result<Cursor, Answer>>),
     /// Append an event.
-    Append(String, Append, oneshot::Sender<Result<(Cursor, bool), Answer>>),
+    Append(String, Append, Option<Removing>, oneshot::Sender<Result<(Cursor, bool), Answer>>),
     /// Remove a session.
     Delete(String, oneshot::Sender<Result<(), Answer>>),
     /// Stop after what came before.
@@ -207,9 +216,37 @@ impl Hub {
     /// # Errors
     /// When the session does not take it, or the disk refuses.
     pub async fn append(&self, id: &str, append: Append) -> Result<(Cursor, bool), Answer> {
+        self.change(id, append, None).await
+    }
+
+    /// Asks for an event to be appended, and returns before it is: what is asked for in order has that order.
+    pub fn append_soon(&self, id: &str, append: Append) -> impl Future<Output = Result<(Cursor, bool), Answer>> + Send + use<> {
+        self.change(id, append, None)
+    }
+
+    /// Appends an event and takes those out that are `gone`, in one step for readers: all that became visible before it,
+    /// and not itself. What was removed is not taken off the disk, so this is for logs that end with their process.
+    ///
+    /// # Errors
+    /// When the session does not take the event, or the disk refuses; nothing is removed then.
+    pub async fn append_removing(
+        &self,
+        id: &str,
+        append: Append,
+        gone: impl Fn(&Event) -> bool + Send + 'static,
+    ) -> Result<Cursor, Answer> {
+        self.change(id, append, Some(Removing(Box::new(gone)))).await.map(|(cursor, _)| cursor)
+    }
+
+    fn change(
+        &self,
+        id: &str,
+        append: Append,
+        removing: Option<Removing>,
+    ) -> impl Future<Output = Result<(Cursor, bool), Answer>> + Send + use<> {
         let (answer, wait) = oneshot::channel();
-        self.ask(Request::Append(id.to_owned(), append, answer));
-        wait.await.unwrap_or_else(|_| Err(stopped()))
+        self.ask(Request::Append(id.to_owned(), append, removing, answer));
+        async move { wait.await.unwrap_or_else(|_| Err(stopped())) }
     }
 
     /// Appends events in this order and waits until all of them are durable; they share commits where they can.
@@ -220,7 +257,7 @@ impl Hub {
         let mut waits = Vec::with_capacity(events.len());
         for append in events {
             let (answer, wait) = oneshot::channel();
-            self.ask(Request::Append(id.to_owned(), append, answer));
+            self.ask(Request::Append(id.to_owned(), append, None, answer));
             waits.push(wait);
         }
         for wait in waits {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::{Answer, Cell, Hub, Request, now};
+use super::{Answer, Cell, Hub, Removing, Request, now};
 use crate::bugs::Bug;
 use crate::session::{Append, Cursor, Epoch, Event, Prepared, Retention, Session, race};
 use crate::store::{Change, Store, StoreError};
@@ -40,7 +40,7 @@ pub(super) struct Writer {
 enum Done {
     Open(String, Epoch, Retention, oneshot::Sender<Result<Cursor, Answer>>),
     /// The event is in the change of this index.
-    Append(Arc<Cell>, usize, oneshot::Sender<Result<(Cursor, bool), Answer>>),
+    Append(Arc<Cell>, usize, Option<Removing>, oneshot::Sender<Result<(Cursor, bool), Answer>>),
     Again(Cursor, oneshot::Sender<Result<(Cursor, bool), Answer>>),
     Delete(String, oneshot::Sender<Result<(), Answer>>),
 }
@@ -101,7 +101,7 @@ impl Writer {
         for request in requests {
             match request {
                 Request::Open(id, retention, answer) => self.open(id, retention, answer, &mut group),
-                Request::Append(id, append, answer) => self.append(&id, append, answer, &mut group),
+                Request::Append(id, append, removing, answer) => self.append(&id, append, (removing, answer), &mut group),
                 Request::Delete(id, answer) => self.delete(id, answer, &mut group),
                 Request::Stop => {
                     if self.hub.bugs.has(Bug::ShutdownTruncates) {
@@ -147,7 +147,13 @@ impl Writer {
         group.done.push(Done::Delete(id, answer));
     }
 
-    fn append(&self, id: &str, append: Append, answer: oneshot::Sender<Result<(Cursor, bool), Answer>>, group: &mut Group) {
+    fn append(
+        &self,
+        id: &str,
+        append: Append,
+        (removing, answer): (Option<Removing>, oneshot::Sender<Result<(Cursor, bool), Answer>>),
+        group: &mut Group,
+    ) {
         // What was removed earlier in the group is still to be found: an event for it would outlive it on the disk.
         let Some(cell) = self.hub.find(id).filter(|_| !group.deleted.contains(id)) else {
             let _ = answer.send(Err(Answer::Unknown));
@@ -159,7 +165,7 @@ impl Writer {
                 let key = append.key.and_then(|key| session.key_use(&key).cloned().map(|used| (key, used)));
                 let oldest = session.oldest();
                 drop(session);
-                group.done.push(Done::Append(cell, group.changes.len(), answer));
+                group.done.push(Done::Append(cell, group.changes.len(), removing, answer));
                 group.changes.push(Change::Append { id: id.to_owned(), event, key });
                 if oldest > 1 {
                     group.changes.push(Change::Prune { id: id.to_owned(), oldest });
@@ -201,12 +207,12 @@ impl Writer {
                     self.hub.lock().insert(id, Arc::new(Cell::new(session)));
                     let _ = answer.send(Ok(head));
                 }
-                Done::Append(cell, at, answer) => {
+                Done::Append(cell, at, removing, answer) => {
                     let event = event(changes, at);
                     if self.hub.bugs.has(Bug::SlowStallsAll) {
                         self.wait_for_the_slowest(&cell);
                     }
-                    let cursor = cell.lock().publish(event.clone(), now());
+                    let cursor = self.publish(&cell, event, removing);
                     if let Some(observer) = self.hub.observer.get() {
                         (observer.0)(&cell, event);
                     }
@@ -232,6 +238,21 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Makes an event visible, together with the absence of those that go with it.
+    fn publish(&self, cell: &Cell, event: &Event, removing: Option<Removing>) -> Cursor {
+        let mut session = cell.lock();
+        let removing = removing.filter(|_| !self.hub.bugs.has(Bug::DisposeKeepsRecords));
+        let late = self.hub.bugs.has(Bug::DisposeRemovesItself);
+        if let Some(Removing(gone)) = removing.as_ref().filter(|_| !late) {
+            session.remove(gone);
+        }
+        let cursor = session.publish(event.clone(), now());
+        if let Some(Removing(gone)) = removing.as_ref().filter(|_| late) {
+            session.remove(gone);
+        }
+        cursor
     }
 
     fn tell_everyone(&self, cell: &Arc<Cell>, event: &Event) {
@@ -275,7 +296,7 @@ fn fail(done: Vec<Done>, changes: &[Change], error: &StoreError) {
             Done::Open(.., answer) => {
                 let _ = answer.send(Err(why()));
             }
-            Done::Append(cell, at, answer) => {
+            Done::Append(cell, at, _, answer) => {
                 cell.lock().abandon(event(changes, at));
                 let _ = answer.send(Err(why()));
             }
@@ -305,10 +326,10 @@ mod tests {
         for _ in 0..2 {
             writer.group(std::iter::once(Request::Open(id.clone(), Retention::default(), oneshot::channel().0)));
             let (answer, mut before) = oneshot::channel();
-            let first = Request::Append(id.clone(), append.clone(), answer);
+            let first = Request::Append(id.clone(), append.clone(), None, answer);
             let delete = Request::Delete(id.clone(), oneshot::channel().0);
             let (answer, mut behind) = oneshot::channel();
-            let second = Request::Append(id.clone(), append.clone(), answer);
+            let second = Request::Append(id.clone(), append.clone(), None, answer);
             writer.group([first, delete, second].into_iter());
             assert!(before.try_recv().unwrap().is_ok());
             assert_eq!(behind.try_recv().unwrap(), Err(Answer::Unknown));

@@ -19,15 +19,18 @@ pub use read::{Page, Refused, Snapshot, Start};
 pub use retention::{Millis, Retention};
 pub use subscription::{Frame, HELD_BACK_MS, SubscriptionId};
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::bugs::{Bug, BugSet};
 use subscription::Subscription;
 
+/// Removed events that stay for readers that are live and have not come to them yet.
+const MOST_REMOVED: usize = 4096;
+
 /// One event of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its place in the log, from 1, dense.
+    /// Its place in the log, from 1; dense but for events that were removed.
     pub seq: u64,
     /// The number that its cursor shows; `seq`, unless a bug is switched on.
     pub label: u64,
@@ -52,8 +55,10 @@ pub struct Session {
     pub epoch: Epoch,
     retention: Retention,
     bugs: BugSet,
-    /// Kept events, ascending and dense by `seq`.
+    /// Kept events, ascending by `seq`.
     events: VecDeque<Event>,
+    /// Those of them that are no longer replayed.
+    removed: BTreeSet<u64>,
     bytes: u64,
     /// The newest visible event's number, also when it is no longer kept.
     head: u64,
@@ -113,6 +118,7 @@ impl Session {
             retention,
             bugs,
             events: VecDeque::new(),
+            removed: BTreeSet::new(),
             bytes: 0,
             head: 0,
             minted: 0,
@@ -186,7 +192,25 @@ impl Session {
 
     /// True when no event is kept.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.events.len() == self.removed.len()
+    }
+
+    /// Takes events out of what is replayed, wherever they stand; the numbers of the others stay. Readers that are live
+    /// still get those that they have not come to. Stores are not told: this is for logs that end with their process.
+    pub fn remove(&mut self, gone: impl Fn(&Event) -> bool) {
+        for event in &self.events {
+            if !self.removed.contains(&event.seq) && gone(event) {
+                self.removed.insert(event.seq);
+                self.bytes -= event.data.len() as u64;
+            }
+        }
+        let surplus = self.removed.len().saturating_sub(MOST_REMOVED);
+        if let Some(first_left) = self.removed.iter().nth(surplus).copied().filter(|_| surplus > 0) {
+            let left = self.removed.split_off(&first_left);
+            let dropped = std::mem::replace(&mut self.removed, left);
+            self.events.retain(|event| !dropped.contains(&event.seq));
+        }
+        self.changes += 1;
     }
 
     /// Removes what retention no longer keeps. Applied on append and on read (PAW-12).
@@ -201,21 +225,29 @@ impl Session {
             }
         });
         while let Some(front) = self.events.front() {
-            let too_many = records.is_some_and(|most| self.events.len() as u64 > most);
+            let too_many = records.is_some_and(|most| (self.events.len() - self.removed.len()) as u64 > most);
             // The newest event is kept even when it alone is larger than the bound.
             let too_large = self.retention.bytes.is_some_and(|most| self.bytes > most && self.events.len() > 1);
             let too_old = self.retention.age_ms.is_some_and(|age| front.at.0.saturating_add(age) < now.0) && !front.terminal;
             if !(too_many || too_large || too_old) {
                 return;
             }
-            self.bytes -= front.data.len() as u64;
+            if !self.removed.remove(&front.seq) {
+                self.bytes -= front.data.len() as u64;
+            }
             self.events.pop_front();
         }
     }
 
     /// The number of the oldest kept event; one above the head when nothing is kept.
     pub fn oldest(&self) -> u64 {
-        self.events.front().map_or(self.head + 1, |e| e.seq)
+        self.kept_from(0).next().map_or(self.head + 1, |e| e.seq)
+    }
+
+    /// The kept events from a number on.
+    fn kept_from(&self, seq: u64) -> impl Iterator<Item = &Event> {
+        let first = self.events.partition_point(|event| event.seq < seq);
+        self.events.range(first..).filter(|event| !self.removed.contains(&event.seq))
     }
 
     /// How many readers are registered.
@@ -224,8 +256,7 @@ impl Session {
     }
 
     fn event(&self, seq: u64) -> Option<&Event> {
-        let front = self.events.front()?.seq;
-        self.events.get(usize::try_from(seq.checked_sub(front)?).ok()?)
+        self.events.binary_search_by_key(&seq, |event| event.seq).ok().map(|at| &self.events[at])
     }
 }
 

@@ -108,16 +108,14 @@ impl Session {
         };
         let oldest = self.oldest();
         let from = after.max(oldest - 1);
-        let skip = usize::try_from(from + 1 - oldest).unwrap_or(usize::MAX);
-        let behind = self.events.iter().skip(skip);
+        let behind = self.kept_from(from.saturating_add(1));
         let events: Vec<Event> = if self.bugs.has(Bug::LimitBeforeFilter) {
             behind.take(limit).filter(|event| shown(event)).cloned().collect()
         } else {
             behind.filter(|event| shown(event)).take(limit).cloned().collect()
         };
         let last = events.last().map_or(from, |e| e.seq);
-        let rest = usize::try_from(last + 1 - oldest).unwrap_or(usize::MAX);
-        let more = self.events.iter().skip(rest).any(shown) || self.bugs.has(Bug::FullPageHasMore) && events.len() == limit;
+        let more = self.kept_from(last.saturating_add(1)).any(&shown) || self.bugs.has(Bug::FullPageHasMore) && events.len() == limit;
         let skip = u64::from(self.bugs.has(Bug::PageSkipsOne) && last < self.head);
         Page { more, next: self.cursor(last + skip), gap: after + 1 < oldest, events }
     }
@@ -125,11 +123,11 @@ impl Session {
     /// Everything kept, and the cursor at which that is the whole state.
     pub fn snapshot(&mut self, now: Millis) -> Snapshot {
         self.prune_on_read(now);
-        Snapshot { events: self.events.iter().cloned().collect(), cursor: self.head(), closed: self.is_closed() }
+        Snapshot { events: self.kept_from(0).cloned().collect(), cursor: self.head(), closed: self.is_closed() }
     }
 
     /// PAW-12: what has expired is not served, however long nothing was appended.
-    pub(super) fn prune_on_read(&mut self, now: Millis) {
+    pub(crate) fn prune_on_read(&mut self, now: Millis) {
         if !self.bugs.has(Bug::AgeOnAppendOnly) {
             self.prune(now);
         }

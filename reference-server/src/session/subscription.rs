@@ -102,6 +102,8 @@ pub(super) struct Subscription {
     written: u64,
     /// Silenced by a bug.
     muted: bool,
+    /// Up to where a bug sent live events before the replay.
+    overtaken: u64,
 }
 
 impl Session {
@@ -132,6 +134,7 @@ impl Session {
             slipped: Vec::new(),
             written: 0,
             muted,
+            overtaken: 0,
         };
         self.subscriptions.insert(id, subscription);
         id
@@ -200,6 +203,12 @@ impl Session {
         if !empty || self.bugs.has(Bug::FalseGap) {
             self.announce_gap(subscription, frames);
         }
+        if self.bugs.has(Bug::LiveDuringReplay) && subscription.written == 0 && !empty {
+            for seq in fence + 1..=self.head {
+                self.send(subscription, seq, false, frames);
+            }
+            subscription.overtaken = self.head;
+        }
         while subscription.position < fence && frames.len() < most && subscription.taken < MOST_BYTES {
             let seq = subscription.position + 1;
             let swap = self.bugs.has(Bug::SwappedNeighbours) && seq.is_multiple_of(5) && seq < fence;
@@ -240,6 +249,10 @@ impl Session {
         if self.bugs.has(Bug::NoSkipAtFence) {
             subscription.position = subscription.fence;
         }
+        if self.bugs.has(Bug::SkipsBehindFence) && written > 0 && self.head > subscription.fence {
+            subscription.position += 1;
+        }
+        subscription.position = subscription.position.max(std::mem::take(&mut subscription.overtaken));
         subscription.phase = Phase::Live;
     }
 
@@ -255,7 +268,10 @@ impl Session {
         while subscription.position < self.head && frames.len() < most && subscription.taken < MOST_BYTES {
             let seq = subscription.position + 1;
             self.send_ephemeral(subscription, subscription.position, frames);
-            let Some(event) = self.event(seq) else { break };
+            let Some(event) = self.event(seq) else {
+                subscription.position = seq;
+                continue;
+            };
             let newest = seq == self.head && !event.terminal;
             let held_back = self.bugs.has(Bug::EphemeralOvertakes)
                 || self.bugs.has(Bug::TerminalEarly) && newest
@@ -302,11 +318,20 @@ impl Session {
     }
 
     fn announce_gap(&self, subscription: &mut Subscription, frames: &mut Vec<Frame>) {
-        let oldest = self.oldest();
+        let oldest = match subscription.phase {
+            // What was removed under a live reader is still there for it.
+            Phase::Live => self.events.front().map_or(self.head + 1, |e| e.seq),
+            Phase::Registered | Phase::Replay | Phase::Ended => self.oldest(),
+        };
         let next = subscription.position + 1;
         let at_edge = next == oldest && oldest > 1 && subscription.position > 0;
         let false_gap = self.bugs.has(Bug::FalseGap) && at_edge && subscription.written == 0 && subscription.phase == Phase::Replay;
         if next >= oldest && !false_gap {
+            return;
+        }
+        let overlooked = self.bugs.has(Bug::GapOneLate) && next + 1 == oldest || self.bugs.has(Bug::EmptyIsNoGap) && self.is_empty();
+        if overlooked {
+            subscription.position = oldest - 1;
             return;
         }
         if !self.bugs.has(Bug::SilentEviction) && !frames.iter().any(|f| matches!(f, Frame::Gap { .. })) {
@@ -319,7 +344,7 @@ impl Session {
     }
 
     fn send(&self, subscription: &mut Subscription, seq: u64, replayed: bool, frames: &mut Vec<Frame>) {
-        let Some(mut event) = self.event(seq).cloned() else { return };
+        let Some(mut event) = self.event(seq).filter(|_| !(replayed && self.removed.contains(&seq))).cloned() else { return };
         if self.bugs.has(Bug::OrderPerReader) && !event.terminal {
             event = self.other_of_pair(&event, subscription).unwrap_or(event);
         }

@@ -28,6 +28,8 @@ pub(crate) struct Keep {
     slack: u64,
     /// When the session's end was asked for.
     closing: Option<Micros>,
+    /// When the events before it were removed: sent and done.
+    cleared: Vec<(Micros, Micros)>,
     /// All durable events that may be in the log, by the time they were sent.
     sent: Sums,
     /// The acknowledged ones of them, by the time they were sent.
@@ -60,7 +62,8 @@ impl Sums {
 
 impl Keep {
     pub(super) fn new(session: &SessionView<'_>, retention: Option<&Retention>) -> Keep {
-        let Some(retention) = retention else { return Keep::default() };
+        let cleared = session.cleared.clone();
+        let Some(retention) = retention else { return Keep { cleared, ..Keep::default() } };
         let asked = session.retain.unwrap_or_default();
         let bound = |asked: Option<i64>, default: Option<i64>| asked.or(default).and_then(|n| u64::try_from(n).ok());
         let records = bound(asked.records, retention.default.records);
@@ -77,7 +80,7 @@ impl Keep {
             }
         }
         let (sent, sent_acked, acked) = (Sums::of(sent), Sums::of(sent_acked), Sums::of(acked));
-        Keep { records, bytes, age, slack: retention.slack, closing: session.closing, sent, sent_acked, acked }
+        Keep { records, bytes, age, slack: retention.slack, closing: session.closing, cleared, sent, sent_acked, acked }
     }
 
     /// Whether an event is still kept at a time.
@@ -106,13 +109,16 @@ impl Keep {
             let oldest = at.0.saturating_sub(event.invoked.at.0);
             limit(self.expired(event, at), oldest + MARGIN < most);
         }
-        kept
+        // Whoever asks may be told of it in another way than by the gap signal.
+        let removed = self.cleared.iter().any(|(sent, done)| at >= *sent && event.invoked.at <= *done);
+        if removed { Kept::Perhaps } else { kept }
     }
 
-    /// True when an event's age is surely past the bound.
+    /// True when an event's age is surely past the bound, or it was surely removed.
     pub(super) fn expired(&self, event: &EventView<'_>, at: Micros) -> bool {
         let youngest = at.0.saturating_sub(event.acked_at().unwrap_or(event.invoked.at).0);
-        self.age.is_some_and(|most| youngest > most + MARGIN)
+        let removed = |(sent, done): &(Micros, Micros)| at > *done && event.acked_at().is_some_and(|acked| acked < *sent);
+        self.age.is_some_and(|most| youngest > most + MARGIN) || self.cleared.iter().any(removed)
     }
 
     /// Events that were sent after `event` was acknowledged, and acknowledged before `at`; at least so many.
@@ -140,14 +146,19 @@ impl Keep {
         self.bytes.is_some()
     }
 
-    /// True when a bound by age is in force.
-    pub(crate) fn has_age(&self) -> bool {
-        self.age.is_some()
+    /// True when a bound by age is in force, or events were removed.
+    pub(crate) fn expires(&self) -> bool {
+        self.age.is_some() || !self.cleared.is_empty()
+    }
+
+    /// True when the removal of events had begun by then.
+    pub(crate) fn cleared_before(&self, at: Micros) -> bool {
+        self.cleared.iter().any(|(sent, _)| *sent <= at)
     }
 
     /// True when anything may be evicted.
     pub(crate) fn bounded(&self) -> bool {
-        self.records.is_some() || self.bytes.is_some() || self.age.is_some()
+        self.records.is_some() || self.bytes.is_some() || self.expires()
     }
 
     /// How many events were acknowledged before `at`, and how many more may have been in the log before `until`.

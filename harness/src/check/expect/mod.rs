@@ -12,7 +12,7 @@ use keep::Keep;
 pub(crate) use keep::Kept;
 pub(crate) use order::real_time;
 
-use crate::contract::{BoundarySent, Contract};
+use crate::contract::{BoundarySent, Contract, CursorAnswer, StreamAnswer};
 use crate::history::{ConnView, CursorClass, Ended, From, Micros, Role, SessionView, Surface, Until, View};
 
 /// In which phase of a connection an event was due.
@@ -44,6 +44,8 @@ pub(crate) struct Expect<'v, 'h> {
     keep: Keep,
     /// False where one cursor stands for a batch of events.
     per_event: bool,
+    /// True where an empty cursor means the beginning.
+    empty_is_start: bool,
 }
 
 impl<'v, 'h> Expect<'v, 'h> {
@@ -67,7 +69,9 @@ impl<'v, 'h> Expect<'v, 'h> {
         let live_at = conns().map(|conn| live_at(session, conn, contract)).collect();
         let keep = Keep::new(session, contract.retention.as_ref());
         let per_event = contract.cursor.as_ref().is_none_or(|c| c.per_event);
-        Expect { view, session, rank, ranked, unranked, live_at, last_pages, keep, per_event }
+        let empty = contract.answers.get(&CursorClass::Empty);
+        let empty_is_start = empty.is_none_or(|answer| *answer == CursorAnswer::Stream(StreamAnswer::Start));
+        Expect { view, session, rank, ranked, unranked, live_at, last_pages, keep, per_event, empty_is_start }
     }
 
     /// All sessions of a view.
@@ -118,7 +122,7 @@ impl<'v, 'h> Expect<'v, 'h> {
             From::Live => None,
             From::Cursor { value, class, .. } => match class {
                 CursorClass::Own | CursorClass::Snapshot => self.named(value).map(Some),
-                CursorClass::Empty => Some(None),
+                CursorClass::Empty => self.empty_is_start.then_some(None),
                 CursorClass::Synthetic
                 | CursorClass::Ahead
                 | CursorClass::OtherSession

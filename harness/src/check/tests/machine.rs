@@ -9,7 +9,7 @@ fn story() -> Story {
     let types = |name: &str| OneOrMany::One(name.to_owned());
     let block = Machine {
         name: "text block".to_owned(),
-        key: Some("/id".to_owned()),
+        key: Some(types("/id")),
         start: Some(types("started")),
         more: Some(types("delta")),
         end: types("ended"),

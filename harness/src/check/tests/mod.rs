@@ -4,6 +4,7 @@ mod answers;
 mod ask;
 mod batches;
 mod bounds;
+mod cleared;
 mod deliver;
 mod end;
 mod ephemeral;

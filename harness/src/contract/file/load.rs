@@ -15,6 +15,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("opencode", include_str!("../../../profiles/opencode.toml")),
     ("opencode-live", include_str!("../../../profiles/opencode-live.toml")),
     ("opencode-unified", include_str!("../../../profiles/opencode-unified.toml")),
+    ("pawwork", include_str!("../../../profiles/pawwork.toml")),
     ("hermes", include_str!("../../../profiles/hermes.toml")),
     ("mppx", include_str!("../../../profiles/mppx.toml")),
 ];

@@ -288,10 +288,10 @@ fn subscribe(of: &Subscribe, known: &[&str], problems: &mut Problems<'_>) {
 }
 
 fn event(of: &EventShape, at: &[Seg], format: Format, page: bool, problems: &mut Problems<'_>) {
-    for (key, given) in [("cursor", of.cursor.as_deref()), ("type", of.event_type.as_deref()), ("payload", Some(of.payload.as_str()))] {
-        if let Some(given) = given {
-            source(given, &[at, &spot![key]].concat(), format, page, problems);
-        }
+    let payloads = of.payload.iter().map(|payload| ("payload", payload));
+    let others = [("cursor", of.cursor.as_deref()), ("type", of.event_type.as_deref())];
+    for (key, given) in others.into_iter().filter_map(|(key, given)| Some((key, given?))).chain(payloads) {
+        source(given, &[at, &spot![key]].concat(), format, page, problems);
     }
     if let Some(records) = &of.records {
         pointer(records, &[at, &spot!["records"]].concat(), problems);

@@ -49,7 +49,7 @@ impl<'h> View<'h> {
             }
             What::Opened(opened) => {
                 if let Some(session) = self.session(opened.session) {
-                    session.opened = Some(&opened.cursor);
+                    session.opened.push(&opened.cursor);
                 }
             }
             What::Invoke(invoke) => {
@@ -61,8 +61,8 @@ impl<'h> View<'h> {
             What::Complete(complete) => {
                 if let Some(op) = self.ops.get_mut(complete.op.0 as usize) {
                     op.completed = Some(seen!(&complete.outcome));
-                    let action = op.invoked.what;
-                    self.completed(record, at, action, &complete.outcome);
+                    let Seen { at: sent, what: action, .. } = op.invoked;
+                    self.completed(record, (sent, at), action, &complete.outcome);
                 }
             }
             What::Connect(connect) => {
@@ -187,7 +187,7 @@ impl<'h> View<'h> {
         }
     }
 
-    fn completed(&mut self, record: usize, at: Micros, action: &'h Action, outcome: &'h Outcome) {
+    fn completed(&mut self, record: usize, (sent, at): (Micros, Micros), action: &'h Action, outcome: &'h Outcome) {
         match action {
             Action::Publish(publish) => {
                 let Some(session) = self.sessions.get_mut(publish.session.0 as usize) else { return };
@@ -226,7 +226,16 @@ impl<'h> View<'h> {
                     session.deleted.get_or_insert(at);
                 }
             }
-            Action::Open { .. } | Action::Health | Action::Custom { .. } | Action::Pay(_) | Action::Probe { .. } => {}
+            Action::Custom { clears, .. } => {
+                // Without an answer it may have happened at any time from then on.
+                let done = if matches!(outcome, Outcome::Ok { .. }) { at } else { Micros(u64::MAX) };
+                for ix in clears {
+                    if let Some(session) = self.session(*ix) {
+                        session.cleared.push((sent, done));
+                    }
+                }
+            }
+            Action::Open { .. } | Action::Health | Action::Pay(_) | Action::Probe { .. } => {}
         }
     }
 

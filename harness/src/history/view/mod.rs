@@ -83,10 +83,12 @@ pub struct SessionView<'h> {
     pub closing: Option<Micros>,
     /// When its close was acknowledged.
     pub closed: Option<Micros>,
-    /// The cursor from which its first event follows, where one is known.
-    pub opened: Option<&'h str>,
+    /// The cursors from which everything follows, where they are known: that of its first event, and one for each removal.
+    pub opened: Vec<&'h str>,
     /// True when it ended because the process did, whose work it was.
     pub ended_by_stop: bool,
+    /// When an operation that removes the events before it was sent, and when that was acknowledged.
+    pub cleared: Vec<(Micros, Micros)>,
     /// When its removal was acknowledged.
     pub deleted: Option<Micros>,
     /// The cursor that the close was answered with.
@@ -216,7 +218,7 @@ impl<'h> ConnView<'h> {
         match &self.connect.what.from {
             From::Start => true,
             From::Live => false,
-            From::Cursor { value, beside, .. } => beside.is_none() && session.opened == Some(value.as_str()),
+            From::Cursor { value, beside, .. } => beside.is_none() && session.opened.contains(&value.as_str()),
         }
     }
 

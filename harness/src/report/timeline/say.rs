@@ -133,7 +133,7 @@ impl<'h> Cast<'h> {
             Action::Publish(p) if ours(p.session.0) => (format!("{outcome} {}", p.marker), Some(p.marker)),
             Action::Close { session, by_stop: true } if ours(session.0) => ("the session ends with its process".to_owned(), None),
             Action::Close { session, .. } if ours(session.0) => (format!("close {outcome}"), None),
-            Action::Custom { name, session } if session.is_none_or(|session| ours(session.0)) => (format!("{name} {outcome}"), None),
+            Action::Custom { name, session, .. } if session.is_none_or(|session| ours(session.0)) => (format!("{name} {outcome}"), None),
             Action::Delete { session } if ours(session.0) => (format!("delete {outcome}"), None),
             Action::Open { session, refuse: true } if ours(session.0) => (format!("open with a senseless retention: {outcome}"), None),
             Action::Probe { about, .. } => (format!("{}: {outcome}", probed(*about)), None),

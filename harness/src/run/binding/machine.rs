@@ -24,7 +24,7 @@ pub(super) fn said(machines: &[Machine], event_type: &str, source: impl Fn(&str)
     };
     let (at, machine, stage) = machines.iter().enumerate().find_map(|(at, machine)| Some((at, machine, stage(machine)?)))?;
     let key = match &machine.key {
-        Some(key) => source(key)?,
+        Some(key) => key.iter().find_map(&source)?,
         None => String::new(),
     };
     let text = match stage {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::machine::said;
-use crate::contract::{Binding, EventShape, FrameMatch, Machine, Profile};
+use crate::contract::{Binding, EventShape, FrameMatch, Machine, OneOrMany, Profile};
 use crate::history::{Body, Kind, Marker, Said};
 
 /// A frame as a decoder gives it.
@@ -258,7 +258,7 @@ fn one(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape, special: Special) ->
         Special::Commit => (&frames.commit, Kind::Commit),
         Special::Ephemeral => {
             let payload = frames.ephemeral.as_ref().and_then(|frame| frame.payload.clone());
-            let own = payload.map(|payload| EventShape { payload, ..shape.clone() });
+            let own = payload.map(|payload| EventShape { payload: OneOrMany::One(payload), ..shape.clone() });
             return Seen { durable: false, ..ordinary(lens, look, own.as_ref().unwrap_or(shape)) };
         }
     };
@@ -285,7 +285,7 @@ fn ordinary(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape) -> Seen {
     if shape.published.as_ref().is_some_and(|types| !types.contains(&event_type)) {
         return Seen { kind: Kind::Other, event_type, cursor, said, ..Seen::default() };
     }
-    let payload = look.source(&shape.payload);
+    let payload = shape.payload.iter().find_map(|source| look.source(source));
     let marker = payload.as_deref().and_then(Marker::find);
     let marker = marker.or_else(|| look.json.and_then(in_strings)).or_else(|| look.data.and_then(in_text));
     // A payload that has lost its marker is no payload of ours; a marker anywhere else still names the event. Where the
@@ -334,7 +334,7 @@ fn needs_json(lens: Lens<'_>) -> bool {
     let pointer = |source: &Option<String>| source.as_ref().is_some_and(|s| s.starts_with('/') || s.is_empty());
     let of_frame =
         |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|m| !m.json.is_empty() || pointer(&m.cursor) || pointer(&m.payload));
-    shape.payload.starts_with('/')
+    shape.payload.iter().any(|source| source.starts_with('/'))
         || shape.records.is_some()
         || pointer(&shape.session)
         || !lens.machines.is_empty()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::contract::StatusSet;
-use crate::history::{Action, Expectation, Marker, OpId, Outcome, Probe, SessionIx, What};
+use crate::history::{Action, Expectation, Marker, OpId, Opened, Outcome, Probe, SessionIx, What};
 use crate::run::binding::Vars;
 use crate::scenario::{Do, Expect, Markers};
 use crate::world::{Address, Call, Reply, Whole, World};
@@ -46,13 +46,15 @@ impl<W: World> Walk<'_, W> {
         let since = self.world.now();
         loop {
             let (session, address) = self.asked_of(step)?;
-            let (op, reply) = self.send(step, session, &address).await;
+            let clears = step.clears.iter().map(|name| self.with(name, |s| s.ix)).collect::<Result<Vec<_>, _>>()?;
+            let (op, reply) = self.send(step, (session, clears), &address).await;
             if let Some(name) = &step.session {
                 self.with(name, |s| s.address.taken.extend(reply.taken.clone()))?;
             }
             if let (Some(name), Some(answer)) = (&step.remember, &reply.answer) {
                 self.cast.borrow_mut().remembered.insert(name.clone(), answer.body.clone());
             }
+            self.begin_anew(&step.clears).await?;
             let context = self.context(step, address)?;
             let differs = differs(step, &reply, &context);
             let waited = Duration::from_micros(self.world.now().0.saturating_sub(since.0));
@@ -64,6 +66,22 @@ impl<W: World> Walk<'_, W> {
         }
     }
 
+    /// Sessions whose events were removed begin where the stream is now, for readers that want everything.
+    async fn begin_anew(&self, cleared: &[String]) -> Result<(), Abort> {
+        for name in cleared {
+            if self.with(name, |s| s.opened.is_none())? {
+                continue;
+            }
+            let Some(cursor) = self.world.fence(self.deadline()).await else { continue };
+            let session = self.with(name, |s| {
+                s.opened = Some(cursor.clone());
+                s.ix
+            })?;
+            self.record(What::Opened(Opened { session, cursor }));
+        }
+        Ok(())
+    }
+
     fn asked_of(&self, step: &Do) -> Result<(Option<SessionIx>, Address), Abort> {
         match &step.session {
             Some(name) => self.with(name, |s| (Some(s.ix), s.address.clone())),
@@ -71,9 +89,9 @@ impl<W: World> Walk<'_, W> {
         }
     }
 
-    async fn send(&self, step: &Do, session: Option<SessionIx>, address: &Address) -> (OpId, Reply) {
+    async fn send(&self, step: &Do, (session, clears): (Option<SessionIx>, Vec<SessionIx>), address: &Address) -> (OpId, Reply) {
         let op = self.world.recorder().operation();
-        let action = Action::Custom { name: step.op.clone(), session };
+        let action = Action::Custom { name: step.op.clone(), session, clears };
         let call = Call::Custom { name: step.op.clone(), with: step.with.clone() };
         (op, self.operation_as(op, action, address, call).await)
     }

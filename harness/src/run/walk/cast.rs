@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::contract::Profile;
+use crate::contract::{FrameMatch, Profile};
 use crate::history::{ConnId, CursorClass, From, Kind, Marker, OpId, Retain, SessionIx};
 use crate::run::progress::Progress;
 use crate::scenario::{Funding, Text};
@@ -171,10 +171,12 @@ impl Cast {
 
 /// The class of a cursor that stood on a frame of this kind.
 pub(crate) fn class_of(kind: Kind, profile: &Profile) -> CursorClass {
+    let of_its_own = |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|f| f.cursor.as_deref() == Some("id"));
     match kind {
         Kind::Event | Kind::Terminal | Kind::Commit => CursorClass::Own,
         // Some protocols put the fence on the boundary on purpose.
-        Kind::Boundary if profile.binding.frames.boundary.as_ref().is_some_and(|b| b.cursor.as_deref() == Some("id")) => CursorClass::Own,
+        Kind::Boundary if of_its_own(&profile.binding.frames.boundary) => CursorClass::Own,
+        Kind::Gap if of_its_own(&profile.binding.frames.gap) => CursorClass::Own,
         Kind::Boundary | Kind::Gap | Kind::Heartbeat | Kind::Other => CursorClass::Synthetic,
     }
 }

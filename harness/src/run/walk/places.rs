@@ -113,6 +113,8 @@ fn malformed(real: Option<&str>, profile: &Profile) -> Vec<String> {
     all.push(format!("{front}+{number}"));
     all.push(format!("{front}0x{number}"));
     all.push(format!("{front}{number}.5"));
+    all.push(format!("{front}{number}e0"));
+    all.push(format!("{front} {number}"));
     all.push(format!("{front}99999999999999999999999"));
     if !front.is_empty() {
         all.push(front.to_owned());

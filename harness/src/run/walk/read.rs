@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::contract::BoundarySent;
+use crate::contract::{BoundarySent, CursorAnswer, StreamAnswer};
 use crate::history::{CursorClass, From, Role, Until, Wait, What};
 use crate::scenario::{Resume, Seam, SeamTime, Start, Step, Subscribe, Text, Upto};
 use crate::world::{ConnFault, Opening, World};
@@ -160,7 +160,12 @@ impl<W: World> Walk<'_, W> {
     pub(super) async fn established(&self, connection: &Connection) {
         let boundary = match self.profile.contract.boundary.as_ref().map(|b| b.sent) {
             Some(BoundarySent::Always | BoundarySent::AtLeastOnce) => true,
-            Some(BoundarySent::WithoutReplay) => connection.from == From::Start || connection.from == From::Live,
+            Some(BoundarySent::WithoutReplay) => match &connection.from {
+                From::Start | From::Live => true,
+                From::Cursor { class, .. } => {
+                    self.profile.contract.answers.get(class) == Some(&CursorAnswer::Stream(StreamAnswer::Boundary))
+                }
+            },
             None => false,
         };
         if self.profile.contract.liveness.headers_ms.is_none() && !boundary {
