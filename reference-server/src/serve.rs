@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::agent::Model;
 use crate::bugs::{Bug, BugSet};
-use crate::dialect::{hermes, sse};
+use crate::dialect::{dispatch, hermes, sse};
 use crate::hub::Hub;
 use crate::session::Retention;
 use crate::store::{Memory, Sqlite, Store};
@@ -58,6 +58,9 @@ pub struct ServeOptions {
     /// Demand this password, where the dialect has one.
     #[arg(long, value_name = "TEXT")]
     pub password: Option<String>,
+    /// How long a turn waits before its first retry, where the dialect tries again for hours; each further wait is longer.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
+    pub backoff: Duration,
     /// Switch a defect on; may be repeated.
     #[arg(long = "bug", value_name = "NAME")]
     pub bugs: Vec<Bug>,
@@ -70,6 +73,8 @@ pub enum Dialect {
     Sse,
     /// The run journal of Hermes WebUI: an agent's runs, each a stream with a journal.
     Hermes,
+    /// Detached turns of an agent, watched by many clients over WebSockets.
+    Dispatch,
 }
 
 /// Stores.
@@ -184,6 +189,16 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
                 password: options.password.clone(),
             };
             hermes::router(hermes::open(Arc::clone(&hub), settings).await.map_err(ServeError)?)
+        }
+        Dialect::Dispatch => {
+            let settings = dispatch::Settings {
+                model,
+                data: options.data.as_deref(),
+                workspace: options.workspace.as_deref(),
+                backoff: options.backoff,
+                bound: options.retain_bytes,
+            };
+            dispatch::router(dispatch::open(Arc::clone(&hub), settings).await.map_err(ServeError)?)
         }
     };
     let (stop, stopped) = oneshot::channel::<()>();
