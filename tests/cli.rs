@@ -495,3 +495,45 @@ fn a_bug_is_killed_by_the_requirement_that_it_names() {
     assert_eq!(code(&output), OK, "{}", stdout(&output));
     assert_eq!(stdout(&output).matches("killed  ").count(), 2, "{}", stdout(&output));
 }
+
+#[test]
+fn a_simulated_finding_is_reproduced_by_its_schedule_and_live() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().display().to_string();
+    let seam = ["simulate", "--bug", "read-before-register", "--only", "seam-with-request"];
+    let output = streamspec(&[&seam[..], &["--seeds", "0..300", "--save", &saved]].concat());
+    let text = stdout(&output);
+    assert_eq!(code(&output), VIOLATED, "{text}{}", stderr(&output));
+    let finding = &text[text.find("FAILED SEAM-1 (MUST)").unwrap_or_else(|| panic!("{text}"))..];
+    assert!(finding.contains("belongs here and never came"), "the timeline of a live failure: {finding}");
+    let line =
+        |label: &str| finding.lines().find_map(|l| l.trim().strip_prefix(label)).unwrap_or_else(|| panic!("{label} {finding}")).trim();
+    let again: Vec<&str> = line("rerun:").split(' ').skip(1).map(|word| word.trim_matches('\'')).collect();
+    let output = streamspec(&again);
+    assert_eq!(code(&output), VIOLATED, "{again:?} {}", stdout(&output));
+    assert!(stdout(&output).contains("FAILED SEAM-1"), "{}", stdout(&output));
+    let name = line("live:").rsplit(' ').next().unwrap();
+    let start = reference(&["read-before-register"]);
+    let output = streamspec(&["test", "--start", &start, "--profile", "sse", "--scenarios", &saved, "--only", name, "--deadline", "1s"]);
+    assert_eq!(code(&output), VIOLATED, "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("FAILED SEAM-1"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_simulation_says_what_it_covered_and_what_it_cannot() {
+    let output = streamspec(&["simulate", "--only", "two-baselines", "--exhaustive=1"]);
+    let text = stdout(&output);
+    assert_eq!(code(&output), OK, "{text}");
+    assert!(text.contains("two-baselines: ") && text.contains(" with at most 1 deviation, "), "{text}");
+    assert!(text.contains(": no violation within this scope"), "{text}");
+    let output = streamspec(&["simulate", "--only", "two-baselines", "--exhaustive", "--most", "50"]);
+    assert!(stdout(&output).contains("two-baselines: 50 schedules in all, ") && stdout(&output).contains("stopped before its end"));
+    let output = streamspec(&["simulate", "--check-determinism", "--only", "RESUME-9", "--seeds", "0..20"]);
+    assert_eq!((code(&output), stdout(&output).lines().last()), (OK, Some("20 passed, 0 failed, 0 skipped")));
+    let output = streamspec(&["simulate", "--bug", "torn-character"]);
+    assert_eq!(code(&output), USAGE);
+    assert!(stderr(&output).contains("`torn-character` cannot be simulated: it sits in the framing of bytes"), "{}", stderr(&output));
+    let output = streamspec(&["simulate", "--schedule", "0:1"]);
+    assert_eq!(code(&output), USAGE);
+    assert!(stderr(&output).contains("name it with --only"), "{}", stderr(&output));
+}

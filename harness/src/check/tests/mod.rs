@@ -2,6 +2,7 @@
 
 mod answers;
 mod batches;
+mod bounds;
 mod deliver;
 mod end;
 mod ephemeral;
