@@ -10,7 +10,8 @@ use crate::contract::{Profile, Target};
 use super::{FileError, read, short, spot, suggest};
 
 /// The profiles that are compiled in, by name.
-const BUILT_IN: &[(&str, &str)] = &[("sse", include_str!("../../../profiles/sse.toml"))];
+const BUILT_IN: &[(&str, &str)] =
+    &[("sse", include_str!("../../../profiles/sse.toml")), ("dispatch", include_str!("../../../profiles/dispatch.toml"))];
 
 /// No file that people write is larger.
 const LARGEST: u64 = 4 << 20;
