@@ -166,10 +166,10 @@ bugs! {
     StreamWithoutLogin "stream-without-login" "AUTH-1" "HERMES b.2" "the run stream is served without a login" in hermes;
 
     UnwatchedTurnLost "unwatched-turn-lost" "DETACH-2" "DM-2" "a turn is stored by its transport only: what nobody watches is lost" in dispatch;
-    JoinerLiveOnly "joiner-live-only" "DELIVER-1" "DM-3" "a late joiner gets live events only" in dispatch;
-    BufferKept "buffer-kept" "FINAL-3" "DM-6" "the events of a turn are kept after its seal and sent to the next subscriber" in dispatch;
-    BufferNotReset "buffer-not-reset" "CAUSE-3" "DM-7" "the buffer is not emptied when a turn begins: a joiner is sent two turns" in dispatch;
-    SubscribersCleared "subscribers-cleared" "LIVE-1" "DM-8" "a seal forgets the subscribers, and they miss the next turn" in dispatch;
+    JoinerLiveOnly "joiner-live-only" "RESUME-2" "DM-3" "a late joiner gets live events only" in dispatch;
+    BufferKept "buffer-kept" "FINAL-2" "DM-6" "the events of a turn are kept after its seal and sent to the next subscriber" in dispatch;
+    BufferNotReset "buffer-not-reset" "FINAL-2" "DM-7" "the buffer is not emptied when a turn begins: a joiner is sent two turns" in dispatch;
+    SubscribersCleared "subscribers-cleared" "DELIVER-1" "DM-8" "a seal forgets the subscribers, and they miss the next turn" in dispatch;
     DoubleSubscribe "double-subscribe" "DELIVER-2" "DM-9" "whoever subscribes twice is sent everything twice" in dispatch;
     UnsubscribesAll "unsubscribes-all" "DETACH-3" "DM-10" "one client's unsubscribing takes all clients of the conversation off" in dispatch;
     SealedBeforeWritten "sealed-before-written" "FINAL-3" "DM-11" "a turn is reported sealed before its history is written" in dispatch;

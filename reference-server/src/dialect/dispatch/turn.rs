@@ -69,6 +69,9 @@ pub(super) async fn begin_locked(
     }
     messages.extend(texts.iter().map(|text| Message::User((*text).to_owned())));
     conversation.status(server, Status::Active).await?;
+    if let Some(starter) = starter {
+        conversation.subscribe(server, starter);
+    }
     let events = InFlight::new(&conversation.id, turn_id.clone(), bugs);
     let tools = Tools { root: Some(server.workspace.clone()), always: false };
     let plan = Plan { model: server.model.clone(), messages, tools, retries: RETRIES, backoff: server.backoff, bugs };
@@ -93,9 +96,6 @@ pub(super) async fn begin_locked(
         for outbox in state.subscribers.iter().filter_map(std::sync::Weak::upgrade) {
             outbox.follow(&events, Start::Oldest, bugs);
         }
-    }
-    if let Some(starter) = starter {
-        conversation.subscribe(server, starter);
     }
     tokio::spawn(scribe.work(hear));
     Ok(events)
