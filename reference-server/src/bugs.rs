@@ -62,8 +62,8 @@ bugs! {
     CounterRace "counter-race" "ORDER-4" "issue 2" "two concurrent events get the same number";
     PositionalCursor "positional-cursor" "ORDER-5" "issue 2" "ids count the events of this response" in sse, hermes, pawwork;
     NoIdInReplay "no-id-in-replay" "ORDER-6" "SSE-31" "replayed events carry no id" in sse, hermes, pawwork;
-    LossyLive "lossy-live" "DELIVER-1" "hermes-webui #6137" "every tenth live event is dropped and nobody is told" in sse, hermes, opencode, pawwork;
-    LiveTwice "live-twice" "DELIVER-2" "issue 2" "every tenth live event is written twice" in sse, hermes, pawwork;
+    LossyLive "lossy-live" "DELIVER-1" "hermes-webui #6137" "every tenth live event is dropped and nobody is told" in sse, hermes, opencode, pawwork, dispatch;
+    LiveTwice "live-twice" "DELIVER-2" "issue 2" "every tenth live event is written twice" in sse, hermes, pawwork, dispatch;
     RefusedStillBroadcast "refused-still-broadcast" "DELIVER-3" "OM-15" "an event whose publish is refused reaches live readers all the same" in sse, opencode_unified;
     ReplayDropsControls "replay-drops-controls" "DELIVER-4" "HERMES V-1" "control characters are missing in replay" in sse, hermes, pawwork;
     PayloadCut "payload-cut" "DELIVER-4" "SSE-25" "payloads are cut after 64 KiB when stored";
@@ -80,8 +80,8 @@ bugs! {
     EmptyIsRefused "empty-is-refused" "RESUME-8" "SSE-21" "an empty cursor is refused as malformed";
     ReplayOnce "replay-once" "RESUME-9" "issue 2" "the second replay from the same cursor lacks an event" in sse, pawwork;
     QueryBeatsHeader "query-beats-header" "RESUME-10" "SSE-35" "the query's cursor wins over Last-Event-ID";
-    ReadBeforeRegister "read-before-register" "SEAM-1" "OM-1, PM-9, HERMES B10" "the log is read before the reader is registered" in sse, hermes, opencode, opencode_unified, pawwork;
-    NoSkipAtFence "no-skip-at-fence" "SEAM-2" "PM-10, DM-5" "what was appended during the replay is replayed and then sent live" in sse, hermes, opencode_unified, pawwork;
+    ReadBeforeRegister "read-before-register" "SEAM-1" "OM-1, PM-9, HERMES B10, DM-4" "the log is read before the reader is registered" in sse, hermes, opencode, opencode_unified, pawwork, dispatch;
+    NoSkipAtFence "no-skip-at-fence" "SEAM-2" "PM-10, DM-5" "what was appended during the replay is replayed and then sent live" in sse, hermes, opencode_unified, pawwork, dispatch;
     BoundaryTwice "boundary-twice" "SEAM-3" "OM-7" "the boundary is sent by the replay and by the live path" in sse, opencode_unified, pawwork;
     BoundaryNever "boundary-never" "SEAM-3" "OM-7" "the boundary is missing when nothing is replayed" in sse, opencode_unified;
     BoundaryAlways "boundary-always" "SEAM-3" "issue 2" "the boundary is sent each time the reader has caught up";
@@ -114,13 +114,13 @@ bugs! {
     DestructiveQueue "destructive-queue" "FANOUT-1" "issue 2" "live readers of a session share one queue";
     TenListeners "ten-listeners" "FANOUT-1" "OM-23" "readers after the tenth stay silent" in sse, opencode, pawwork;
     ReplacedReader "replaced-reader" "FANOUT-2" "issue 2" "a second connection with the same cursor silences the first" in sse, pawwork;
-    SlowStallsAll "slow-stalls-all" "FANOUT-3" "OM-11, DM-28" "publishing waits for the slowest reader" in sse, opencode;
+    SlowStallsAll "slow-stalls-all" "FANOUT-3" "OM-11, DM-28" "publishing waits for the slowest reader" in sse, opencode, dispatch;
     SilentSkip "silent-skip" "FANOUT-4" "OM-10, HERMES V-7, HERMES B9" "a reader that falls behind skips to the newest events" in sse, hermes, opencode, pawwork;
     KeyIgnored "key-ignored" "IDEM-1" "OC-42" "idempotency keys are not read" in sse, opencode;
     KeysInMemory "keys-in-memory" "IDEM-2" "issue 2" "idempotency keys are forgotten at a restart" in sse, opencode;
     RetryNewNumber "retry-new-number" "IDEM-3" "OC-42" "a repeated publish is answered with the head's cursor" in sse, opencode;
     ConflictAccepted "conflict-accepted" "IDEM-4" "OC-42" "a key used again with other content is answered as done" in sse, opencode;
-    LiveToEveryone "live-to-everyone" "ISOLATE-1" "DM-25" "every fifth live event goes to the readers of all sessions" in sse, opencode_unified;
+    LiveToEveryone "live-to-everyone" "ISOLATE-1" "DM-25" "every fifth live event goes to the readers of all sessions" in sse, opencode_unified, dispatch;
     ReplayLeaks "replay-leaks" "ISOLATE-2" "issue 2" "replay holds an event of another session";
     ForeignCursorTells "foreign-cursor-tells" "ISOLATE-3" "SSE-34" "the refusal of a foreign cursor quotes the event that it names";
     SnapshotAhead "snapshot-ahead" "SNAPSHOT-1" "HERMES V-1" "a snapshot's cursor is read after its state" in sse, hermes;
@@ -191,7 +191,7 @@ bugs! {
     RowAppendedAgain "row-appended-again" "RESTART-2" "HERMES B29, V-8" "after a restart the newest prompt is in the transcript twice" in hermes;
     ZeroIsNone "zero-is-none" "RESUME-2" "HERMES B30" "a cursor of zero counts as none" in hermes;
     TornRowRenumbered "torn-row-renumbered" "CRASH-3" "HERMES B32, V-5" "the last row before a kill is torn, and its number is given to another event" in hermes;
-    TurnDiesWithItsReader "turn-dies-with-its-reader" "DETACH-1" "hermes-webui #2307" "a run is stopped when its last reader leaves" in hermes;
+    TurnDiesWithItsReader "turn-dies-with-its-reader" "DETACH-1" "hermes-webui #2307, DM-1" "a run is stopped when its last reader leaves" in hermes, dispatch;
     StreamWithoutLogin "stream-without-login" "AUTH-1" "HERMES b.2" "the run stream is served without a login" in hermes, opencode;
     FullPageHasMore "full-page-has-more" "SNAPSHOT-3" "OM-13" "a page that is full says that more follows, also when nothing does" in opencode;
     LimitBeforeFilter "limit-before-filter" "SNAPSHOT-3" "OM-14" "pages are cut before private rows are taken out of them" in opencode;
@@ -218,6 +218,31 @@ bugs! {
     DisposeKeepsBoot "dispose-keeps-boot" "RESUME-6" "PM-18" "a disposal of everything empties the ring and starts its numbers again, in the same boot" in pawwork;
     DisposeRepeatsIds "dispose-repeats-ids" "ORDER-4" "PM-19" "the disposal of a directory starts the numbers again" in pawwork;
     AskTimesOut "ask-times-out" "FINAL-1" "PM-26" "a question is rejected because the human takes long" in pawwork;
+    UnwatchedTurnLost "unwatched-turn-lost" "DETACH-2" "DM-2" "a turn is stored by its transport only: what nobody watches is lost" in dispatch;
+    JoinerLiveOnly "joiner-live-only" "RESUME-2" "DM-3" "a late joiner gets live events only" in dispatch;
+    BufferKept "buffer-kept" "FINAL-2" "DM-6" "the events of a turn are kept after its seal and sent to the next subscriber" in dispatch;
+    BufferNotReset "buffer-not-reset" "FINAL-2" "DM-7" "the buffer is not emptied when a turn begins: a joiner is sent two turns" in dispatch;
+    SubscribersCleared "subscribers-cleared" "DELIVER-1" "DM-8" "a seal forgets the subscribers, and they miss the next turn" in dispatch;
+    DoubleSubscribe "double-subscribe" "DELIVER-2" "DM-9" "whoever subscribes twice is sent everything twice" in dispatch;
+    UnsubscribesAll "unsubscribes-all" "DETACH-3" "DM-10" "one client's unsubscribing takes all clients of the conversation off" in dispatch;
+    SealedBeforeWritten "sealed-before-written" "FINAL-3" "DM-11" "a turn is reported sealed before its history is written" in dispatch;
+    InterruptedResultTwice "interrupted-result-twice" "FINAL-1" "DM-12" "the result of an interrupted tool is stored twice" in dispatch;
+    SinceInclusive "since-inclusive" "DELIVER-2" "DM-13" "history begins with the chunk of the number that was given, and has 0 for its newest when it is empty" in dispatch;
+    PartialThrownAway "partial-thrown-away" "CAUSE-2" "DM-14, CR-4c" "what an aborted turn has said is thrown away" in dispatch;
+    CloseWaitsForRetry "close-waits-for-retry" "LIVE-3" "DM-15" "closing during the wait for a retry takes as long as that wait" in dispatch;
+    QueuedLost "queued-lost" "DELIVER-1" "DM-16" "a queued message is lost when its turn ends without a tool call" in dispatch;
+    QueuedTwice "queued-twice" "DELIVER-2" "DM-17" "a queued message steers its turn and begins another one" in dispatch;
+    RetryAfterOutput "retry-after-output" "RETRY-1" "DM-18" "a question is asked again although some of its answer was shown" in dispatch;
+    RetryInHistory "retry-in-history" "RETRY-2" "DM-19" "retries are written to the history" in dispatch;
+    StaysActive "stays-active" "FINAL-3" "DM-20" "a conversation stays active when its turn was aborted or has failed" in dispatch;
+    StatusBeforeStored "status-before-stored" "FINAL-3" "DM-21" "a status is told before it is stored, and the list disagrees" in dispatch;
+    CompactionUnsigned "compaction-unsigned" "COMPACT-1" "DM-22" "a compaction begins the numbers anew without a sign" in dispatch;
+    CompactsInTurn "compacts-in-turn" "COMPACT-2" "DM-23" "a compaction runs while a turn writes, whose chunks vanish" in dispatch;
+    InterleavedTurns "interleaved-turns" "CAUSE-3" "DM-24" "two prompts run two turns of one conversation at once" in dispatch;
+    EmitterUnset "emitter-unset" "FANOUT-1" "DM-26" "an emitter that was never set swallows what is for every client" in dispatch;
+    ActiveForEver "active-for-ever" "CRASH-2" "DM-27" "after a kill a conversation stays active for ever" in dispatch;
+    UnboundedBuffer "unbounded-buffer" "LEAK-3" "DM-29" "the events of a running turn are kept without bound" in dispatch;
+    DanglingAnsweredAgain "dangling-answered-again" "CRASH-3" "DM-30" "a restart writes a result for the last tool call, whether it has one or not" in dispatch;
 }
 
 /// Words of 64 bits that hold a bit for each bug.

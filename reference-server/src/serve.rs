@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::agent::Model;
 use crate::bugs::{Bug, BugSet};
-use crate::dialect::{hermes, mppx, opencode, pawwork, sse};
+use crate::dialect::{dispatch, hermes, mppx, opencode, pawwork, sse};
 use crate::hub::Hub;
 use crate::money::Book;
 use crate::session::Retention;
@@ -59,6 +59,9 @@ pub struct ServeOptions {
     /// Demand this password, where the dialect has one.
     #[arg(long, value_name = "TEXT")]
     pub password: Option<String>,
+    /// How long a turn waits before its first retry, where the dialect tries again for hours; each further wait is longer.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
+    pub backoff: Duration,
     /// Switch a defect on; may be repeated.
     #[arg(long = "bug", value_name = "NAME")]
     pub bugs: Vec<Bug>,
@@ -77,6 +80,8 @@ pub enum Dialect {
     Opencode,
     /// The event replay of PawWork: one process-wide stream over a ring in memory.
     Pawwork,
+    /// Detached turns of an agent, watched by many clients over WebSockets.
+    Dispatch,
 }
 
 /// Stores.
@@ -180,7 +185,7 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
             let rows = start(store, Retention::default(), BugSet::default())?;
             (start(Box::new(Memory), pawwork::retention(retention), bugs)?, Some(rows))
         }
-        Dialect::Sse | Dialect::Hermes | Dialect::Opencode | Dialect::Mppx => (start(store, retention, bugs)?, None),
+        Dialect::Sse | Dialect::Hermes | Dialect::Opencode | Dialect::Dispatch | Dialect::Mppx => (start(store, retention, bugs)?, None),
     };
     let asked = SocketAddr::new(options.host, options.port);
     let listener = TcpListener::bind(asked).await.map_err(|e| ServeError(format!("cannot listen at {asked}: {e}")))?;
@@ -223,6 +228,16 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
             };
             let rows = rows.expect("this dialect has them");
             pawwork::router(pawwork::open(Arc::clone(&hub), rows, settings).await.map_err(ServeError)?)
+        }
+        Dialect::Dispatch => {
+            let settings = dispatch::Settings {
+                model,
+                data: options.data.as_deref(),
+                workspace: options.workspace.as_deref(),
+                backoff: options.backoff,
+                bound: options.retain_bytes,
+            };
+            dispatch::router(dispatch::open(Arc::clone(&hub), settings).await.map_err(ServeError)?)
         }
     };
     let (stop, stopped) = oneshot::channel::<()>();

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use super::expect::Expect;
 use super::judge::Judge;
 use super::verdict::Violation;
-use crate::contract::{Machine, Profile};
+use crate::contract::{Contract, Machine, Profile};
 use crate::history::{ConnView, Delivery, Kind, Said, Seen, Stage};
 
 /// One key on one connection.
@@ -30,11 +30,11 @@ struct Walk {
 /// The ends of keys seen in a session: the cursor and record of each one's first.
 type Ends<'h> = FxHashMap<(u16, &'h str), (Option<&'h str>, usize)>;
 
-pub(super) fn check(profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut Judge) {
-    let machines = &profile.contract.machines;
+/// What no machine of the contract can show, unless an expectation has asked for it.
+pub(super) fn not_shown(contract: &Contract, judge: &mut Judge) {
     let none = |id: &'static str, has: &dyn Fn(&Machine) -> bool, judge: &mut Judge| {
-        if !machines.iter().any(has) {
-            judge.not_applicable(id, "the contract has no machine that shows it");
+        if !contract.machines.iter().any(has) {
+            judge.not_asked(id, "the contract has no machine that shows it");
         }
     };
     none("CAUSE-1", &|m| m.start.is_some(), judge);
@@ -42,6 +42,10 @@ pub(super) fn check(profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut J
     none("CAUSE-3", &|m| m.single && m.start.is_some(), judge);
     none("FINAL-1", &|_| true, judge);
     none("FINAL-2", &|m| m.once && m.start.is_some(), judge);
+}
+
+pub(super) fn check(profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut Judge) {
+    let machines = &profile.contract.machines;
     if machines.is_empty() {
         return;
     }

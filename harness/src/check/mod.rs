@@ -60,6 +60,7 @@ pub fn judge(history: &History, profile: &Profile) -> Vec<Verdict> {
     machine::check(profile, &expects, &mut judge);
     money::check(&view, contract, &mut judge);
     ask::check(&view, contract, &mut judge);
+    machine::not_shown(contract, &mut judge);
     if contract.slow_reader.is_none() {
         judge.not_applicable("FANOUT-4", "the profile promises nothing about slow readers");
     }

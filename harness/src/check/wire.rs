@@ -35,12 +35,14 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
         judge.not_applicable("WIRE-7", "a long-poll's answers end by their length");
     }
     let cacheable = profile.binding.subscribe.request.split_whitespace().next().is_none_or(|method| method.eq_ignore_ascii_case("GET"));
-    if !cacheable {
+    if format == Format::Websocket {
+        judge.not_applicable("WIRE-4", "no cache keeps a WebSocket");
+    } else if !cacheable {
         judge.not_applicable("WIRE-4", "the stream is not asked for by GET, so no cache keeps it");
     }
     for conn in view.conns.iter().filter(|c| c.is_stream() && c.accepted()) {
         media_type(conn, format, judge);
-        if cacheable {
+        if cacheable && format != Format::Websocket {
             cache(conn, judge);
         }
         framing(view, conn, format, judge);
@@ -67,6 +69,10 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
 }
 
 fn media_type(conn: &ConnView<'_>, format: Format, judge: &mut Judge) {
+    if format == Format::Websocket {
+        // The handshake was checked by who opened it: anything else than a right 101 is no accepted stream.
+        return judge.held("WIRE-1");
+    }
     let Some(answer) = conn.answer.filter(|a| a.what.status == 200) else { return };
     let media = answer.what.content_type.as_deref().unwrap_or("");
     let essence = media.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
@@ -74,7 +80,7 @@ fn media_type(conn: &ConnView<'_>, format: Format, judge: &mut Judge) {
         Format::Sse => essence == "text/event-stream",
         Format::Ndjson => ["ndjson", "jsonl", "json-seq", "json"].iter().any(|part| essence.contains(part)),
         Format::LongPoll => essence.contains("json"),
-        Format::Websocket => return,
+        Format::Websocket => true,
     };
     judge.require("WIRE-1", fits, || Violation {
         says: format!("the stream of {} is announced as {media:?}", conn.name()),

@@ -41,6 +41,28 @@ pub struct Exchange {
     pub reply: Option<BTreeMap<String, serde_json::Value>>,
     /// Pointer → value of the message that is a refusal.
     pub refused: Option<BTreeMap<String, serde_json::Value>>,
+    /// What follows on the same socket, one behind the other, each once the reply before it has come.
+    #[serde(default)]
+    pub then: Vec<Talk>,
+    /// Pointer → value of the messages that are kept, from the first on (`{}` keeps all): the answer is the list of them
+    /// instead of the last reply.
+    pub keep: Option<BTreeMap<String, serde_json::Value>>,
+    /// Break the connection afterwards instead of closing it.
+    #[serde(default)]
+    pub breaks: bool,
+}
+
+/// A part of an exchange: messages, and the one that answers them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Talk {
+    /// The messages to send, each a JSON template.
+    #[serde(default)]
+    pub send: Vec<serde_json::Value>,
+    /// Pointer → value of the message that is the answer.
+    pub reply: BTreeMap<String, serde_json::Value>,
+    /// Pointer → value of the message that is a refusal.
+    pub refused: Option<BTreeMap<String, serde_json::Value>>,
 }
 
 /// Who acknowledges a publish.

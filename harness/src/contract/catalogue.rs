@@ -162,7 +162,7 @@ catalogue! {
     "RESUME-1" Must "a cursor is exclusive: nothing at or before it is sent again",
         from "SSE-30, OC-2, PAW-5", by "deliveries on a resumed connection at or before the presented cursor",
         likely "`>=` instead of `>`, or the cursor is not read at all";
-    "RESUME-2" Must "a resumed connection starts with the successor of its cursor",
+    "RESUME-2" Must "a resumed connection starts with the successor of its cursor, one without a cursor at the beginning",
         from "SSE-30, OC-10, PAW-4", by "acknowledged events between the presented cursor and the first delivery, and inside the replay",
         likely "the replay starts one too late, or only live events are sent after a reconnect";
     "RESUME-3" Must "every id that the server ever emitted is a resume point",

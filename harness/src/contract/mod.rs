@@ -11,7 +11,7 @@ mod starter;
 mod target;
 mod validate;
 
-pub use ask::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Recipient};
+pub use ask::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Recipient, Talk};
 pub use catalogue::{CATALOGUE, FAMILIES, Level, Requirement, requirement};
 pub use file::FileError;
 pub(crate) use file::nearest;

@@ -505,6 +505,9 @@ pub struct Subscribe {
     pub query: BTreeMap<String, String>,
     /// A JSON body, for protocols that subscribe by POST; over a WebSocket the message that subscribes.
     pub json: Option<serde_json::Value>,
+    /// WebSocket only: pointer → value of the message by which a subscription is refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, serde_json::Value>,
     /// How the answer is framed.
     pub format: Format,
     /// By which way the cursor travels, strongest first.

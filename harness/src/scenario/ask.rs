@@ -56,6 +56,8 @@ pub struct Expect {
     pub status: Option<StatusSet>,
     /// The operation is refused: no answer that counts as done.
     pub refused: bool,
+    /// It comes within this many milliseconds.
+    pub within_ms: Option<u64>,
     /// Pointer → the JSON value that must be there; texts in it are templates.
     pub json: BTreeMap<String, serde_json::Value>,
     /// Pointer → a JSON value that must not be there.

@@ -10,4 +10,4 @@ mod turn;
 
 pub use model::{Failure, Finish, Message, Model, ModelError, Piece, Pieces, ToolCall, Usage};
 pub use tools::Tools;
-pub use turn::{End, Happening, Plan, Reply, Turn};
+pub use turn::{End, Happening, Plan, Reply, Turn, wait};

@@ -168,6 +168,27 @@ impl Model {
         self.provider.is_none()
     }
 
+    /// The models that the provider offers.
+    ///
+    /// # Errors
+    /// When the provider does not say.
+    pub async fn names(&self) -> Result<Vec<String>, Failure> {
+        let Some(provider) = &self.provider else { return Ok(vec!["built-in".to_owned()]) };
+        let asked = async {
+            let response = provider.client.get(format!("{}/v1/models", provider.url)).bearer_auth("x").send().await;
+            let response = response.map_err(|e| Failure::Cut(causes(&e)))?;
+            let status = response.status();
+            let text = response.text().await.map_err(|e| Failure::Cut(causes(&e)))?;
+            if !status.is_success() {
+                return Err(Failure::Status { status: status.as_u16(), text: text.chars().take(MOST_REFUSAL).collect() });
+            }
+            let list: serde_json::Value = serde_json::from_str(&text).map_err(|e| Failure::Malformed(e.to_string()))?;
+            let name = |model: &serde_json::Value| model["id"].as_str().map(str::to_owned);
+            Ok(list["data"].as_array().into_iter().flatten().filter_map(name).collect())
+        };
+        tokio::time::timeout(CONNECT_WITHIN, asked).await.unwrap_or_else(|_| Err(Failure::Cut("it does not answer".to_owned())))
+    }
+
     /// Asks for the next message of a conversation. Nothing is sent before the first piece is asked for.
     pub fn ask(&self, messages: &[Message]) -> Pieces {
         match &self.provider {

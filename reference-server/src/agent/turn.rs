@@ -11,9 +11,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::model::{Failure, Finish, Message, Model, Piece, ToolCall, Usage};
 use super::tools::{Outcome, Output, Tools};
+use crate::bugs::{Bug, BugSet};
 
 /// How many times a model may call tools before the turn counts as running in a circle.
 const MOST_STEPS: u32 = 100;
+/// The longest wait before a repetition.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
 
 /// What a turn is to do.
 #[derive(Clone, Debug)]
@@ -26,8 +29,15 @@ pub struct Plan {
     pub tools: Tools,
     /// How often a question is asked again when its answer failed before anything of it was told.
     pub retries: u32,
-    /// How long to wait before the first repetition; each further one waits that much longer.
+    /// How long to wait before the first repetition; see [`wait`].
     pub backoff: Duration,
+    /// The defects that are switched on.
+    pub bugs: BugSet,
+}
+
+/// How long the repetition of this number, from 1, waits: each one twice as long as the one before, at most 30 minutes.
+pub fn wait(backoff: Duration, attempt: u32) -> Duration {
+    backoff.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX)).min(LONGEST_WAIT)
 }
 
 /// How a turn ended.
@@ -130,6 +140,8 @@ struct Shared {
     /// What waits to be taken in; none once the turn takes nothing any more.
     steering: Mutex<Option<VecDeque<String>>>,
     asks: Mutex<HashMap<String, oneshot::Sender<Reply>>>,
+    /// When the wait for a repetition is over; only a bug looks at it.
+    asleep_until: Mutex<Option<tokio::time::Instant>>,
 }
 
 impl Shared {
@@ -146,7 +158,8 @@ impl Turn {
     /// Starts a turn in the current runtime; what it does is sent to `told`, and waits there to be taken.
     pub fn start(plan: Plan, told: mpsc::Sender<Happening>) -> Turn {
         let steering = Mutex::new(Some(VecDeque::new()));
-        let shared = Arc::new(Shared { abort: watch::Sender::new(false), steering, asks: Mutex::default() });
+        let shared =
+            Arc::new(Shared { abort: watch::Sender::new(false), steering, asks: Mutex::default(), asleep_until: Mutex::default() });
         let work = Work { plan, told, shared: Arc::clone(&shared), running: None };
         tokio::spawn(work.run());
         Turn { shared }
@@ -181,11 +194,18 @@ struct Work {
 
 impl Work {
     async fn run(mut self) {
-        let mut abort = self.shared.abort.subscribe();
+        let (mut abort, shared, bugs) = (self.shared.abort.subscribe(), Arc::clone(&self.shared), self.plan.bugs);
+        let aborted = async {
+            // The sender lives as long as this task, which holds it.
+            let _ = abort.wait_for(|abort| *abort).await;
+            let asleep = *shared.asleep_until.lock().expect("nobody panics while holding a time");
+            if let Some(until) = asleep.filter(|_| bugs.has(Bug::CloseWaitsForRetry)) {
+                tokio::time::sleep_until(until).await;
+            }
+        };
         let end = tokio::select! {
             biased;
-            // The sender lives as long as this task, which holds it.
-            _ = abort.wait_for(|abort| *abort) => End::Aborted,
+            () = aborted => End::Aborted,
             end = self.steps() => match end {
                 Ok(end) => end,
                 Err(Unheard) => return,
@@ -250,10 +270,14 @@ impl Work {
                 Some(Piece::Usage(usage)) => self.tell(Happening::Usage(usage)).await?,
                 Some(Piece::ToolCall(call)) => calls.push(call),
                 Some(Piece::End(finish)) => return Ok(Ok((text, calls, finish))),
-                Some(Piece::Failed(failure)) if !told && failure.is_passing() && attempt < self.plan.retries => {
+                Some(Piece::Failed(failure))
+                    if (!told || self.plan.bugs.has(Bug::RetryAfterOutput)) && failure.is_passing() && attempt < self.plan.retries =>
+                {
                     attempt += 1;
                     self.tell(Happening::Retrying { attempt, failure }).await?;
-                    tokio::time::sleep(self.plan.backoff * attempt).await;
+                    let until = tokio::time::Instant::now() + wait(self.plan.backoff, attempt);
+                    *self.shared.asleep_until.lock().expect("nobody panics while holding a time") = Some(until);
+                    tokio::time::sleep_until(until).await;
                     pieces = self.plan.model.ask(&self.plan.messages);
                 }
                 Some(Piece::Failed(failure)) => return Ok(Err(failure)),
@@ -319,7 +343,7 @@ mod tests {
 
     fn plan(model: Model) -> Plan {
         let messages = vec![Message::User("go".to_owned())];
-        Plan { model, messages, tools: Tools::default(), retries: 2, backoff: Duration::from_millis(1) }
+        Plan { model, messages, tools: Tools::default(), retries: 2, backoff: Duration::from_millis(1), bugs: BugSet::default() }
     }
 
     fn begin(plan: Plan) -> (Turn, mpsc::Receiver<Happening>) {
@@ -412,6 +436,13 @@ mod tests {
             assert_eq!(told.last(), Some(&ended(End::Failed(failure))));
             assert_eq!(asked.lock().unwrap().len(), times, "{status}");
         }
+    }
+
+    #[test]
+    fn waits_double_up_to_their_bound() {
+        let first = Duration::from_secs(5);
+        assert_eq!([1, 2, 3, 9].map(|attempt| wait(first, attempt).as_secs()), [5, 10, 20, 1280]);
+        assert_eq!([10, 40, u32::MAX].map(|attempt| wait(first, attempt)), [LONGEST_WAIT; 3]);
     }
 
     #[tokio::test]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::contract::file::{Problems, Seg, short, spot, suggest};
 use crate::contract::{
-    Binding, CATALOGUE, CursorCarrier, CursorOrder, EventShape, Format, FrameMatch, GapSignal, Group, Operation, Profile, RetainKind,
-    Subscribe, Target, requirement,
+    Binding, CATALOGUE, CursorCarrier, CursorOrder, EventShape, Exchange, Format, FrameMatch, GapSignal, Group, Operation, Profile,
+    RetainKind, Subscribe, Target, requirement,
 };
 use crate::run::binding::PLACEHOLDERS;
 
@@ -203,6 +203,9 @@ fn operation(of: &Operation, at: &[Seg], known: &[&str], problems: &mut Problems
     if of.socket.is_some() && (of.json.is_some() || of.body.is_some()) {
         problems.at_key(&under("socket"), "a WebSocket's messages are in `send`", "there is a body as well", "move it into `socket.send`");
     }
+    if let Some(socket) = &of.socket {
+        exchange(socket, &under("socket"), known, problems);
+    }
     for (index, one) in of.then.iter().enumerate() {
         if one.then.is_empty() {
             operation(one, &[at, &spot!["then", index]].concat(), known, problems);
@@ -213,6 +216,24 @@ fn operation(of: &Operation, at: &[Seg], known: &[&str], problems: &mut Problems
     }
     for (taken, source) in &of.take {
         answer_source(source, &[at, &spot!["take", taken.as_str()]].concat(), problems);
+    }
+}
+
+/// An exchange over a WebSocket: its messages, and what the answers are known by.
+fn exchange(of: &Exchange, at: &[Seg], known: &[&str], problems: &mut Problems<'_>) {
+    let patterns = [("reply", of.reply.as_ref()), ("refused", of.refused.as_ref()), ("keep", of.keep.as_ref())];
+    for (name, pattern) in patterns.into_iter().filter_map(|(name, pattern)| Some((name, pattern?))) {
+        pattern.keys().for_each(|key| pointer_key(key, &[at, &spot![name, key.as_str()]].concat(), problems));
+    }
+    if of.reply.is_none() && !of.then.is_empty() {
+        problems.at_key(&[at, &spot!["then"]].concat(), "what follows waits for a reply", "there is no `reply`", "say by what it is known");
+    }
+    let parts =
+        std::iter::once((&of.send, Vec::new())).chain(of.then.iter().enumerate().map(|(n, talk)| (&talk.send, spot!["then", n].to_vec())));
+    for (messages, inner) in parts {
+        for (n, message) in messages.iter().enumerate() {
+            json_texts(message, &[at, &inner[..], &spot!["send", n]].concat(), known, problems);
+        }
     }
 }
 
@@ -246,6 +267,11 @@ fn subscribe(of: &Subscribe, known: &[&str], problems: &mut Problems<'_>) {
     }
     if let Some(json) = &of.json {
         json_texts(json, &at("json"), known, problems);
+    }
+    of.refused.keys().for_each(|key| pointer_key(key, &spot!["binding", "subscribe", "refused", key.as_str()], problems));
+    if !of.refused.is_empty() && of.format != Format::Websocket {
+        let help = "leave it out: a status says it";
+        problems.at_key(&at("refused"), "`refused` is for WebSockets only", "the format is another", help);
     }
     for (index, carrier) in of.cursor.iter().enumerate() {
         match carrier {

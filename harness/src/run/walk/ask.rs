@@ -47,7 +47,9 @@ impl<W: World> Walk<'_, W> {
         loop {
             let (session, address) = self.asked_of(step)?;
             let clears = step.clears.iter().map(|name| self.with(name, |s| s.ix)).collect::<Result<Vec<_>, _>>()?;
+            let sent = self.world.now();
             let (op, reply) = self.send(step, (session, clears), &address).await;
+            let took = self.world.now().0.saturating_sub(sent.0) / 1000;
             if let Some(name) = &step.session {
                 self.with(name, |s| s.address.taken.extend(reply.taken.clone()))?;
             }
@@ -56,7 +58,7 @@ impl<W: World> Walk<'_, W> {
             }
             self.begin_anew(&step.clears).await?;
             let context = self.context(step, address)?;
-            let differs = differs(step, &reply, &context);
+            let differs = differs(step, &reply, &context).or_else(|| late(step, took));
             let waited = Duration::from_micros(self.world.now().0.saturating_sub(since.0));
             if differs.is_some() && step.until && waited < self.deadline() {
                 self.world.pass(AGAIN).await;
@@ -180,6 +182,12 @@ fn shown(reply: &Reply) -> String {
         (None, Outcome::Failed { body, .. }) => format!("no answer: {body}"),
         (None, Outcome::Ok { status, .. }) => format!("status {status}"),
     }
+}
+
+/// How an answer that took this many milliseconds came too late.
+fn late(step: &Do, took: u64) -> Option<Differs> {
+    let within = step.expect.as_ref()?.within_ms.filter(|within| took > *within)?;
+    Some(Differs { expected: format!("it within {within} ms"), seen: format!("it after {took} ms") })
 }
 
 fn differs(step: &Do, reply: &Reply, context: &Context) -> Option<Differs> {

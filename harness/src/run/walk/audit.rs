@@ -62,12 +62,20 @@ impl<W: World> Walk<'_, W> {
                 continue;
             }
             if closed {
-                self.await_at(&reader, &Upto::Closed).await?;
+                // Where streams stay open after the terminal, its coming is for the scenario to await.
+                if self.ends_streams() {
+                    self.await_at(&reader, &Upto::Closed).await?;
+                }
             } else if self.with(session, |s| s.newest_of_any_kind().is_some())? {
                 self.await_at(&reader, &Upto::Last).await?;
             }
         }
         Ok(())
+    }
+
+    /// True when the end of a session ends its streams.
+    pub(super) fn ends_streams(&self) -> bool {
+        self.profile.contract.terminal.as_ref().is_none_or(|terminal| terminal.closes)
     }
 
     /// Waits for the last event at connections of a reader that newer ones overlap.

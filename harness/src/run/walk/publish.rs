@@ -128,7 +128,8 @@ impl<W: World> Walk<'_, W> {
         self.record(history::What::Invoke(history::Invoke { op, action }));
         let mut reply = self.world.call(&address, call).await;
         if self.profile.contract.acknowledged == Acknowledged::ByDelivery {
-            reply.outcome = self.seen_by_anybody(marker, reply.outcome).await;
+            let over = self.with(session, |s| s.closed || s.deleted).ok()?;
+            reply.outcome = self.seen_by_anybody(marker, reply.outcome, over).await;
         }
         self.record(history::What::Complete(history::Complete { op, outcome: reply.outcome.clone() }));
         self.with(session, |s| match reply.outcome {
@@ -149,13 +150,16 @@ impl<W: World> Walk<'_, W> {
 
     /// What became of an event whose publish the server does not answer itself: acknowledged when any reader has it. When
     /// nobody gets it although the server was there all the time, it is acknowledged too, so that its loss is found.
-    async fn seen_by_anybody(&self, marker: Marker, sent: Outcome) -> Outcome {
+    async fn seen_by_anybody(&self, marker: Marker, sent: Outcome, over: bool) -> Outcome {
         let Outcome::Ok { .. } = sent else { return sent };
         let seen = || {
             let cast = self.cast.borrow();
             let mut connections = cast.readers.values().flat_map(|reader| &reader.connections);
             connections.any(|connection| connection.progress.state().markers.contains(&marker))
         };
+        if over {
+            return Outcome::Unknown { why: "the session had ended: nobody can have it".to_owned() };
+        }
         let starts = self.cast.borrow().restarts;
         let reached = self.world.wait(self.deadline(), || seen() || self.world.absent() || self.cast.borrow().restarts != starts).await;
         match reached && !seen() {

@@ -342,7 +342,12 @@ impl<W: World> Walk<'_, W> {
         self.connect(reader, session, from, Role::Plain, Vec::new())?;
         let (closed, any) = self.with(session, |s| (s.closed, s.newest().is_some()))?;
         if closed {
-            self.await_at(reader, &Upto::Closed).await?;
+            let replayed = self.profile.contract.terminal.as_ref().is_some_and(|terminal| terminal.replayed);
+            match (self.ends_streams(), replayed) {
+                (true, _) => self.await_at(reader, &Upto::Closed).await?,
+                (false, true) => self.await_at(reader, &Upto::Terminal).await?,
+                (false, false) => {}
+            }
         } else if any {
             let newest = self.with(session, |s| s.newest().map(|p| p.marker))?;
             if newest.is_some() {

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 
-use crate::contract::Profile;
+use crate::contract::{Format, Profile};
 use crate::history::{ConnId, Micros, Process, Resources, Role, SessionIx, Surface, What};
 use crate::run::binding::{Finite, Lens, Vars, for_page, for_stream};
 use crate::run::progress::Progress;
@@ -239,7 +239,14 @@ impl World for LiveWorld<'_> {
 
     async fn churn(&self, address: &Address, connections: u32, concurrent: u32) -> u32 {
         let request = for_stream(&self.profile.binding, &self.vars(address), &crate::history::From::Start);
-        let one = |_| http::touch(self.server, &request, OPERATION);
+        let socket = self.profile.binding.subscribe.format == Format::Websocket;
+        let one = async |_| {
+            if socket {
+                socket::touch(&self.server.base(), &request, OPERATION).await
+            } else {
+                http::touch(self.server, &request, OPERATION).await
+            }
+        };
         let touched = futures_util::stream::iter((0..connections).map(one)).buffer_unordered(concurrent.max(1) as usize);
         touched.fold(0, async |sum, accepted| sum + u32::from(accepted)).await
     }

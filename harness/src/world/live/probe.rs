@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::http::{NoAnswer, beginning, prepare, send, words};
 use super::operation::unknown;
 use super::server::Server;
-use crate::contract::{AuthContract, Binding, OneOrMany, Operation, Profile};
+use super::socket;
+use crate::contract::{AuthContract, Binding, Format, OneOrMany, Operation, Profile, Recipient};
 use crate::history::{From, Outcome, Probe};
 use crate::run::binding::{Finite, Request, Vars, for_operation, for_page, for_stream, placeholders};
 use crate::world::{Reply, Whole};
@@ -15,15 +16,23 @@ use crate::world::{Reply, Whole};
 /// What stands in a file outside the root; no server has it otherwise.
 const PLANTED: &str = "streamspec-planted-outside-7f3a9c";
 
+/// How long a message that refuses a subscription may take.
+const REFUSED_WITHIN: Duration = Duration::from_secs(2);
+
 /// Sends the requests of a probe. The outcome is `Ok` when the server refused none of them, or one that it had to.
 pub(super) async fn probe(server: &Server, profile: &Profile, mut vars: Vars, probe: Probe, within: Duration) -> Reply {
     let binding = &profile.binding;
     let requests = match probe {
+        Probe::UnknownSession if binding.subscribe.format == Format::Websocket => {
+            return unknown_on_a_socket(server, binding, &vars).await;
+        }
         Probe::UnknownSession => vec![for_stream(binding, &vars, &From::Start)],
         Probe::WrongMethod => vec![Request { method: "PATCH".to_owned(), ..for_stream(binding, &vars, &From::Start) }],
         Probe::PublishUnknown => {
             vars.text("payload", "to nobody").text("type", "message");
-            binding.publish.iter().map(|publish| for_operation(binding, publish, &vars)).collect()
+            // What a model says is no request that the server could refuse.
+            let publish = binding.publish.iter().filter(|publish| publish.to == Recipient::Server);
+            publish.map(|publish| for_operation(binding, publish, &vars)).collect()
         }
         Probe::SenselessLimit => {
             let limit = |n: i64| {
@@ -45,6 +54,20 @@ pub(super) async fn probe(server: &Server, profile: &Profile, mut vars: Vars, pr
         };
     }
     last
+}
+
+/// Subscribes to an unknown session over a WebSocket. A message that refuses it counts as status 400.
+async fn unknown_on_a_socket(server: &Server, binding: &Binding, vars: &Vars) -> Reply {
+    let refused = &binding.subscribe.refused;
+    if refused.is_empty() {
+        return unknown(NoAnswer::NotSent("the profile does not say how a subscription is refused".to_owned()));
+    }
+    let request = for_stream(binding, vars, &From::Start);
+    match socket::subscribe(&server.base(), &request, refused, vars, REFUSED_WITHIN).await {
+        Ok((status, _)) if status < 300 => finding(Outcome::Ok { status, cursor: None }, []),
+        Ok((status, body)) => finding(Outcome::Failed { status, body }, []),
+        Err(why) => unknown(why),
+    }
 }
 
 fn finding<const N: usize>(outcome: Outcome, taken: [(&str, String); N]) -> Reply {
@@ -74,7 +97,7 @@ fn surfaces(binding: &Binding, vars: &Vars) -> Vec<(String, Request)> {
         // Who logs in has no credentials yet.
         let logs_in =
             |o: &Operation| o.take.keys().any(|name| binding.headers.values().any(|value| placeholders(value).contains(&name.as_str())));
-        let asks = |o: &&Operation| o.socket.is_none() && o.to == crate::contract::Recipient::Server && !logs_in(o);
+        let asks = |o: &&Operation| o.socket.is_none() && o.to == Recipient::Server && !logs_in(o);
         if let Some(operation) = operation.filter(asks) {
             all.push((format!("`{name}`"), for_operation(binding, operation, &vars)));
         }

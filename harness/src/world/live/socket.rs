@@ -68,53 +68,129 @@ pub(super) async fn open(base: &str, request: &Request, small_buffer: bool) -> R
     }
 }
 
-/// Sends messages on a WebSocket of their own and waits for the one that answers. The answer's status is 200, that of a
+/// Most bytes of messages that an exchange keeps.
+const MOST_KEPT: usize = 16 << 20;
+
+/// Sends messages on a WebSocket of their own and waits for the ones that answer. The answer's status is 200, that of a
 /// refusal 400, and 101 where no answer is waited for.
 pub(super) async fn exchange(base: &str, request: &Request, exchange: &Exchange, vars: &Vars, within: Duration) -> Result<Whole, NoAnswer> {
-    let lost = |why: String| NoAnswer::Lost(why);
     let talk = async {
-        let mut socket = match open(base, request, false).await {
-            Ok(socket) => socket,
+        let mut conversation = match open(base, request, false).await {
+            Ok(socket) => Conversation { socket, vars, kept: exchange.keep.as_ref().map(|keep| (keep, Vec::new(), 0)) },
             Err(Refused::Status(whole)) => return Ok(whole),
             Err(Refused::NoAnswer(why)) => return Err(why),
         };
-        for template in &exchange.send {
-            let message = vars.fill_json(template).unwrap_or(Value::Null).to_string();
-            socket.send(Message::text(message)).await.map_err(|e| lost(e.to_string()))?;
-        }
-        let answer = match &exchange.reply {
+        conversation.send(&exchange.send).await?;
+        let mut answer = match &exchange.reply {
             None => Ok(Whole { status: 101, ..Whole::default() }),
-            Some(reply) => reply_of(&mut socket, reply, exchange.refused.as_ref(), vars).await,
+            Some(reply) => conversation.reply(reply, exchange.refused.as_ref()).await,
         };
-        // A server that does not answer a close is not waited for.
-        let _ = tokio::time::timeout(CLOSING, socket.close(None)).await;
-        answer
+        for talk in &exchange.then {
+            if !answer.as_ref().is_ok_and(|answer| answer.status < 400) {
+                break;
+            }
+            conversation.send(&talk.send).await?;
+            answer = conversation.reply(&talk.reply, talk.refused.as_ref()).await;
+        }
+        let Conversation { mut socket, kept, .. } = conversation;
+        if !exchange.breaks {
+            // A server that does not answer a close is not waited for.
+            let _ = tokio::time::timeout(CLOSING, socket.close(None)).await;
+        }
+        answer.map(|answer| match kept {
+            Some((_, kept, _)) => Whole { body: format!("[{}]", kept.join(",")), ..answer },
+            None => answer,
+        })
     };
     match tokio::time::timeout(within, talk).await {
         Ok(answer) => answer,
-        Err(_) => Err(NoAnswer::Lost(format!("no answer within {} s", within.as_secs()))),
+        Err(_) => Err(NoAnswer::Lost(format!("no answer within {} s", within.as_secs_f32()))),
     }
 }
 
-async fn reply_of(
-    socket: &mut Socket,
-    reply: &BTreeMap<String, Value>,
-    refused: Option<&BTreeMap<String, Value>>,
-    vars: &Vars,
-) -> Result<Whole, NoAnswer> {
-    while let Some(message) = socket.next().await {
-        let message = message.map_err(|e| NoAnswer::Lost(e.to_string()))?;
-        let Message::Text(text) = message else { continue };
-        let Ok(json) = serde_json::from_str::<Value>(&text) else { continue };
-        let fits = |wanted: &BTreeMap<String, Value>| {
-            wanted.iter().all(|(pointer, value)| json.pointer(pointer) == Some(&vars.fill_json(value).unwrap_or(Value::Null)))
-        };
-        if fits(reply) {
-            return Ok(Whole { status: 200, headers: Vec::new(), body: text.to_string() });
-        }
-        if refused.is_some_and(fits) {
-            return Ok(Whole { status: 400, headers: Vec::new(), body: text.to_string() });
-        }
-    }
-    Err(NoAnswer::Lost("the socket was closed before the answer came".to_owned()))
+/// Pointer → value of a message.
+type Pattern = BTreeMap<String, Value>;
+
+/// An exchange while it goes on.
+struct Conversation<'x> {
+    socket: Socket,
+    vars: &'x Vars,
+    /// Which messages are kept, those that were, and their bytes.
+    kept: Option<(&'x Pattern, Vec<String>, usize)>,
 }
+
+impl Conversation<'_> {
+    async fn send(&mut self, messages: &[Value]) -> Result<(), NoAnswer> {
+        for template in messages {
+            let message = self.vars.fill_json(template).unwrap_or(Value::Null).to_string();
+            self.socket.send(Message::text(message)).await.map_err(|e| NoAnswer::Lost(e.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn fits(&self, pattern: &Pattern, message: &Value) -> bool {
+        fits(pattern, message, self.vars)
+    }
+
+    /// Reads up to the message that answers or refuses.
+    async fn reply(&mut self, reply: &Pattern, refused: Option<&Pattern>) -> Result<Whole, NoAnswer> {
+        while let Some(message) = self.socket.next().await {
+            let message = message.map_err(|e| NoAnswer::Lost(e.to_string()))?;
+            let Message::Text(text) = message else { continue };
+            let Ok(json) = serde_json::from_str::<Value>(&text) else { continue };
+            if let Some((keep, kept, bytes)) = &mut self.kept
+                && fits(keep, &json, self.vars)
+            {
+                *bytes += text.len();
+                if *bytes > MOST_KEPT {
+                    return Err(NoAnswer::Lost(format!("the messages before the answer have more than {MOST_KEPT} bytes")));
+                }
+                kept.push(text.to_string());
+            }
+            if self.fits(reply, &json) {
+                return Ok(Whole { status: 200, headers: Vec::new(), body: text.to_string() });
+            }
+            if refused.is_some_and(|refused| self.fits(refused, &json)) {
+                return Ok(Whole { status: 400, headers: Vec::new(), body: text.to_string() });
+            }
+        }
+        Err(NoAnswer::Lost("the socket was closed before the answer came".to_owned()))
+    }
+}
+
+/// True when a message has these values at these pointers.
+fn fits(pattern: &Pattern, message: &Value, vars: &Vars) -> bool {
+    pattern.iter().all(|(pointer, value)| message.pointer(pointer) == Some(&vars.fill_json(value).unwrap_or(Value::Null)))
+}
+
+/// Subscribes by a message and tells whether that is refused: the status is 400 with the message that refuses it, or 101 when
+/// none has come in time.
+pub(super) async fn subscribe(
+    base: &str,
+    request: &Request,
+    refused: &Pattern,
+    vars: &Vars,
+    within: Duration,
+) -> Result<(u16, String), NoAnswer> {
+    let send = request.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).into_iter().collect();
+    let asked = Exchange { send, reply: Some(refused.clone()), refused: None, then: Vec::new(), keep: None, breaks: false };
+    match exchange(base, request, &asked, vars, within).await {
+        Ok(whole) if whole.status == 200 => Ok((400, whole.body)),
+        Ok(whole) => Ok((whole.status, whole.body)),
+        Err(NoAnswer::Lost(_)) => Ok((101, String::new())),
+        Err(why) => Err(why),
+    }
+}
+
+/// Opens a WebSocket, subscribes, and drops it without a word; true when it was accepted.
+pub(super) async fn touch(base: &str, request: &Request, within: Duration) -> bool {
+    let touched = async {
+        let Ok(mut socket) = open(base, request, false).await else { return false };
+        let message = request.body.clone().unwrap_or_default();
+        socket.send(Message::text(message)).await.is_ok()
+    };
+    tokio::time::timeout(within, touched).await.unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ const MOST_PREVIEW: usize = 8192;
 pub(super) fn start(server: &Arc<Server>, session: &str, record: &Record, messages: Vec<Message>) {
     let tools = Tools { root: Some(server.workspace.clone()), always: false };
     let count = messages.len();
-    let plan = Plan { model: server.model.clone(), messages, tools, retries: RETRIES, backoff: BACKOFF };
+    let plan = Plan { model: server.model.clone(), messages, tools, retries: RETRIES, backoff: BACKOFF, bugs: server.hub.bugs };
     let (told, hear) = mpsc::channel(TOGETHER);
     let turn = Turn::start(plan, told);
     server.turns().insert(record.run.clone(), turn);

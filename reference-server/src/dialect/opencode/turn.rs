@@ -119,7 +119,7 @@ async fn one_turn(server: &Arc<Server>, log: &Log, prompts: Vec<Prompt>) -> Resu
     server.hub.append_all(id, taken_up.collect()).await?;
     let messages = Ledger::of(&log.cell.lock().snapshot(now()).events).messages;
     let tools = Tools { root: server.workspace.clone(), always: false };
-    let plan = Plan { model: server.model.clone(), messages, tools, retries: RETRIES, backoff: BACKOFF };
+    let plan = Plan { model: server.model.clone(), messages, tools, retries: RETRIES, backoff: BACKOFF, bugs: server.hub.bugs };
     let (told, mut hear) = mpsc::channel(TOGETHER);
     let turn = Turn::start(plan, told);
     {

@@ -132,7 +132,7 @@ async fn start(server: &Shared, mut info: Info, text: &str) -> Result<Running, R
     server.ring.say(&info.directory, "session.updated", &info.event()).await?;
     let messages = conversation(&server.rows.messages(&info.id));
     let tools = Tools { root: server.workspace.clone(), always: false };
-    let plan = Plan { model: server.model.clone(), messages, tools, retries: RETRIES, backoff: BACKOFF };
+    let plan = Plan { model: server.model.clone(), messages, tools, retries: RETRIES, backoff: BACKOFF, bugs: server.ring.bugs() };
     let (told, hear) = mpsc::channel(64);
     let (over, wait) = watch::channel(false);
     let turn = Turn::start(plan, told);
