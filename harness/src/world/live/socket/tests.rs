@@ -115,6 +115,7 @@ fn follow(base: &str, upstream: Option<std::net::SocketAddr>, faults: Vec<ConnFa
     let profile = Arc::new(Profile::parse("socket.toml", PROFILE).expect("the profile is right"));
     let (recorder, handle, progress) = (Recorder::default(), Handle::default(), Progress::default());
     let follow = Follow {
+        paying: None,
         own: String::new(),
         conn: ConnId(0),
         profile,
