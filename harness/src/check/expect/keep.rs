@@ -28,6 +28,8 @@ pub(crate) struct Keep {
     slack: u64,
     /// When the events before it were removed: sent and done.
     cleared: Vec<(Micros, Micros)>,
+    /// When the session's end was asked for.
+    closing: Option<Micros>,
     /// All durable events that may be in the log, by the time they were sent.
     sent: Sums,
     /// The acknowledged ones of them, by the time they were sent.
@@ -78,7 +80,7 @@ impl Keep {
             }
         }
         let (sent, sent_acked, acked) = (Sums::of(sent), Sums::of(sent_acked), Sums::of(acked));
-        Keep { records, bytes, age, slack: retention.slack, cleared, sent, sent_acked, acked }
+        Keep { records, bytes, age, slack: retention.slack, cleared, closing: session.closing, sent, sent_acked, acked }
     }
 
     /// Whether an event is still kept at a time.
@@ -93,6 +95,8 @@ impl Keep {
         };
         if self.records.is_some() || self.bytes.is_some() {
             let ((surely, surely_bytes), (perhaps, perhaps_bytes)) = (self.surely_newer(event, at), self.perhaps_newer(event, at));
+            // The terminal may take a place of its own.
+            let perhaps = perhaps + u64::from(self.closing.is_some_and(|closing| closing < at));
             if let Some(most) = self.records {
                 limit(surely >= most + self.slack, perhaps < most);
             }

@@ -1,7 +1,9 @@
 //! For each requirement a history that violates it and alone it, and histories that look close and are right.
 
 mod answers;
+mod ask;
 mod batches;
+mod bounds;
 mod cleared;
 mod deliver;
 mod end;
@@ -11,6 +13,7 @@ mod gap;
 mod idem;
 mod leak;
 mod live;
+mod machine;
 mod open;
 mod order;
 mod restart;
