@@ -9,7 +9,7 @@ fn story() -> Story {
     let types = |name: &str| OneOrMany::One(name.to_owned());
     let block = Machine {
         name: "text block".to_owned(),
-        key: Some(crate::contract::OneOrMany::One("/id".to_owned())),
+        key: Some(OneOrMany::One("/id".to_owned())),
         start: Some(types("started")),
         more: Some(types("delta")),
         end: types("ended"),
