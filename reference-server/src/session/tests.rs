@@ -59,6 +59,46 @@ fn replay_then_boundary_then_live() {
 }
 
 #[test]
+fn what_is_removed_is_replayed_no_more_and_reaches_who_is_live() {
+    let mut s = session(Retention { records: Some(4), ..Retention::default() }, BugSet::default());
+    let live = subscribe(&mut s, Start::Oldest, 1);
+    assert_eq!(drain(&mut s, live, 1), "|0");
+    for data in ["a", "b", "a", "b", "a"] {
+        append(&mut s, data, 1);
+    }
+    s.remove(|event| event.data == "a");
+    assert_eq!((s.oldest(), s.is_empty()), (2, false));
+    let behind = subscribe(&mut s, Start::After(Cursor { epoch: Epoch(7), seq: 1 }), 1);
+    assert_eq!(drain(&mut s, behind, 1), "2 4 |5");
+    let before = subscribe(&mut s, Start::Oldest, 1);
+    assert_eq!(drain(&mut s, before, 1), "gap>2 2 4 |5");
+    assert_eq!(drain(&mut s, live, 1), "gap>2 2 3 4 5", "what retention took is told, what was removed still comes");
+    let seqs = |page: &Page| page.events.iter().map(|event| event.seq).collect::<Vec<_>>();
+    let page = s.page(Start::Oldest, 10, Millis(1));
+    assert_eq!((seqs(&page), page.next.seq, page.more), (vec![2, 4], 5, false));
+    // What was removed does not count: two more records fit before one is evicted.
+    append(&mut s, "c", 1);
+    append(&mut s, "c", 1);
+    assert_eq!(s.oldest(), 2);
+    append(&mut s, "c", 1);
+    assert_eq!(s.oldest(), 4);
+}
+
+#[test]
+fn what_is_removed_is_not_held_without_end() {
+    let mut s = session(Retention::default(), BugSet::default());
+    append(&mut s, "stays", 1);
+    for _ in 0..MOST_REMOVED + 10 {
+        append(&mut s, "a", 1);
+    }
+    s.remove(|event| event.data == "a");
+    assert_eq!((s.events.len(), s.removed.len()), (MOST_REMOVED + 1, MOST_REMOVED));
+    let id = subscribe(&mut s, Start::Oldest, 1);
+    append(&mut s, "b", 1);
+    assert_eq!(drain(&mut s, id, 1), format!("1 |{0} {1}", MOST_REMOVED + 11, MOST_REMOVED + 12));
+}
+
+#[test]
 fn an_ephemeral_event_keeps_its_place() {
     let mut s = session(Retention::default(), BugSet::default());
     let id = subscribe(&mut s, Start::Oldest, 1);

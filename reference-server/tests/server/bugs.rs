@@ -85,7 +85,8 @@ fn script(bug: &str) -> Script {
         | "foreign-cursor-tells"
         | "limit-clamped" => Script::Refusals,
         "key-ignored" | "retry-new-number" | "conflict-accepted" | "refused-still-broadcast" => Script::Keys,
-        "silent-eviction" | "false-gap" | "age-on-append-only" | "keeps-double" | "keeps-fewer" | "gap-misplaced" => Script::Eviction,
+        "silent-eviction" | "false-gap" | "gap-one-late" | "empty-is-no-gap" | "age-on-append-only" | "keeps-double" | "keeps-fewer"
+        | "gap-misplaced" => Script::Eviction,
         "shared-baseline" | "destructive-queue" | "ten-listeners" | "replaced-reader" | "live-to-everyone" | "replay-leaks" => {
             Script::Company
         }
@@ -94,7 +95,12 @@ fn script(bug: &str) -> Script {
             Script::Restart
         }
         "order-per-reader" | "number-before-lock" | "counter-race" => Script::Races,
-        "read-before-register" | "no-skip-at-fence" | "snapshot-ahead" | "snapshot-behind" => Script::Seams,
+        "read-before-register"
+        | "no-skip-at-fence"
+        | "skips-behind-fence"
+        | "live-during-replay"
+        | "snapshot-ahead"
+        | "snapshot-behind" => Script::Seams,
         "slow-stalls-all" | "silent-skip" => Script::SlowReader,
         "poisoned-by-reset" => Script::Leaving,
         "ack-before-durable" | "descriptor-leak" | "thread-leak" | "memory-leak" => Script::Process,
