@@ -6,7 +6,8 @@ use crate::history::{ConnId, From, Kind, Outcome};
 
 /// A live reader of a protocol whose events carry no cursors.
 fn live(order: CursorOrder) -> (Story, ConnId) {
-    let cursor = CursorContract { order, dense: false, epoch: false, outlives_wipe: true, on_durable_only: true, per_event: false, stable: true };
+    let cursor =
+        CursorContract { order, dense: false, epoch: false, outlives_wipe: true, on_durable_only: true, per_event: false, stable: true };
     let mut story = Story::new().under(|c| c.cursor = Some(cursor));
     let a = story.stream("a", From::Start);
     story.boundary(a);

@@ -302,7 +302,8 @@ fn in_text(text: &str) -> Option<Marker> {
 fn needs_json(lens: Lens<'_>) -> bool {
     let (shape, frames) = (&lens.binding.event, &lens.binding.frames);
     let pointer = |source: &Option<String>| source.as_ref().is_some_and(|s| s.starts_with('/') || s.is_empty());
-    let of_frame = |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|m| !m.json.is_empty() || pointer(&m.cursor) || pointer(&m.payload));
+    let of_frame =
+        |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|m| !m.json.is_empty() || pointer(&m.cursor) || pointer(&m.payload));
     shape.payload.starts_with('/')
         || shape.records.is_some()
         || pointer(&shape.session)

@@ -55,11 +55,8 @@ impl Feed {
     pub(super) fn deleted(&self, meta: &Meta, seq: u64) {
         let durable = json!({ "aggregateID": meta.id, "seq": seq, "version": 1 });
         let data = json!({ "timestamp": now().0, "sessionID": meta.id, "info": { "id": meta.id } });
-        let whole = format!(
-            r#"{{"id":"{}","type":"session.deleted","durable":{durable},{}"data":{data}}}"#,
-            event_id(),
-            location(&meta.directory)
-        );
+        let whole =
+            format!(r#"{{"id":"{}","type":"session.deleted","durable":{durable},{}"data":{data}}}"#, event_id(), location(&meta.directory));
         self.tell("session.deleted", whole);
     }
 

@@ -102,9 +102,8 @@ pub(crate) async fn open(hub: Arc<Hub>, settings: Settings<'_>) -> Result<Shared
 /// The routes.
 pub(crate) fn router(server: Shared) -> Router {
     let not_found = || async { Refusal::new(StatusCode::NOT_FOUND, "NotFoundError", "there is nothing at this path") };
-    let not_allowed = || async {
-        Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowedError", "this path does not take that method")
-    };
+    let not_allowed =
+        || async { Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowedError", "this path does not take that method") };
     // axum answers HEAD with a GET whose body is dropped; of an endless stream there is no such thing.
     Router::new()
         .route("/global/health", get(health))
@@ -150,8 +149,7 @@ impl Server {
     fn active(&self) -> BTreeSet<String> {
         let mut active: BTreeSet<String> = self.running().keys().cloned().collect();
         if self.hub.bugs.has(Bug::ChildrenCount) {
-            let parents: Vec<String> =
-                active.iter().filter_map(|id| log::Log::find(self, id).ok()?.meta.parent).collect();
+            let parents: Vec<String> = active.iter().filter_map(|id| log::Log::find(self, id).ok()?.meta.parent).collect();
             active.extend(parents);
         }
         active.extend(self.ghosts.lock().expect("nobody panics while holding the ghosts").iter().cloned());
