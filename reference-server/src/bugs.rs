@@ -135,6 +135,36 @@ bugs! {
     DescriptorLeak "descriptor-leak" "LEAK-1" "OM-22" "each connection leaves a descriptor behind" in sse, opencode;
     ThreadLeak "thread-leak" "LEAK-2" "PAW-29" "each connection leaves a thread behind";
     MemoryLeak "memory-leak" "LEAK-3" "OM-22" "each connection leaves its buffer behind" in sse, opencode;
+    VoucherBeyondDeposit "voucher-beyond-deposit" "MONEY-2" "mppx b.8" "a voucher above the deposit is accepted" in mppx;
+    VoucherCharges "voucher-charges" "MONEY-7" "MM-1" "posting a voucher consumes a charge" in mppx;
+    VoucherRunsContent "voucher-runs-content" "MONEY-7" "MM-2" "a posted voucher is treated as a request for content" in mppx;
+    RepeatedVoucherRefused "repeated-voucher-refused" "MONEY-6" "MM-3" "a repeated voucher is refused" in mppx;
+    LowerVoucherWins "lower-voucher-wins" "MONEY-1" "MM-4" "a racing lower voucher overwrites the higher one" in mppx;
+    OpeningCharged "opening-charged" "MONEY-3" "MM-5" "the request that opens a stream is charged, and its first item again" in mppx;
+    ChargedWhenReserved "charged-when-reserved" "MONEY-3" "MM-6" "the charge is committed before there is an item" in mppx;
+    EmittedBeforeCharge "emitted-before-charge" "MONEY-4" "MM-7" "an item is sent before its charge is committed" in mppx;
+    NeedAtEveryLook "need-at-every-look" "MONEY-5" "MM-8" "the request for payment is repeated at every look" in mppx;
+    ItemLostAtPause "item-lost-at-pause" "MONEY-5" "MM-9" "the item that waited for payment is lost" in mppx;
+    ItemRepeatedAtPause "item-repeated-at-pause" "MONEY-5" "MM-9" "the item before the pause is sent again after it" in mppx;
+    AcceptedInMemory "accepted-in-memory" "MONEY-9" "MM-10" "the authorised amount is kept in memory only" in mppx;
+    ReopenResetsSpent "reopen-resets-spent" "MONEY-1" "MM-11" "opening a channel again begins its account anew" in mppx;
+    ChannelLetterCase "channel-letter-case" "MONEY-6" "MM-12" "a channel's name is compared with its letter case" in mppx;
+    ForeignDescriptor "foreign-descriptor" "MONEY-6" "MM-13" "a voucher is accepted with another channel's descriptor" in mppx;
+    ChargesWhileClosing "charges-while-closing" "MONEY-10" "MM-14" "an open stream goes on after its account was closed" in mppx;
+    SettlesAccepted "settles-accepted" "MONEY-10" "MM-15" "closing settles what was authorised" in mppx;
+    ReceiptMissing "receipt-missing" "MONEY-8" "MM-16" "a stream ends without its receipt" in mppx;
+    ReceiptTwice "receipt-twice" "MONEY-8" "MM-16" "the receipt is sent twice" in mppx;
+    ReceiptEarly "receipt-early" "MONEY-8" "MM-16" "the receipt is sent before the last item" in mppx;
+    ReceiptOnErrors "receipt-on-errors" "MONEY-8" "MM-17" "refusals carry a receipt" in mppx;
+    ItemBreaksFrame "item-breaks-frame" "START-2" "MM-18" "line breaks in an item are written as they are" in mppx;
+    ErrorAsStream "error-as-stream" "START-1" "MM-19" "an error is answered as an event stream with the error in it" in mppx;
+    AnySigner "any-signer" "MONEY-6" "MM-25" "whoever signs a voucher, the channel goes on" in mppx;
+    ExpiredAccepted "expired-accepted" "MONEY-12" "MM-26" "challenges are good for ever" in mppx;
+    StreamDiesAtExpiry "stream-dies-at-expiry" "MONEY-12" "MM-26" "a stream ends when the challenge that opened it expires" in mppx;
+    AbandonedCharges "abandoned-charges" "MONEY-11" "MM-27" "a stream whose reader has left waits for payment and is charged" in mppx;
+    WakesOneStream "wakes-one-stream" "MONEY-5" "MM-28" "a voucher wakes one waiting stream, whichever it is" in mppx;
+    ProofReplay "proof-replay" "MONEY-12" "MM-29" "a proof of identity is good more than once" in mppx;
+    TopUpForgotten "top-up-forgotten" "MONEY-1" "MM-30" "a top-up is forgotten when the voucher after it is refused" in mppx;
 
     LiveWithoutId "live-without-id" "ORDER-6" "HERMES B1" "live events carry no id, replayed ones do" in hermes;
     LatestIdTable "latest-id-table" "ORDER-5" "HERMES B2" "an event is sent with the newest id there is instead of its own" in hermes;
@@ -147,7 +177,7 @@ bugs! {
     RepairBeforeJournal "repair-before-journal" "CRASH-3" "HERMES B14" "the repair does not see the journal and notes for ever that nothing was recovered" in hermes;
     RepairSkipped "repair-skipped" "CRASH-1" "HERMES B15, V-3" "another reconciler clears the state of a killed run, and nobody ends it" in hermes, opencode;
     JournalSplitsLines "journal-splits-lines" "RESUME-2" "HERMES B17, V-1" "replay loses events with U+0085, U+2028 or U+2029, because the journal is split there" in hermes;
-    CancelIdReused "cancel-id-reused" "ORDER-4" "HERMES B18, V-6" "the live cancel carries the id of the event before it" in hermes;
+    CancelIdReused "cancel-id-reused" "FINAL-1" "HERMES B18, V-6" "the live cancel carries the id of the event before it" in hermes;
     CancelledStillActive "cancelled-still-active" "FINAL-3" "HERMES B19" "a cancelled run is still shown as active" in hermes;
     LateWorkerWrites "late-worker-writes" "CAUSE-2" "HERMES B20" "the worker of a cancelled run goes on and writes its answer over the transcript" in hermes;
     CancelLosesPrompt "cancel-loses-prompt" "FINAL-3" "HERMES B21" "a cancel clears the pending prompt before it is in the transcript" in hermes;
@@ -159,9 +189,9 @@ bugs! {
     PrefixContainment "prefix-containment" "CONTAIN-1" "HERMES B26" "a folder whose name begins like the session's counts as inside it" in hermes;
     ProfileUnchecked "profile-unchecked" "ISOLATE-2" "HERMES B27" "sessions of other profiles are served" in hermes;
     LeavingTouches "leaving-touches" "DETACH-3" "HERMES B28" "leaving a stream makes its session the newest" in hermes;
-    RowAppendedAgain "row-appended-again" "SNAPSHOT-3" "HERMES B29, V-8" "after a restart the newest prompt is in the transcript twice" in hermes;
+    RowAppendedAgain "row-appended-again" "RESTART-2" "HERMES B29, V-8" "after a restart the newest prompt is in the transcript twice" in hermes;
     ZeroIsNone "zero-is-none" "RESUME-2" "HERMES B30" "a cursor of zero counts as none" in hermes;
-    TornRowRenumbered "torn-row-renumbered" "RESTART-3" "HERMES B32, V-5" "the last row before a kill is torn, and its number is given to another event" in hermes;
+    TornRowRenumbered "torn-row-renumbered" "CRASH-3" "HERMES B32, V-5" "the last row before a kill is torn, and its number is given to another event" in hermes;
     TurnDiesWithItsReader "turn-dies-with-its-reader" "DETACH-1" "hermes-webui #2307" "a run is stopped when its last reader leaves" in hermes;
     StreamWithoutLogin "stream-without-login" "AUTH-1" "HERMES b.2" "the run stream is served without a login" in hermes, opencode;
 

@@ -1,7 +1,7 @@
 //! The reference session-stream server: correct by default, broken on request.
 //!
 //! [`session`] is the sans-IO core, [`store`] makes it durable, [`hub`] runs it, [`agent`] answers prompts, [`dialect`]
-//! speaks to the network, [`contain`] keeps paths inside their root, and [`bugs`] is the catalogue of defects that can be switched on. [`run`] serves until it is told to stop, [`start`] serves
+//! speaks to the network, [`contain`] keeps paths inside their root, [`money`] keeps accounts, and [`bugs`] is the catalogue of defects that can be switched on. [`run`] serves until it is told to stop, [`start`] serves
 //! inside another program.
 
 pub mod agent;
@@ -9,6 +9,7 @@ pub mod bugs;
 pub mod contain;
 pub mod dialect;
 pub mod hub;
+pub mod money;
 pub mod redact;
 mod serve;
 pub mod session;

@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 
 use crate::agent::Model;
 use crate::bugs::{Bug, BugSet};
-use crate::dialect::{hermes, opencode, sse};
+use crate::dialect::{hermes, mppx, opencode, sse};
 use crate::hub::Hub;
+use crate::money::Book;
 use crate::session::Retention;
 use crate::store::{Memory, Sqlite, Store};
 
@@ -68,6 +69,8 @@ pub struct ServeOptions {
 pub enum Dialect {
     /// Sessions over plain HTTP, streams as server-sent events.
     Sse,
+    /// Streams that are paid by the item, with challenges, vouchers and receipts.
+    Mppx,
     /// The run journal of Hermes WebUI: an agent's runs, each a stream with a journal.
     Hermes,
     /// The session events of opencode: logs of an agent's sessions, in pages, tails and live streams.
@@ -176,6 +179,11 @@ pub async fn start(options: &ServeOptions) -> Result<Running, ServeError> {
         Dialect::Sse => {
             let boot = format!("{:016x}", rand::random::<u64>());
             sse::router(sse::Shared { hub: Arc::clone(&hub), heartbeat: options.heartbeat, boot })
+        }
+        Dialect::Mppx => {
+            let folder = options.data.as_deref().filter(|_| options.store != Some(StoreKind::Memory));
+            let book = Book::open(folder, bugs).map_err(|e| ServeError(e.0))?;
+            mppx::router(Arc::clone(&hub), book)
         }
         Dialect::Hermes => {
             let settings = hermes::Settings {

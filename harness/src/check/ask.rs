@@ -16,6 +16,7 @@ const ASKED: [&str; 9] = ["START", "AUTH", "DETACH", "CRASH", "RETRY", "COMPACT"
 pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
     for one in &view.expectations {
         let Some(requirement) = CATALOGUE.iter().find(|r| r.id == one.what.judges) else { continue };
+        judge.asked(requirement.id);
         judge.require(requirement.id, one.what.held, || Violation {
             says: format!("{} is not what it must be", one.what.says),
             expected: one.what.expected.clone(),
@@ -34,6 +35,7 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
     for wait in &view.waits {
         let judged = wait.what.judges.as_ref().and_then(|id| CATALOGUE.iter().find(|r| r.id == *id));
         let Some(requirement) = judged else { continue };
+        judge.asked(requirement.id);
         judge.require(requirement.id, wait.what.reached, || Violation {
             says: format!("{} waited in vain for {:?}", wait.what.reader, wait.what.until),
             expected: "it within the deadline".to_owned(),

@@ -219,6 +219,7 @@ fn in_vain(wait: &Seen<&Wait>, conn: &ConnView<'_>, contract: &Contract) -> Opti
         | Until::Boundary
         | Until::Gap
         | Until::Terminal
+        | Until::Due(_)
         | Until::Heartbeat
         | Until::Closed => None,
     }

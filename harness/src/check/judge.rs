@@ -56,6 +56,14 @@ impl Judge {
         self.of(requirement).not_applicable = Some(why.to_owned());
     }
 
+    /// A scenario asks for it outright: it is promised, whatever the contract says of the ways by which checkers see it.
+    pub(crate) fn asked(&mut self, requirement: &'static str) {
+        let found = self.of(requirement);
+        if found.not_applicable.is_some() {
+            *found = Found::default();
+        }
+    }
+
     /// Nothing in the history asks for it: it is not applicable there, unless it was judged all the same.
     pub(crate) fn not_asked(&mut self, requirement: &'static str, why: &str) {
         let found = self.of(requirement);

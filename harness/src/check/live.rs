@@ -58,7 +58,14 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
 fn in_vain<'c, 'h>(conn: &'c ConnView<'h>, contract: &Contract) -> impl Iterator<Item = (Marker, &'c Seen<&'h Wait>)> {
     conn.waits.iter().rev().filter(|w| !w.what.reached && patient(w.what, contract)).filter_map(|w| match w.what.until {
         Until::Marker(marker) => Some((marker, w)),
-        Until::Events(_) | Until::Headers | Until::Boundary | Until::Gap | Until::Terminal | Until::Heartbeat | Until::Closed => None,
+        Until::Events(_)
+        | Until::Headers
+        | Until::Boundary
+        | Until::Gap
+        | Until::Terminal
+        | Until::Due(_)
+        | Until::Heartbeat
+        | Until::Closed => None,
     })
 }
 

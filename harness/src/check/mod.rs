@@ -18,6 +18,7 @@ mod leak;
 mod live;
 mod lost;
 mod machine;
+mod money;
 mod open;
 mod order;
 mod repeat;
@@ -57,6 +58,7 @@ pub fn judge(history: &History, profile: &Profile) -> Vec<Verdict> {
     live::check(&view, profile, &expects, &mut judge);
     leak::check(&view, &mut judge);
     machine::check(profile, &expects, &mut judge);
+    money::check(&view, contract, &mut judge);
     ask::check(&view, contract, &mut judge);
     if contract.slow_reader.is_none() {
         judge.not_applicable("FANOUT-4", "the profile promises nothing about slow readers");

@@ -225,6 +225,7 @@ impl Story {
             | Action::Delete { .. }
             | Action::Health
             | Action::Custom { .. }
+            | Action::Pay(_)
             | Action::Probe { .. } => None,
         });
         let durable = sent.is_none_or(|p| p.durable);

@@ -134,7 +134,7 @@ fn basics(case: &Case, report: &mut Report) {
             Action::Open { .. } => "open",
             Action::Publish(_) => "publish",
             Action::Health => "health",
-            Action::Close { .. } | Action::Delete { .. } | Action::Custom { .. } | Action::Probe { .. } => continue,
+            Action::Close { .. } | Action::Delete { .. } | Action::Custom { .. } | Action::Pay(_) | Action::Probe { .. } => continue,
         };
         let (ok, found) = match op.completed.map(|c| c.what) {
             Some(Outcome::Ok { status, cursor }) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Complaint, address};
-use crate::contract::{Profile, Target};
+use crate::contract::{Profile, Signer, Target};
 use crate::run::suite::Subject;
 use crate::scenario::Capabilities;
 use crate::world::live::StartSpec;
@@ -82,6 +82,10 @@ impl TargetArgs {
             let file = file.map_or_else(String::new, |file| format!("{}: ", file.display()));
             Complaint::Usage(format!("{file}`contract` does not fit the profile `{}`: {why}", target.profile))
         })?;
+        let mut profile = profile;
+        if let (Some(payment), Some(signer)) = (&mut profile.binding.payment, &target.signer) {
+            payment.signer = Signer::Command(signer.clone());
+        }
         let missing = crate::run::binding::unset(&profile.binding);
         if !missing.is_empty() {
             return Err(Complaint::Usage(format!("the profile needs the environment variables {}; set them", missing.join(", "))));
@@ -162,6 +166,7 @@ fn bare(url: Option<String>, start: Option<String>) -> Target {
         url,
         start,
         env: Default::default(),
+        signer: None,
         cwd: None,
         ready: Default::default(),
         allow: None,

@@ -32,6 +32,9 @@ pub(super) struct SelftestArgs {
     /// Only these bugs; may be repeated
     #[arg(long, value_name = "BUG")]
     only: Vec<String>,
+    /// Only under this profile
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     /// How many bugs are tried side by side
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: Option<u16>,
@@ -61,7 +64,15 @@ fn table(args: &SelftestArgs) -> Result<u8, Complaint> {
             return Err(Complaint::Usage(format!("there is no bug `{only}`; {hint}`streamspec list bugs` shows them")));
         }
     }
-    let grounds = Profile::built_in().map(Ground::of).collect::<Result<Vec<Ground>, Complaint>>()?;
+    let under = |name: &&str| args.profile.as_deref().is_none_or(|only| only == *name);
+    let grounds = Profile::built_in().filter(under).map(Ground::of).collect::<Result<Vec<Ground>, Complaint>>()?;
+    if grounds.is_empty() {
+        let all = Profile::built_in().collect::<Vec<_>>().join(", ");
+        return Err(Complaint::Usage(format!(
+            "there is no built-in profile `{}`; there are {all}",
+            args.profile.as_deref().unwrap_or_default()
+        )));
+    }
     let is_chosen = |bug: &&BugEntry| args.only.is_empty() || args.only.iter().any(|only| only == bug.name);
     let on = |bug: &'static BugEntry| grounds.iter().filter(|ground| ground.shows(bug)).map(move |ground| (bug, ground));
     let chosen: VecDeque<(&'static BugEntry, &Ground)> = BUGS.iter().filter(is_chosen).flat_map(on).collect();
@@ -173,7 +184,9 @@ fn hunt(bug: &'static BugEntry, ground: &Ground) -> Row {
     let began = Instant::now();
     let profile = ground.profile.name.clone();
     let mut row = Row { bug, profile, failed: BTreeSet::new(), by: None, trouble: None, took: Duration::ZERO };
-    let scenarios: Vec<Scenario> = ground.scenarios.iter().filter(|s| s.judges.iter().any(|j| j == bug.killed_by)).cloned().collect();
+    let mut scenarios: Vec<Scenario> = ground.scenarios.iter().filter(|s| s.judges.iter().any(|j| j == bug.killed_by)).cloned().collect();
+    // Those written for little else first: they show it soonest.
+    scenarios.sort_by_key(|s| s.judges.len());
     if scenarios.is_empty() {
         row.trouble = Some("no scenario judges it".to_owned());
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Machine, Recipient};
+use super::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Machine, PaymentBinding, PaymentContract, Recipient};
 use crate::history::{CursorClass, Retain};
 
 /// A protocol: who it is, what it promises, how it looks.
@@ -98,6 +98,8 @@ pub struct Contract {
     pub redacts: bool,
     /// Files that are served. Absent: none.
     pub files: Option<FilesContract>,
+    /// Payment for streams. Absent: they are free.
+    pub payment: Option<PaymentContract>,
 }
 
 /// Cursors.
@@ -371,10 +373,15 @@ pub enum SlowReader {
 pub struct Liveness {
     /// From an acknowledgement to the delivery at a live reader; also from the terminal to the end of the stream.
     pub delivery_ms: u64,
-    /// From a subscription to its response head on an idle session. Absent: not promised.
+    /// From a subscription to its response head on an idle session. 0: not promised. Default 2,000.
+    #[serde(deserialize_with = "none_is_zero")]
     pub headers_ms: Option<u64>,
     /// Interval of heartbeats on an idle stream. Absent: not promised.
     pub heartbeat_ms: Option<u64>,
+}
+
+fn none_is_zero<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    Ok(Option::deserialize(from)?.filter(|ms| *ms > 0))
 }
 
 impl Default for Liveness {
@@ -425,6 +432,8 @@ pub struct Binding {
     pub snapshot: Option<SnapshotRead>,
     /// Where the parts of an event are.
     pub event: EventShape,
+    /// How streams are paid.
+    pub payment: Option<PaymentBinding>,
     /// How frames that are no ordinary events are recognised. The first match in the order of the fields decides.
     #[serde(default)]
     pub frames: Frames,
@@ -557,7 +566,8 @@ pub struct SnapshotRead {
     pub operation: Operation,
     /// Where the cursor is at which the snapshot is true, `/json/pointer` or `header:Name`.
     pub cursor: String,
-    /// Pointer to the array of items, each shaped as an event. Absent: every marker in the document counts as an item.
+    /// Pointer to the array of items, each shaped as an event, or to a text in which payloads follow each other. Absent:
+    /// every marker in the document counts as an item.
     pub items: Option<String>,
 }
 

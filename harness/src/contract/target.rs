@@ -23,6 +23,9 @@ pub struct Target {
     /// Environment for `start`.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// A program that signs payments in the implementation's own way, and its words, instead of the profile's signer: it
+    /// reads and writes JSON lines. `{base}` is the server's address; a program written `./…` is relative to this file.
+    pub signer: Option<Vec<String>>,
     /// Working directory for `start`, relative to the target file.
     pub cwd: Option<String>,
     /// When it is ready.

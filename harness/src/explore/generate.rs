@@ -46,7 +46,7 @@ fn opening(palette: &Palette) -> BoxedStrategy<Vec<Step>> {
     let retain = prop_oneof![20 => Just(None), bounded.max(1) => bounds().prop_map(Some)];
     (retain, prop::bool::weighted(0.25), 0_u32..13)
         .prop_map(|(retain, two, events)| {
-            let mut steps = vec![Step::Open(Open { session: "s".to_owned(), retain, refuse: false, reborn_of: None })];
+            let mut steps = vec![Step::Open(Open { session: "s".to_owned(), retain, refuse: false, reborn_of: None, unwatched: false })];
             if two {
                 steps.push(open("t"));
             }
@@ -375,7 +375,7 @@ fn sessions() -> BoxedStrategy<Vec<Step>> {
         let from = if with_cursor { Start::Class(CursorClass::OtherEpoch) } else { Start::Oldest };
         vec![
             Step::Delete(OfSession { session: "s".to_owned() }),
-            Step::Open(Open { session: "u".to_owned(), retain: None, refuse: false, reborn_of: Some("s".to_owned()) }),
+            Step::Open(Open { session: "u".to_owned(), retain: None, refuse: false, reborn_of: Some("s".to_owned()), unwatched: false }),
             publish("u", n),
             subscribe(&r, "u", from),
             publish("u", 2),
@@ -396,7 +396,7 @@ fn sessions() -> BoxedStrategy<Vec<Step>> {
         1 => (session(), 1_u32..20).prop_map(|(session, connections)| vec![Step::Churn(Churn { session, connections, concurrent: 5 })]),
         1 => (-2_i64..1).prop_map(|records| {
             let retain = Some(Retain { records: Some(records), ..Retain::default() });
-            vec![Step::Open(Open { session: "v".to_owned(), retain, refuse: true, reborn_of: None })]
+            vec![Step::Open(Open { session: "v".to_owned(), retain, refuse: true, reborn_of: None, unwatched: false })]
         }),
     ]
     .boxed()
@@ -427,7 +427,8 @@ fn restarts() -> BoxedStrategy<Vec<Step>> {
         steps
     });
     let reborn = restart.clone().prop_map(|restart| {
-        let open = Step::Open(Open { session: "u".to_owned(), retain: None, refuse: false, reborn_of: Some("s".to_owned()) });
+        let open =
+            Step::Open(Open { session: "u".to_owned(), retain: None, refuse: false, reborn_of: Some("s".to_owned()), unwatched: false });
         let from = Start::Class(CursorClass::OtherEpoch);
         vec![Step::Restart(Restart { wipe: true, ..restart }), open, publish("u", 9), subscribe("b", "u", from), publish("u", 1)]
     });
@@ -449,7 +450,7 @@ fn restarts() -> BoxedStrategy<Vec<Step>> {
 }
 
 fn open(session: &str) -> Step {
-    Step::Open(Open { session: session.to_owned(), retain: None, refuse: false, reborn_of: None })
+    Step::Open(Open { session: session.to_owned(), retain: None, refuse: false, reborn_of: None, unwatched: false })
 }
 
 fn publishing(session: &str, count: u32) -> Publish {
@@ -471,7 +472,7 @@ fn publish(session: &str, count: u32) -> Step {
 }
 
 fn subscribing(reader: &str, session: &str, from: Start) -> Subscribe {
-    Subscribe { reader: reader.to_owned(), session: session.to_owned(), from, role: Role::Plain, beside: false, readers: 1 }
+    Subscribe { reader: reader.to_owned(), session: session.to_owned(), from, role: Role::Plain, beside: false, readers: 1, pay: None }
 }
 
 fn subscribe(reader: &str, session: &str, from: Start) -> Step {

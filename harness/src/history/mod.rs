@@ -2,11 +2,13 @@
 
 mod file;
 mod marker;
+mod money;
 mod record;
 mod view;
 
 pub use file::HistoryError;
 pub use marker::{Body, Marker};
+pub use money::{AccountIx, Flaw, Paid, PayAct, Payment, Says, Told, ToldBy};
 pub use record::{
     Action, Answer, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Expectation, Fault, From, Invoke, Kind, Leaked,
     Lint, Micros, OpId, Opened, Opinion, Outcome, Probe, Process, Publish, Record, Resources, Retain, Role, Said, Session, SessionIx,

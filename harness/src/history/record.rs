@@ -77,6 +77,10 @@ pub enum What {
     Expectation(Expectation),
     /// A planted secret came back.
     Leaked(Leaked),
+    /// The answer to a request that paid, or had to.
+    Paid(super::Paid),
+    /// What the server said of an account.
+    Told(super::Told),
 }
 
 /// A step of the scenario, for timelines.
@@ -173,6 +177,8 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<SessionIx>,
     },
+    /// A request that pays, or asks without paying.
+    Pay(super::Payment),
     /// Another request whose answer is judged by its status alone.
     Probe {
         /// What is probed.
@@ -682,6 +688,8 @@ pub enum Until {
     Gap,
     /// The terminal event.
     Terminal,
+    /// That many requests for payment on its newest connection.
+    Due(u32),
     /// A heartbeat or comment after the last event.
     Heartbeat,
     /// The end of its newest connection.

@@ -65,7 +65,8 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
     let mut families = Vec::new();
     for (family, about) in FAMILIES {
         let of: Vec<&Row<'_>> = rows.iter().filter(|r| r.requirement.family() == *family).collect();
-        if !of.is_empty() {
+        // A family that the profile promises nothing of is named among what is not applicable.
+        if of.iter().any(|row| !matches!(row.standing, Standing::NotApplicable(_))) {
             families.push((*family, *about, FamilyStanding::of(&of, heading), of));
         }
     }

@@ -29,6 +29,8 @@ pub struct State {
     pub gaps: u32,
     /// Terminals seen.
     pub terminals: u32,
+    /// Requests for payment seen.
+    pub dues: u32,
     /// Heartbeats and comments since the last event.
     pub heartbeats: u32,
     /// How it ended, if it has.

@@ -232,8 +232,12 @@ pub(crate) async fn run_one(
     interrupted: impl Future<Output = ()>,
 ) -> (History, Option<Abort>) {
     let world = LiveWorld::new(Arc::clone(profile), server);
+    let walk = async {
+        world.prepare().await.map_err(Abort::CouldNot)?;
+        walk(&world, profile, scenario, patience).await
+    };
     let walked = tokio::select! {
-        walked = walk(&world, profile, scenario, patience) => walked,
+        walked = walk => walked,
         () = interrupted => Err(Abort::Interrupted),
         () = tokio::time::sleep(LONGEST_CASE) => Err(Abort::CouldNot(format!("the case took longer than {} s", LONGEST_CASE.as_secs()))),
     };

@@ -3,6 +3,7 @@
 mod ask;
 mod file;
 mod needs;
+mod pay;
 mod step;
 mod sweep;
 mod validate;
@@ -10,6 +11,7 @@ mod write;
 
 pub use ask::{Do, Expect, Markers};
 pub use needs::{Capabilities, applicable};
+pub use pay::{Funding, Pay};
 pub use step::*;
 pub use sweep::{Sweep, at, places};
 pub(crate) use validate::needed;

@@ -159,6 +159,7 @@ fn met(need: Need, scenario: &Scenario, profile: &Profile, can: Capabilities) ->
             promises(contract.files.is_some(), "files")?;
             if can.started { Ok(()) } else { Err("the target was given by URL: no file can be planted beside it".to_owned()) }
         }
+        Need::Payment => promises(contract.payment.is_some() && binding.payment.is_some(), "that streams are paid"),
         Need::Machines => promises(!contract.machines.is_empty(), "things that start and end"),
     }
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Do;
+use super::{Do, Funding, Pay};
 use crate::history::{CursorClass, Probe, Retain, Role};
 
 /// A scenario file.
@@ -122,6 +122,8 @@ pub enum Need {
     Files,
     /// The contract has machines.
     Machines,
+    /// Streams are paid.
+    Payment,
 }
 
 /// A number, or every place where the fault can stand.
@@ -152,7 +154,7 @@ pub enum Step {
     Publish(Publish),
     /// Publish in the background until the count is reached; `join` waits for it.
     Writer(Writer),
-    /// Wait until a background writer has finished.
+    /// Wait until a background writer, or background operations, have finished.
     Join(Join),
     /// Open the first connection of a reader (or another, overlapping one).
     Subscribe(Subscribe),
@@ -202,6 +204,8 @@ pub enum Step {
     Repeat(Repeat),
     /// An operation of the profile's own, with what is expected of its answer.
     Do(Box<Do>),
+    /// A payment by hand.
+    Pay(Box<Pay>),
 }
 
 /// No parameters.
@@ -238,6 +242,9 @@ pub struct Open {
     pub refuse: bool,
     /// Use the server-side id of this deleted (or wiped) session again.
     pub reborn_of: Option<String>,
+    /// True when no witness watches it: nobody reads it but the readers that the scenario names.
+    #[serde(default)]
+    pub unwatched: bool,
 }
 
 /// `publish`.
@@ -350,7 +357,7 @@ pub struct Writer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Join {
-    /// The writer.
+    /// The writer, or the operation of background `do` steps before it.
     pub writer: String,
 }
 
@@ -374,6 +381,8 @@ pub struct Subscribe {
     /// How many such readers (`a`, `a2`, `a3` …). Default 1.
     #[serde(default = "one_u32")]
     pub readers: u32,
+    /// How it pays, where streams are paid. Default: from a wallet of its own, far ahead.
+    pub pay: Option<Funding>,
 }
 
 /// Where a subscription starts.
@@ -539,6 +548,8 @@ pub enum Upto {
     Gap,
     /// The terminal event.
     Terminal,
+    /// That many requests for payment on its newest connection.
+    Due(u32),
     /// A heartbeat.
     Heartbeat,
     /// The end of its connection.

@@ -138,6 +138,7 @@ fn counts(step: &mut Step) -> Vec<(&'static str, &mut Count)> {
         | Step::Churn(_)
         | Step::Sample(_)
         | Step::Repeat(_)
+        | Step::Pay(_)
         | Step::Do(_) => Vec::new(),
     }
 }

@@ -158,6 +158,9 @@ fn step(step: &Step, at: &[Seg], cast: &mut Cast, problems: &mut Problems<'_>) {
             if subscribe.beside {
                 cast.need(Need::TwoCarriers, &key("subscribe"), "two cursors are sent at once");
             }
+            if subscribe.pay.is_some() {
+                cast.need(Need::Payment, &key("subscribe"), "a reader pays");
+            }
             if subscribe.readers == 0 {
                 problems.at(&to("subscribe", "readers"), "nobody would read", "zero", "give 1 or more");
             }
@@ -204,6 +207,7 @@ fn step(step: &Step, at: &[Seg], cast: &mut Cast, problems: &mut Problems<'_>) {
             match wait.upto {
                 Upto::Boundary => cast.need(Need::Boundary, &key("await"), "a boundary is awaited"),
                 Upto::Gap => cast.need(Need::Gap, &key("await"), "a gap signal is awaited"),
+                Upto::Due(_) => cast.need(Need::Payment, &key("await"), "a request for payment is awaited"),
                 Upto::Heartbeat => cast.need(Need::Heartbeat, &key("await"), "a heartbeat is awaited"),
                 Upto::Terminal => cast.need(Need::Close, &key("await"), "a terminal is awaited"),
                 Upto::Last | Upto::Event(_) | Upto::Count(_) | Upto::Headers | Upto::Closed => {}
@@ -298,6 +302,9 @@ fn step(step: &Step, at: &[Seg], cast: &mut Cast, problems: &mut Problems<'_>) {
             cast.samples.insert(sample.label.clone());
         }
         Step::Do(ask) => {
+            if ask.background {
+                cast.writers.insert(ask.op.clone());
+            }
             if let Some(session) = &ask.session {
                 session!(session, "do");
             }
@@ -312,6 +319,13 @@ fn step(step: &Step, at: &[Seg], cast: &mut Cast, problems: &mut Problems<'_>) {
                 known(name, "answer", "remember", &cast.remembered, &to("do", "expect"), problems);
             }
             cast.remembered.extend(ask.remember.clone());
+        }
+        Step::Pay(pay) => {
+            session!(&pay.session, "pay");
+            cast.need(Need::Payment, &key("pay"), "something is paid");
+            if pay.at_once == 0 {
+                problems.at(&to("pay", "at_once"), "nothing would ever be sent", "zero", "give 1 or more");
+            }
         }
         Step::Repeat(repeat) => steps(&repeat.steps, &to("repeat", "steps"), cast, problems),
     }

@@ -11,7 +11,7 @@ use crate::history::{ConnId, From, Micros, Outcome, Probe, Resources, Retain, Ro
 use crate::run::binding::Seen;
 use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
-use crate::scenario::{Cut, How, PublishFault, Shape, Stall, Stop};
+use crate::scenario::{Cut, Funding, How, Pay, PublishFault, Shape, Stall, Stop};
 
 pub mod live;
 pub mod sim;
@@ -113,6 +113,8 @@ pub struct Opening {
     pub role: Role,
     /// Faults armed on it.
     pub faults: Vec<ConnFault>,
+    /// How it pays, where streams are paid.
+    pub funding: Funding,
 }
 
 /// A fault of one connection.
@@ -195,6 +197,10 @@ pub trait World {
     /// The cursor on the boundary of a connection that presents none: where the server's numbering stands now. Nothing of
     /// it is recorded. `None` when no boundary comes in time.
     async fn fence(&self, deadline: Duration) -> Option<String>;
+
+    /// Pays by hand, and records the request and what came of it. Returns the server's name for the wallet's account; an
+    /// error says why nothing could be sent.
+    async fn pay(&self, session: crate::history::SessionIx, address: &Address, pay: &Pay) -> Result<Option<String>, String>;
 
     /// Tells a connection something. Without effect when it has ended.
     fn command(&self, conn: ConnId, command: Command);

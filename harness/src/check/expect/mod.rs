@@ -202,7 +202,14 @@ impl<'v, 'h> Expect<'v, 'h> {
                 let event = self.session.by_marker.get(&marker.n).copied().filter(|_| own)?;
                 self.session.events[event].durable.then_some(event)
             }
-            Until::Events(_) | Until::Headers | Until::Boundary | Until::Gap | Until::Terminal | Until::Heartbeat | Until::Closed => None,
+            Until::Events(_)
+            | Until::Headers
+            | Until::Boundary
+            | Until::Gap
+            | Until::Terminal
+            | Until::Due(_)
+            | Until::Heartbeat
+            | Until::Closed => None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::check::story::{Story, after, cursor_of, presenting};
 use crate::contract::{CursorAnswer, StreamAnswer};
-use crate::history::{CursorClass, Ended, From, Kind, Role, Surface};
+use crate::history::{CursorClass, Ended, From, Kind, Marker, Role, Surface};
 
 const FOREIGN: [(CursorClass, &str, &str, u16); 4] = [
     (CursorClass::Malformed, "RESUME-7", "x", 400),
@@ -186,5 +186,24 @@ fn a_refusal_that_quotes_the_other_session_is_seen() {
         story.publish([1]);
         story.refused("a", presenting("00000001:1", CursorClass::OtherSession), 410, body);
         if right { story.holds(&["ISOLATE-3", "RESUME-5"]) } else { assert_eq!(story.violates("ISOLATE-3").len(), 1) }
+    }
+}
+
+#[test]
+fn a_foreign_cursor_that_opens_the_other_sessions_stream_is_seen() {
+    for right in [true, false] {
+        let answer = CursorAnswer::Stream(StreamAnswer::Start);
+        let mut story = Story::new().under(|contract| drop(contract.answers.insert(CursorClass::OtherSession, answer)));
+        story.open("t", None, None);
+        story.publish([1]);
+        story.turn_to(0);
+        story.publish([1]);
+        let a = story.stream("a", presenting("00000001:1", CursorClass::OtherSession));
+        story.got(a, [1]);
+        if !right {
+            story.got_but(a, 1, |d| d.marker = Some(Marker { session: 1, n: 1 }));
+        }
+        story.boundary(a);
+        if right { story.holds(&["ISOLATE-3"]) } else { assert_eq!(story.violates("ISOLATE-3").len(), 1) }
     }
 }

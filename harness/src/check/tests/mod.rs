@@ -13,6 +13,7 @@ mod idem;
 mod leak;
 mod live;
 mod machine;
+mod money;
 mod open;
 mod order;
 mod restart;

@@ -11,10 +11,12 @@ use super::{FileError, read, short, spot, suggest};
 
 /// The profiles that are compiled in, by name.
 const BUILT_IN: &[(&str, &str)] = &[
+    ("sse", include_str!("../../../profiles/sse.toml")),
     ("opencode", include_str!("../../../profiles/opencode.toml")),
     ("opencode-live", include_str!("../../../profiles/opencode-live.toml")),
     ("opencode-unified", include_str!("../../../profiles/opencode-unified.toml")),
-    ("sse", include_str!("../../../profiles/sse.toml")),
+    ("hermes", include_str!("../../../profiles/hermes.toml")),
+    ("mppx", include_str!("../../../profiles/mppx.toml")),
 ];
 
 /// No file that people write is larger.
@@ -102,6 +104,9 @@ impl Target {
         })?;
         if Profile::built_in_text(&target.profile).is_none() {
             target.profile = folder.join(&target.profile).display().to_string();
+        }
+        if let Some(program) = target.signer.as_mut().and_then(|words| words.first_mut()).filter(|program| program.starts_with("./")) {
+            *program = folder.join(&*program).display().to_string();
         }
         target.cwd = target.cwd.map(|cwd| folder.join(cwd).display().to_string());
         if target.name.is_empty() {

@@ -216,7 +216,7 @@ impl<'v, 'h> Sightings<'v, 'h> {
         self.view.ops.iter().filter_map(|op| match op.invoked.what {
             Action::Publish(publish) => Some((publish, op)),
             Action::Open { .. } | Action::Close { .. } | Action::Delete { .. } => None,
-            Action::Health | Action::Custom { .. } | Action::Probe { .. } => None,
+            Action::Health | Action::Custom { .. } | Action::Pay(_) | Action::Probe { .. } => None,
         })
     }
 

@@ -78,7 +78,7 @@ impl Mending<'_> {
             }
             // Leaks show over many connections, not in one case; repetitions were unrolled before; what a protocol has of its
             // own is asked by its own scenarios.
-            Step::Sample(_) | Step::Repeat(_) | Step::Do(_) => None,
+            Step::Sample(_) | Step::Repeat(_) | Step::Do(_) | Step::Pay(_) => None,
         }
     }
 

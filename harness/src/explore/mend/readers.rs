@@ -71,7 +71,7 @@ impl Mending<'_> {
             self.stage.retired.insert(subscribe.reader.clone());
         }
         let readers = if replays { subscribe.readers.clamp(1, MOST_READERS) } else { 1 };
-        Some(Subscribe { reader: subscribe.reader, session: subscribe.session, from, role, beside, readers })
+        Some(Subscribe { reader: subscribe.reader, session: subscribe.session, from, role, beside, readers, pay: None })
     }
 
     pub(super) fn resume(&mut self, resume: Resume) -> Option<Resume> {
@@ -208,7 +208,7 @@ impl Mending<'_> {
             Upto::Terminal => reader.ending && reader.start < session.events && self.palette.has(Need::Close),
             Upto::Closed => reader.ending && contract.terminal.as_ref().is_some_and(|t| t.closes),
             // Whether and when these come is known only in scenarios made for them.
-            Upto::Gap | Upto::Heartbeat => false,
+            Upto::Gap | Upto::Heartbeat | Upto::Due(_) => false,
         };
         comes.then_some(wait)
     }

@@ -35,7 +35,8 @@ impl<'h> View<'h> {
             };
         }
         match what {
-            What::Step(_) => {}
+            // Accounts are read straight from the records (see `check::money`).
+            What::Step(_) | What::Paid(_) | What::Told(_) => {}
             What::Session(session) => {
                 if session.session.0 as usize == self.sessions.len() {
                     self.sessions.push(SessionView {
@@ -177,7 +178,12 @@ impl<'h> View<'h> {
                     session.closing.get_or_insert(at);
                 }
             }
-            Action::Open { .. } | Action::Delete { .. } | Action::Health | Action::Custom { .. } | Action::Probe { .. } => {}
+            Action::Open { .. }
+            | Action::Delete { .. }
+            | Action::Health
+            | Action::Custom { .. }
+            | Action::Pay(_)
+            | Action::Probe { .. } => {}
         }
     }
 
@@ -220,7 +226,7 @@ impl<'h> View<'h> {
                     session.deleted.get_or_insert(at);
                 }
             }
-            Action::Open { .. } | Action::Health | Action::Custom { .. } | Action::Probe { .. } => {}
+            Action::Open { .. } | Action::Health | Action::Custom { .. } | Action::Pay(_) | Action::Probe { .. } => {}
         }
     }
 

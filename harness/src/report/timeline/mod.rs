@@ -1,6 +1,7 @@
 //! The timeline of a failure: the smallest stretch of a history that shows it, one line an observation, the offending one
 //! marked, and a line where something should have come and did not.
 
+mod money;
 mod say;
 
 use crate::check::Violation;

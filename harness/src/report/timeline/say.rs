@@ -4,8 +4,10 @@ use rustc_hash::FxHashMap;
 
 use crate::history::{
     Action, Complete, ConnId, Connect, CursorClass, Delivery, Ended, Fault, From, History, Kind, Marker, OpId, Outcome, Probe, Process,
-    Surface, Until, Wait, What,
+    Surface, Told, ToldBy, Until, Wait, What,
 };
+
+use super::money;
 
 /// What a timeline shows of a history, and under which names.
 pub(super) struct Cast<'h> {
@@ -67,6 +69,7 @@ impl<'h> Cast<'h> {
             Action::Publish(publish) => Some(publish.session.0),
             Action::Open { session, .. } | Action::Close { session, .. } | Action::Delete { session } => Some(session.0),
             Action::Custom { session, .. } | Action::Probe { session, .. } => session.map(|s| s.0),
+            Action::Pay(pay) => Some(pay.session.0),
             Action::Health => None,
         }
     }
@@ -102,10 +105,15 @@ impl<'h> Cast<'h> {
                 let lane = leaked.conn.and_then(|conn| self.lanes.get(&conn).cloned()).unwrap_or_else(|| "server".to_owned());
                 Some(Said { lane, text: format!("a secret in {}: {}", leaked.surface, leaked.around), landmark: false, event: None })
             }
+            What::Told(one) => match one.by {
+                ToldBy::Frame(conn) => on(conn, money::told(one)),
+                ToldBy::Answer(_) => server(money::told(one), false),
+            },
             What::Step(_)
             | What::Session(_)
             | What::Opened(_)
             | What::Invoke(_)
+            | What::Paid(_)
             | What::Comment(_)
             | What::Wait(_)
             | What::Expectation(_) => None,
@@ -129,9 +137,15 @@ impl<'h> Cast<'h> {
             Action::Delete { session } if ours(session.0) => (format!("delete {outcome}"), None),
             Action::Open { session, refuse: true } if ours(session.0) => (format!("open with a senseless retention: {outcome}"), None),
             Action::Probe { about, .. } => (format!("{}: {outcome}", probed(*about)), None),
+            Action::Pay(pay) if ours(pay.session.0) => (format!("{}: {outcome}", money::payment(pay)), None),
             Action::Health if matches!(complete.outcome, Outcome::Ok { .. }) => return None,
             Action::Health => (format!("health check {outcome}"), None),
-            Action::Publish(_) | Action::Close { .. } | Action::Delete { .. } | Action::Open { .. } | Action::Custom { .. } => return None,
+            Action::Publish(_)
+            | Action::Close { .. }
+            | Action::Delete { .. }
+            | Action::Open { .. }
+            | Action::Custom { .. }
+            | Action::Pay(_) => return None,
         };
         Some(Said { lane: "writer".to_owned(), text, landmark: false, event })
     }
@@ -149,6 +163,7 @@ fn connection(what: &What) -> Option<ConnId> {
         What::Wait(w) => w.conn,
         What::Fault(f) => f.conn,
         What::Leaked(l) => l.conn,
+        What::Told(Told { by: ToldBy::Frame(conn), .. }) => Some(*conn),
         What::Step(_)
         | What::Session(_)
         | What::Opened(_)
@@ -156,6 +171,8 @@ fn connection(what: &What) -> Option<ConnId> {
         | What::Complete(_)
         | What::Process(_)
         | What::Resources(_)
+        | What::Paid(_)
+        | What::Told(_)
         | What::Expectation(_) => None,
     }
 }
@@ -241,6 +258,7 @@ fn waited(wait: &Wait) -> String {
         Until::Boundary => "the boundary".to_owned(),
         Until::Gap => "the gap signal".to_owned(),
         Until::Terminal => "the terminal event".to_owned(),
+        Until::Due(_) => "a request for payment".to_owned(),
         Until::Heartbeat => "a heartbeat".to_owned(),
         Until::Closed => "the end of the connection".to_owned(),
     };

@@ -159,6 +159,36 @@ pub fn see_document(lens: Lens<'_>, document: &Value, pointer: &str) -> Vec<Seen
     see_records(lens, shape, document, pointer)
 }
 
+/// What the items of a snapshot mean. A text is payloads that follow each other, each beginning with its marker; in a document
+/// whose items nobody names, every marker is one of them, however often it stands there.
+pub fn see_snapshot(lens: Lens<'_>, document: &Value, items: Option<&str>) -> Vec<Seen> {
+    match items.map(|pointer| document.pointer(pointer)) {
+        Some(Some(Value::String(text))) => joined(text),
+        Some(_) => see_document(lens, document, items.unwrap_or_default()),
+        None => {
+            let mut markers = Marker::find_all(&document.to_string());
+            markers.sort_by_key(|marker| (marker.session, marker.n));
+            markers.dedup();
+            markers.into_iter().map(|marker| Seen { marker: Some(marker), ..Seen::default() }).collect()
+        }
+    }
+}
+
+/// The payloads in a text that holds one behind the other.
+fn joined(text: &str) -> Vec<Seen> {
+    let is_marker = |at: &usize| {
+        let end = text[*at..].find('»').map(|len| at + len + '»'.len_utf8());
+        end.is_some_and(|end| Marker::find(&text[*at..end]).is_some_and(|marker| text[*at..end] == marker.to_string()))
+    };
+    let starts: Vec<usize> = text.match_indices('«').map(|(at, _)| at).filter(is_marker).collect();
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let payload = |(start, end): (&usize, usize)| {
+        let payload = &text[*start..end];
+        Seen { marker: Marker::find(payload), body: Some(Body::of(payload)), ..Seen::default() }
+    };
+    starts.iter().zip(ends).map(payload).collect()
+}
+
 /// What the records in an array mean.
 pub(super) fn see_records(lens: Lens<'_>, shape: &EventShape, document: &Value, pointer: &str) -> Vec<Seen> {
     let Some(records) = document.pointer(pointer).and_then(Value::as_array) else { return Vec::new() };
@@ -406,6 +436,19 @@ mod tests {
         let seen = see(Lens::bare(&b), Raw::Sse { event: "message", data: Some(data), id: Some("7") });
         assert_eq!(seen.iter().map(|s| s.cursor.as_deref()).collect::<Vec<_>>(), [None, Some("7")]);
         assert_eq!(see(Lens::bare(&b), Raw::Sse { event: "message", data: Some(r#"{"t":"«s0.1»"}"#), id: Some("") })[0].cursor, None);
+    }
+
+    #[test]
+    fn a_snapshot_is_items_a_text_of_payloads_or_a_document_with_markers() {
+        let b = binding("[binding.event]\npayload = \"/t\"\n");
+        let document = serde_json::json!({ "items": [{ "t": "«s0.1» a" }], "text": "x«s0.1» «a«s0.2» b«s0.2»", "again": "«s0.2»" });
+        let seen = |items| see_snapshot(Lens::bare(&b), &document, items);
+        let markers = |items| seen(items).iter().map(|s| s.marker.map_or(0, |m| m.n)).collect::<Vec<_>>();
+        assert_eq!(markers(Some("/items")), [1]);
+        assert_eq!(markers(Some("/text")), [1, 2, 2], "a repetition is seen");
+        assert_eq!(seen(Some("/text"))[0].body, Some(Body::of("«s0.1» «a")));
+        assert_eq!(markers(None), [1, 2]);
+        assert_eq!((markers(Some("/gone")), markers(Some("/t"))), (vec![], vec![]));
     }
 
     #[test]

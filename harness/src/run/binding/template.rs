@@ -21,6 +21,8 @@ pub const PLACEHOLDERS: &[&str] = &[
     "opened",
     "provider",
     "path",
+    "expires",
+    "channel",
     "reborn",
 ];
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::history::{Action, Outcome, Process, SessionIx, What};
+use crate::run::binding::placeholders;
 use crate::scenario::{Churn, Close, EvictBy, Open, Restart, Sample, Step, Text};
 use crate::world::{Call, Command, World};
 
@@ -24,7 +25,10 @@ impl<W: World> Walk<'_, W> {
                 Ok(())
             }
             Step::Join(join) => {
-                let done = || self.cast.borrow().writers.get(&join.writer).is_none_or(|w| w.done);
+                let done = || {
+                    let cast = self.cast.borrow();
+                    cast.writers.get(&join.writer).is_none_or(|w| w.done) && !cast.asking.contains(&join.writer)
+                };
                 // A writer's own operations have deadlines, so it ends; this bound is for a harness that does not.
                 if !self.world.wait(Duration::from_secs(120), done).await {
                     return self.could_not(format!("writer `{}` did not finish within 120 s", join.writer));
@@ -41,10 +45,12 @@ impl<W: World> Walk<'_, W> {
             Step::Shape(_) => Ok(()),
             Step::Await(wait) => self.await_judged(&wait.reader, &wait.upto, wait.judges.clone()).await,
             Step::Do(step) if step.background => {
+                self.cast.borrow_mut().asking.push(step.op.clone());
                 self.background.send(Background::Ask(step.clone())).expect("the walk holds the receiving end");
                 Ok(())
             }
             Step::Do(step) => self.ask(step).await,
+            Step::Pay(pay) => self.pay(pay).await,
             Step::Seam(seam) => self.seam(seam).await,
             Step::Evict(evict) => self.evict(&evict.session, evict.by, evict.beyond).await,
             Step::Read(read) => self.read_history(read).await,
@@ -179,6 +185,9 @@ impl<W: World> Walk<'_, W> {
         );
         if refused {
             return self.health().await;
+        }
+        if open.unwatched {
+            return Ok(());
         }
         self.witness(&open.session).await
     }
@@ -332,9 +341,26 @@ impl<W: World> Walk<'_, W> {
         Ok(())
     }
 
-    /// The address of a session that never was.
+    /// The address of a session that never was, asked for by somebody who may ask: with the credentials that an opened
+    /// session was given.
     pub(super) fn unknown_address(&self) -> crate::world::Address {
-        crate::world::Address { id: format!("never-was-{:08x}", self.patience.salt & 0xffff_ffff), ..Default::default() }
+        let named = |name: &str| self.profile.binding.headers.values().any(|value| placeholders(value).contains(&name));
+        let cast = self.cast.borrow();
+        let taken = cast.sessions.values().flat_map(|s| &s.address.taken).filter(|(name, _)| named(name));
+        crate::world::Address {
+            id: format!("never-was-{:08x}", self.patience.salt & 0xffff_ffff),
+            taken: taken.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        }
+    }
+
+    /// Pays by hand. What comes of it is judged by `check::money`.
+    async fn pay(&self, pay: &crate::scenario::Pay) -> Result<(), Abort> {
+        let (ix, address) = self.with(&pay.session, |s| (s.ix, s.address.clone()))?;
+        match self.world.pay(ix, &address, pay).await {
+            Ok(Some(channel)) => self.with(&pay.session, |s| drop(s.address.taken.insert("channel".to_owned(), channel))),
+            Ok(None) => Ok(()),
+            Err(why) => self.could_not(why),
+        }
     }
 
     /// Lets a reader's bytes go on: those of its newest connection that a fault keeps back, which a newer one may overlap.

@@ -57,7 +57,8 @@ impl<W: World> Walk<'_, W> {
             self.settle_older(&reader, session).await?;
             let connection = self.newest(&reader)?;
             let accepted = connection.progress.state().answer.is_some_and(|(_, accepted)| accepted);
-            if !accepted || self.is_stalled(&connection) {
+            let withholds = self.cast.borrow().fundings.get(&reader).is_some_and(|funding| funding.upto.is_some());
+            if !accepted || withholds || self.is_stalled(&connection) {
                 continue;
             }
             if closed {

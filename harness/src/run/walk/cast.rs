@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::contract::Profile;
 use crate::history::{ConnId, CursorClass, From, Kind, Marker, OpId, Retain, SessionIx};
 use crate::run::progress::Progress;
-use crate::scenario::Text;
+use crate::scenario::{Funding, Text};
 use crate::world::Address;
 
 /// Everybody.
@@ -14,6 +14,8 @@ pub(super) struct Cast {
     pub(super) sessions: BTreeMap<String, SessionState>,
     pub(super) readers: BTreeMap<String, Reader>,
     pub(super) writers: BTreeMap<String, WriterState>,
+    /// The operations of background `do` steps that have no answer yet.
+    pub(super) asking: Vec<String>,
     /// Acknowledgements of background writers so far.
     pub(super) background_acks: u32,
     pub(super) next_session: u32,
@@ -26,6 +28,8 @@ pub(super) struct Cast {
     pub(super) restarts: u32,
     /// Bodies of answers by the names under which they are remembered.
     pub(super) remembered: BTreeMap<String, String>,
+    /// How readers pay, where their scenario says it.
+    pub(super) fundings: BTreeMap<String, Funding>,
 }
 
 /// A session.

@@ -52,6 +52,7 @@ pub(super) fn armed(reader: &str, ahead: &[Step]) -> Vec<ConnFault> {
             | Step::Churn(_)
             | Step::Sample(_)
             | Step::Repeat(_)
+            | Step::Pay(_)
             | Step::Do(_) => {}
         }
     }

@@ -118,7 +118,13 @@ impl<W: World> Walk<'_, W> {
         match work {
             Background::Write(writer) => self.write(writer).await,
             // What it brings is judged by what it leaves behind.
-            Background::Ask(step) => drop(self.ask(&step).await),
+            Background::Ask(step) => {
+                drop(self.ask(&step).await);
+                let mut cast = self.cast.borrow_mut();
+                cast.asking.iter().position(|op| *op == step.op).map(|at| cast.asking.swap_remove(at));
+                drop(cast);
+                self.world.recorder().wake();
+            }
         }
     }
 

@@ -36,7 +36,8 @@ impl<W: World> Walk<'_, W> {
             entry.session = session.to_owned();
             entry.connections.len() as u32 + 1
         };
-        let opening = Opening { conn, reader: reader.to_owned(), nth, session: ix, address, from: from.clone(), role, faults };
+        let funding = self.cast.borrow().fundings.get(reader).cloned().unwrap_or_default();
+        let opening = Opening { conn, reader: reader.to_owned(), nth, session: ix, address, from: from.clone(), role, faults, funding };
         let progress = self.world.connect(opening);
         let connection = Connection { conn, reader: reader.to_owned(), from, progress };
         let mut cast = self.cast.borrow_mut();
@@ -76,6 +77,9 @@ impl<W: World> Walk<'_, W> {
             let from = if subscribe.beside { self.beside(from, &subscribe.session)? } else { from };
             for k in 1..=subscribe.readers.max(1) {
                 let name = if k == 1 { subscribe.reader.clone() } else { format!("{}{k}", subscribe.reader) };
+                if let Some(funding) = &subscribe.pay {
+                    self.cast.borrow_mut().fundings.insert(name.clone(), funding.clone());
+                }
                 let faults = if k == 1 { faults::armed(&name, ahead) } else { Vec::new() };
                 self.connect(&name, &subscribe.session, from.clone(), subscribe.role, faults)?;
             }
@@ -266,6 +270,7 @@ impl<W: World> Walk<'_, W> {
             Upto::Boundary => Until::Boundary,
             Upto::Gap => Until::Gap,
             Upto::Terminal => Until::Terminal,
+            Upto::Due(n) => Until::Due(*n),
             Upto::Heartbeat => Until::Heartbeat,
             Upto::Closed => Until::Closed,
         })
@@ -285,6 +290,7 @@ impl<W: World> Walk<'_, W> {
             Until::Boundary => connection.progress.state().boundaries > 0,
             Until::Gap => connection.progress.state().gaps > 0,
             Until::Terminal => connection.progress.state().terminals > 0,
+            Until::Due(n) => connection.progress.state().dues >= n,
             Until::Heartbeat => connection.progress.state().heartbeats > heartbeats,
             Until::Closed => connection.progress.state().ended.is_some(),
         }

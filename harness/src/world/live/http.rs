@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::server::{Server, ServerError};
 use crate::contract::Binding;
-use crate::run::binding::{Finite, Lens, Request, Vars, for_page, see_document, taken};
+use crate::run::binding::{Finite, Lens, Request, Vars, for_page, see_document, see_snapshot, taken};
 use crate::world::{PageAnswer, Whole};
 
 /// Largest answer that is read whole.
@@ -118,6 +118,27 @@ pub(super) async fn send(client: &reqwest::Client, base: &str, request: &Request
     }
 }
 
+/// As [`send`]; of a stream, which has no end, only the beginning is read.
+pub(super) async fn ask(client: &reqwest::Client, base: &str, request: &Request, within: Duration) -> Result<Whole, NoAnswer> {
+    let builder = prepare(client, base, request).map_err(NoAnswer::NotSent)?;
+    let exchange = async {
+        let mut response =
+            builder.send().await.map_err(|e| if e.is_connect() { NoAnswer::NotSent(words(&e)) } else { NoAnswer::Lost(words(&e)) })?;
+        let stream = |value: &reqwest::header::HeaderValue| value.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream");
+        if !response.headers().get("content-type").is_some_and(stream) {
+            return read(response).await.map_err(NoAnswer::Lost);
+        }
+        let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let status = response.status().as_u16();
+        Ok(Whole { status, headers, body: beginning(&mut response, Duration::from_millis(200)).await })
+    };
+    match tokio::time::timeout(within, exchange).await {
+        Ok(whole) => whole,
+        Err(_) => Err(NoAnswer::Lost(format!("no answer within {} s", within.as_secs()))),
+    }
+}
+
 async fn read(mut response: reqwest::Response) -> Result<Whole, String> {
     let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
@@ -174,7 +195,7 @@ pub(super) async fn page(
             (see_document(lens, &document, &history.events), history.next.as_deref().and_then(take), more)
         }
         Finite::Snapshot(snapshot) => {
-            let seen = snapshot.items.as_deref().map_or_else(Vec::new, |items| see_document(lens, &document, items));
+            let seen = see_snapshot(lens, &document, snapshot.items.as_deref());
             (seen, take(&snapshot.cursor), None)
         }
     };

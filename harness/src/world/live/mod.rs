@@ -7,6 +7,7 @@
 pub(super) mod faults;
 mod http;
 mod leak;
+mod money;
 mod operation;
 mod poll;
 mod probe;
@@ -24,14 +25,15 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 
 use crate::contract::Profile;
-use crate::history::{ConnId, Micros, Process, Resources, Role, Surface, What};
+use crate::history::{ConnId, Micros, Process, Resources, Role, SessionIx, Surface, What};
 use crate::run::binding::{Finite, Lens, Vars, for_page, for_stream};
 use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
-use crate::scenario::Stop;
+use crate::scenario::{Pay, Stop};
 use crate::world::{Address, Call, Command, Opening, PageAnswer, PageRead, Reply, World};
 
 pub use http::Clients;
+use money::{Purse, Till};
 pub use server::{Server, ServerError, StartSpec};
 use stream::Handle;
 
@@ -45,12 +47,27 @@ pub struct LiveWorld<'s> {
     recorder: Recorder,
     origin: Instant,
     handles: RefCell<HashMap<ConnId, Handle>>,
+    /// Wallets, where streams are paid.
+    purse: Option<Arc<Purse>>,
 }
 
 impl<'s> LiveWorld<'s> {
     /// A world in which `server` is there and nothing has happened yet.
     pub fn new(profile: Arc<Profile>, server: &'s Server) -> LiveWorld<'s> {
-        LiveWorld { profile, server, recorder: Recorder::default(), origin: Instant::now(), handles: RefCell::default() }
+        let (recorder, origin) = (Recorder::default(), Instant::now());
+        let purse = profile.binding.payment.is_some().then(|| Arc::new(Purse::new(Arc::clone(&profile), recorder.clone(), origin)));
+        LiveWorld { profile, server, recorder, origin, handles: RefCell::default(), purse }
+    }
+
+    /// Starts what helps the run beside the server, before its clock matters.
+    ///
+    /// # Errors
+    /// Why it cannot be started.
+    pub async fn prepare(&self) -> Result<(), String> {
+        match &self.purse {
+            Some(purse) => purse.prepare(&self.server.base()).await,
+            None => Ok(()),
+        }
     }
 
     /// What was observed; the world goes on with an empty list.
@@ -96,7 +113,11 @@ impl World for LiveWorld<'_> {
 
     fn connect(&self, opening: Opening) -> Progress {
         let progress = Progress::default();
-        let request = for_stream(&self.profile.binding, &self.vars(&opening.address), &opening.from);
+        let mut vars = self.vars(&opening.address);
+        if let Some(expires) = opening.funding.expires {
+            vars.number("expires", i64::from(expires));
+        }
+        let request = for_stream(&self.profile.binding, &vars, &opening.from);
         self.recorder.record(
             self.now(),
             What::Connect(crate::history::Connect {
@@ -128,6 +149,12 @@ impl World for LiveWorld<'_> {
             origin: self.origin,
             progress: progress.clone(),
             handle: handle.clone(),
+            paying: self.purse.as_ref().map(|purse| stream::Paying {
+                purse: Arc::clone(purse),
+                till: self.till(opening.session, vars),
+                reader: opening.reader.clone(),
+                funding: opening.funding.clone(),
+            }),
         };
         self.handles.borrow_mut().insert(opening.conn, handle);
         tokio::spawn(follow.run(request));
@@ -151,6 +178,7 @@ impl World for LiveWorld<'_> {
             origin: self.origin,
             progress: progress.clone(),
             handle: handle.clone(),
+            paying: None,
         };
         let request = for_stream(&self.profile.binding, &self.vars(&address), &crate::history::From::Live);
         let following = follow.run(request);
@@ -171,6 +199,13 @@ impl World for LiveWorld<'_> {
             () = tokio::time::sleep(deadline) => {}
         }
         progress.state().cursor.take().map(|(cursor, _)| cursor)
+    }
+
+    async fn pay(&self, session: SessionIx, address: &Address, pay: &Pay) -> Result<Option<String>, String> {
+        match &self.purse {
+            Some(purse) => purse.pay(&self.till(session, self.vars(address)), pay).await,
+            None => Err("the profile does not say how streams are paid (`binding.payment`)".to_owned()),
+        }
     }
 
     fn command(&self, conn: ConnId, command: Command) {
@@ -292,6 +327,10 @@ impl LiveWorld<'_> {
             let leaked = crate::history::Leaked { conn: None, surface: surface.to_owned(), around };
             self.recorder.record(self.now(), What::Leaked(leaked));
         }
+    }
+
+    fn till(&self, session: SessionIx, vars: Vars) -> Till {
+        Till { base: self.server.base(), client: self.server.clients().operations(), vars, session }
     }
 
     fn finite(&self, surface: Surface) -> Option<Finite<'_>> {

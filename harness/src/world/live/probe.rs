@@ -9,7 +9,7 @@ use super::operation::unknown;
 use super::server::Server;
 use crate::contract::{AuthContract, Binding, OneOrMany, Operation, Profile};
 use crate::history::{From, Outcome, Probe};
-use crate::run::binding::{Finite, Request, Vars, for_operation, for_page, for_stream};
+use crate::run::binding::{Finite, Request, Vars, for_operation, for_page, for_stream, placeholders};
 use crate::world::{Reply, Whole};
 
 /// What stands in a file outside the root; no server has it otherwise.
@@ -71,7 +71,11 @@ fn surfaces(binding: &Binding, vars: &Vars) -> Vec<(String, Request)> {
     vars.text("payload", "from nobody").text("type", "message").text("path", "no-such-file").number("limit", 1);
     let mut all = vec![("the stream".to_owned(), for_stream(binding, &vars, &From::Start))];
     let mut add = |name: &str, operation: Option<&Operation>| {
-        if let Some(operation) = operation.filter(|o| o.socket.is_none() && o.to == crate::contract::Recipient::Server) {
+        // Who logs in has no credentials yet.
+        let logs_in =
+            |o: &Operation| o.take.keys().any(|name| binding.headers.values().any(|value| placeholders(value).contains(&name.as_str())));
+        let asks = |o: &&Operation| o.socket.is_none() && o.to == crate::contract::Recipient::Server && !logs_in(o);
+        if let Some(operation) = operation.filter(asks) {
             all.push((format!("`{name}`"), for_operation(binding, operation, &vars)));
         }
     };
@@ -85,6 +89,16 @@ fn surfaces(binding: &Binding, vars: &Vars) -> Vec<(String, Request)> {
     all
 }
 
+/// Another secret of the same shape: of an authorisation the scheme stays, of cookies their names.
+fn forged(name: &str, value: &str) -> String {
+    let reversed = |text: &str| text.chars().rev().collect::<String>();
+    if name.eq_ignore_ascii_case("cookie") {
+        let cookie = |one: &str| one.split_once('=').map_or_else(|| one.to_owned(), |(name, value)| format!("{name}={}", reversed(value)));
+        return value.split("; ").map(cookie).collect::<Vec<_>>().join("; ");
+    }
+    value.split_once(' ').map_or_else(|| reversed(value), |(scheme, secret)| format!("{scheme} {}", reversed(secret)))
+}
+
 /// The request without its credentials, or with wrong ones.
 fn stripped(request: &Request, auth: &AuthContract, wrong: bool) -> Request {
     let names: Vec<&String> = match &auth.headers {
@@ -94,12 +108,8 @@ fn stripped(request: &Request, auth: &AuthContract, wrong: bool) -> Request {
     let is_one = |header: &str| names.iter().any(|name| name.eq_ignore_ascii_case(header));
     let mut request = request.clone();
     if wrong {
-        for (_, value) in request.headers.iter_mut().filter(|(name, _)| is_one(name)) {
-            // The scheme stays; what follows it is another secret of the same shape.
-            *value = match value.split_once(' ') {
-                Some((scheme, secret)) => format!("{scheme} {}", secret.chars().rev().collect::<String>()),
-                None => value.chars().rev().collect(),
-            };
+        for (name, value) in request.headers.iter_mut().filter(|(name, _)| is_one(name)) {
+            *value = forged(name, value);
         }
     } else {
         request.headers.retain(|(name, _)| !is_one(name));
@@ -222,4 +232,16 @@ fn plant(root: &Path) -> std::io::Result<std::path::PathBuf> {
         }
     }
     Ok(planted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forged_credentials_have_the_shape_of_right_ones() {
+        assert_eq!(forged("Authorization", "Bearer abc"), "Bearer cba");
+        assert_eq!(forged("X-Key", "abc"), "cba");
+        assert_eq!(forged("cookie", "a=12; HttpOnly; b=x=y"), "a=21; HttpOnly; b=y=x");
+    }
 }

@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use super::faults;
 use super::http::{NoAnswer, beginning, excerpt, prepare, words};
 use super::leak::Scanner;
+use super::money::{Purse, Till};
 use super::proxy::{self, Framing, Happened, How as ProxyHow, Link, LinkConfig};
 use super::socket;
 use crate::contract::{Format, Profile};
@@ -18,6 +19,7 @@ use crate::run::binding::{Lens, Raw, Request, Seen, Vars, see};
 use crate::run::class_of;
 use crate::run::progress::{Progress, SeenCursor};
 use crate::run::recorder::Recorder;
+use crate::scenario::Funding;
 use crate::wire::{Limits, ndjson, opinion, sse};
 use crate::world::{Command, ConnFault};
 
@@ -90,6 +92,17 @@ pub(super) struct Follow {
     pub(super) origin: Instant,
     pub(super) progress: Progress,
     pub(super) handle: Handle,
+    /// Who pays, where streams are paid.
+    pub(super) paying: Option<Paying>,
+}
+
+/// Who pays for a stream, and how.
+#[derive(Clone)]
+pub(super) struct Paying {
+    pub(super) purse: Arc<Purse>,
+    pub(super) till: Till,
+    pub(super) reader: String,
+    pub(super) funding: Funding,
 }
 
 /// Why following stopped.
@@ -237,6 +250,32 @@ impl Follow {
         }
     }
 
+    /// As [`Follow::head`], and pays first, where streams are paid. A channel that the server has forgotten is replaced once.
+    async fn paid_head(&self, base: &str, request: &Request) -> Result<reqwest::Response, Over> {
+        let Some(Paying { purse, till, reader, funding }) = &self.paying else { return self.head(base, request).await };
+        let mut again = true;
+        loop {
+            let funded = purse.fund(till, reader, funding, self.conn).await.map_err(Over::NoAnswer)?;
+            let mut paid = request.clone();
+            paid.headers.extend(funded.authorization.clone().map(|value| ("Authorization".to_owned(), value)));
+            let head = self.head(base, &paid).await;
+            let forgotten = purse.funded(funded, head.as_ref().ok());
+            if !(forgotten && std::mem::take(&mut again)) {
+                return head;
+            }
+        }
+    }
+
+    /// Takes a frame that is about payment.
+    fn payment(&self, event_type: &str, data: &str) {
+        let Some(paying) = &self.paying else { return };
+        let Some(required) = paying.purse.frame(self.conn, event_type, data) else { return };
+        self.progress.state().dues += 1;
+        self.recorder.wake();
+        let Paying { purse, till, reader, funding } = paying.clone();
+        tokio::spawn(async move { purse.due(&till, &reader, &funding, required).await });
+    }
+
     /// Records a head; true when the stream is accepted.
     pub(super) fn answered(&self, response: &reqwest::Response, accepted: bool, body: String) -> bool {
         let header = |name: &str| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).chars().take(200).collect());
@@ -254,7 +293,7 @@ impl Follow {
 
     async fn stream(&self, base: &str, request: &Request, closing: &mut watch::Receiver<bool>) -> Over {
         let head = tokio::select! {
-            head = self.head(base, request) => head,
+            head = self.paid_head(base, request) => head,
             _ = closing.wait_for(|closing| *closing) => Err(Over::Closed),
         };
         let mut response = match head {
@@ -503,6 +542,7 @@ impl<'f> Decoding<'f> {
                     // A reconnection time alone is no delivery.
                     return;
                 }
+                self.follow.payment(frame.event_type(), frame.data.as_deref().unwrap_or_default());
                 let raw = Raw::Sse { event: frame.event_type(), data: frame.data.as_deref(), id: frame.id.as_deref() };
                 for seen in see(self.follow.lens(), raw) {
                     self.follow.deliver(seen, self.frame);

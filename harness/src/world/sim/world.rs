@@ -121,6 +121,10 @@ impl World for SimWorld {
         None
     }
 
+    async fn pay(&self, _: crate::history::SessionIx, _: &Address, _: &crate::scenario::Pay) -> Result<Option<String>, String> {
+        Err("the simulated node sells nothing".to_owned())
+    }
+
     fn command(&self, conn: ConnId, command: Command) {
         self.inner.borrow_mut().order(conn.0, command, &self.recorder);
     }

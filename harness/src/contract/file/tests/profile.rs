@@ -99,8 +99,8 @@ fn unknown_key() {
         24 │ request = "POST /sessions/{session}/events"
            ╰────
          help: did you mean `publish`? allowed here: `close`, `delete`, `event`,
-               `frames`, `headers`, `health`, `history`, `open`, `ops`, `publish`,
-               `publish_ephemeral`, `snapshot`, `subscribe`
+               `frames`, `headers`, `health`, `history`, `open`, `ops`, `payment`,
+               `publish`, `publish_ephemeral`, `snapshot`, `subscribe`
         "##);
     insta::assert_snapshot!(profile("max_limit = 1000", "page_size = 3"), @r##"
          × `page_size` is not known in `history`
@@ -239,10 +239,10 @@ fn broken_request() {
            ·                        ╰── unknown placeholder
         30 │
            ╰────
-         help: did you mean `session`? known are: `cursor`, `key`, `limit`, `opened`,
-               `path`, `payload`, `provider`, `reborn`, `retain_age_ms`,
-               `retain_bytes`, `retain_records`, `session`, `type`, `uuid`,
-               `env.NAME`, and what `binding.open.take` names
+         help: did you mean `session`? known are: `channel`, `cursor`, `expires`,
+               `key`, `limit`, `opened`, `path`, `payload`, `provider`, `reborn`,
+               `retain_age_ms`, `retain_bytes`, `retain_records`, `session`, `type`,
+               `uuid`, `env.NAME`, and what `binding.open.take` names
         "##);
 }
 
@@ -370,8 +370,8 @@ fn a_file_with_windows_line_ends_is_read_and_shown() {
 fn no_such_file() {
     insta::assert_snapshot!(shown(&Profile::load("sss").unwrap_err()), @r##"
         × there is no profile `sss`
-        help: did you mean `sse`? built-in profiles: `sse`; or give the path of a
-              profile file
+        help: did you mean `sse`? built-in profiles: `sse`, `mppx`; or give the path
+              of a profile file
         "##);
     insta::assert_snapshot!(shown(&Profile::load("missing/my.toml").unwrap_err()), @r##"
         × missing/my.toml: the profile file cannot be read: No such file or
@@ -494,9 +494,9 @@ fn fields_that_belong_together() {
             ·                        ╰── unknown placeholder
          29 │ headers = { Id = "{kee}" }
             ╰────
-          help: did you mean `key`? known are: `cursor`, `key`, `limit`, `opened`,
-                `path`, `payload`, `provider`, `retain_age_ms`, `retain_bytes`,
-                `retain_records`, `session`, `type`, `uuid`
+          help: did you mean `key`? known are: `channel`, `cursor`, `expires`, `key`,
+                `limit`, `opened`, `path`, `payload`, `provider`, `retain_age_ms`,
+                `retain_bytes`, `retain_records`, `session`, `type`, `uuid`
 
         Error:
           × `{kee}` is no placeholder
@@ -507,8 +507,8 @@ fn fields_that_belong_together() {
             ·                     ╰── unknown placeholder
          30 │
             ╰────
-          help: did you mean `key`? known are: `cursor`, `key`, `limit`, `opened`,
-                `path`, `payload`, `provider`, `reborn`, `retain_age_ms`,
+          help: did you mean `key`? known are: `channel`, `cursor`, `expires`, `key`,
+                `limit`, `opened`, `path`, `payload`, `provider`, `retain_age_ms`,
                 `retain_bytes`, `retain_records`, `session`, `type`, `uuid`,
                 `env.NAME`, and what `binding.open.take` names
         "##);

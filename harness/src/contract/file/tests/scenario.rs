@@ -155,7 +155,7 @@ fn a_step_is_one_known_kind() {
                `join`, `subscribe`, `resume`, `drop`, `cut`, `stall`, `unstall`,
                `hold`, `release`, `shape`, `await`, `seam`, `evict`, `read`,
                `snapshot`, `close`, `delete`, `restart`, `pause`, `continue`,
-               `probe`, `churn`, `sample`, `repeat`, `do`
+               `probe`, `churn`, `sample`, `repeat`, `do`, `pay`
         "##);
     insta::assert_snapshot!(scenario("", "  { open = { session = \"s\" }, publish = { session = \"s\" } },"), @r##"
          × `steps` holds 2 kinds at once: `open`, `publish`

@@ -70,6 +70,7 @@ async fn read(script: Vec<Vec<u8>>, compressed: bool) -> (Vec<String>, Ended, Ve
         origin: Instant::now(),
         progress: Progress::default(),
         handle: Handle::default(),
+        paying: None,
     };
     tokio::time::timeout(Duration::from_secs(60), follow.run(request)).await.expect("the reader comes to an end");
     server.abort();
