@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::client::{Client, brief, frames, serve};
-use crate::http::ask;
+use crate::http::{ask, request};
 
 #[tokio::test]
 async fn a_head_does_not_wait_for_rows_and_a_cursor_above_them_is_refused() {
@@ -19,7 +19,8 @@ async fn a_head_does_not_wait_for_rows_and_a_cursor_above_them_is_refused() {
     tail.until("\"seq\":1").await;
     assert_eq!(client.stream(&format!("/api/session/{session}/event?after=2")).await.status, 400);
     assert_eq!(client.stream("/api/session/ses_none/event").await.status, 404);
-    assert_eq!(ask(server.address(), "HEAD", &format!("/api/session/{session}/event"), &[], "").await.0, 405);
+    let head = request(server.address(), "HEAD", &format!("/api/session/{session}/event"), &[], "").await.unwrap();
+    assert_eq!(head.status, 405);
     server.stop().await;
 }
 
@@ -40,7 +41,10 @@ async fn the_unified_stream_says_the_activity_once_behind_its_replay() {
     let mut stream = client.stream(&format!("/api/session/{session}/events?after=1")).await;
     stream.until("session.activity").await;
     client.prompt(&session, json!({ "prompt": { "text": "one two" } })).await;
-    let seen = frames(&stream.until("\"tokens\":{\"input\":0,\"output\":0}}}\n\n").await);
+    stream.until("step.ended").await;
+    // Nothing follows the end of the turn: what is there once it is quiet is everything.
+    assert!(!stream.listen(Duration::from_millis(50)).await, "it stays open");
+    let seen = frames(std::str::from_utf8(&stream.body).unwrap());
     let wanted = [
         "session.activity",
         "2 prompt.admitted",
