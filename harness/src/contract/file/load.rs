@@ -10,8 +10,11 @@ use crate::contract::{Profile, Target};
 use super::{FileError, read, short, spot, suggest};
 
 /// The profiles that are compiled in, by name.
-const BUILT_IN: &[(&str, &str)] =
-    &[("sse", include_str!("../../../profiles/sse.toml")), ("hermes", include_str!("../../../profiles/hermes.toml"))];
+const BUILT_IN: &[(&str, &str)] = &[
+    ("sse", include_str!("../../../profiles/sse.toml")),
+    ("hermes", include_str!("../../../profiles/hermes.toml")),
+    ("hermes-session", include_str!("../../../profiles/hermes-session.toml")),
+];
 
 /// No file that people write is larger.
 const LARGEST: u64 = 4 << 20;
