@@ -46,7 +46,8 @@ impl<W: World> Walk<'_, W> {
             self.with(&publish.session, |_| ())?;
         }
         let sends = (0..count).map(|_| async {
-            let sending = Sending { key: keyed.then(|| self.fresh_key()), by: publish.by.clone(), fault: publish.fault, ..Sending::default() };
+            let sending =
+                Sending { key: keyed.then(|| self.fresh_key()), by: publish.by.clone(), fault: publish.fault, ..Sending::default() };
             let Some((op, marker)) = self.publish_one(&publish.session, publish.text, publish.durable, Some(sending.clone())).await else {
                 return;
             };

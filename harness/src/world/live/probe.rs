@@ -72,7 +72,8 @@ fn surfaces(binding: &Binding, vars: &Vars) -> Vec<(String, Request)> {
     let mut all = vec![("the stream".to_owned(), for_stream(binding, &vars, &From::Start))];
     let mut add = |name: &str, operation: Option<&Operation>| {
         // Who logs in has no credentials yet.
-        let logs_in = |o: &Operation| o.take.keys().any(|name| binding.headers.values().any(|value| placeholders(value).contains(&name.as_str())));
+        let logs_in =
+            |o: &Operation| o.take.keys().any(|name| binding.headers.values().any(|value| placeholders(value).contains(&name.as_str())));
         let asks = |o: &&Operation| o.socket.is_none() && o.to == crate::contract::Recipient::Server && !logs_in(o);
         if let Some(operation) = operation.filter(asks) {
             all.push((format!("`{name}`"), for_operation(binding, operation, &vars)));
