@@ -38,12 +38,13 @@ fn reference(bugs: &[&str]) -> String {
 
 #[test]
 fn the_right_server_passes_and_counts_what_was_judged() {
-    let output = streamspec(&["test", "--only", "RESUME", "--only", "SEAM", "--seed", "0x5eed"]);
+    let output = streamspec(&["test", "--profile", "sse", "--only", "RESUME", "--only", "SEAM", "--seed", "0x5eed"]);
     assert_eq!(code(&output), OK, "{}{}", stdout(&output), stderr(&output));
     let text = stdout(&output);
     assert!(text.starts_with("streamspec 0.1.0 · profile sse · the built-in reference server · seed 0x5eed\n"), "{text}");
     let last = text.lines().last().unwrap();
-    assert!(last.ends_with(" passed, 0 failed, 0 skipped") && !last.starts_with("0 "), "{last}");
+    assert!(last.contains(" passed, 0 failed, ") && !last.starts_with("0 "), "{last}");
+    assert!(text.contains("skipped: ") && !text.contains("inconclusive"), "what is skipped is not promised: {text}");
     let seam = text.lines().find(|l| l.starts_with("SEAM")).unwrap();
     let judged: u64 = seam.split_whitespace().nth(2).unwrap().replace(',', "").parse().unwrap();
     assert!(judged > 100, "{seam}");
@@ -171,7 +172,7 @@ fn nothing_is_run_for_a_report_that_could_not_be_written() {
 #[test]
 fn a_reader_that_closes_its_pipe_is_no_failure() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_streamspec"))
-        .args(["test", "--only", "boundary-on-every-connection"])
+        .args(["test", "--profile", "sse", "--only", "boundary-on-every-connection"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -183,7 +184,7 @@ fn a_reader_that_closes_its_pipe_is_no_failure() {
 
 #[test]
 fn the_whole_id_of_a_requirement_selects_it_alone() {
-    let list = |only: &str| stdout(&streamspec(&["test", "--list", "--only", only]));
+    let list = |only: &str| stdout(&streamspec(&["test", "--profile", "sse", "--list", "--only", only]));
     let (one, ten) = (list("RESUME-1"), list("RESUME-10"));
     assert!(one.contains("resume-after-cut") && !one.contains("two-cursors-at-once"), "{one}");
     assert!(ten.contains("two-cursors-at-once") && !ten.contains("resume-after-cut"), "{ten}");
@@ -194,7 +195,7 @@ fn the_whole_id_of_a_requirement_selects_it_alone() {
 fn the_json_report_agrees_with_the_text() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report.json");
-    let output = streamspec(&["test", "--only", "ORDER", "--report", &format!("json={}", path.display())]);
+    let output = streamspec(&["test", "--profile", "sse", "--only", "ORDER", "--report", &format!("json={}", path.display())]);
     assert_eq!(code(&output), OK);
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!(report["streamspec_report"], 1);
@@ -494,4 +495,46 @@ fn a_bug_is_killed_by_the_requirement_that_it_names() {
     let output = streamspec(&["selftest", "--only", "replay-inclusive", "--only", "boundary-twice"]);
     assert_eq!(code(&output), OK, "{}", stdout(&output));
     assert_eq!(stdout(&output).matches("killed  ").count(), 2, "{}", stdout(&output));
+}
+
+#[test]
+fn a_simulated_finding_is_reproduced_by_its_schedule_and_live() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().display().to_string();
+    let seam = ["simulate", "--bug", "read-before-register", "--only", "seam-with-request"];
+    let output = streamspec(&[&seam[..], &["--seeds", "0..300", "--save", &saved]].concat());
+    let text = stdout(&output);
+    assert_eq!(code(&output), VIOLATED, "{text}{}", stderr(&output));
+    let finding = &text[text.find("FAILED SEAM-1 (MUST)").unwrap_or_else(|| panic!("{text}"))..];
+    assert!(finding.contains("belongs here and never came"), "the timeline of a live failure: {finding}");
+    let line =
+        |label: &str| finding.lines().find_map(|l| l.trim().strip_prefix(label)).unwrap_or_else(|| panic!("{label} {finding}")).trim();
+    let again: Vec<&str> = line("rerun:").split(' ').skip(1).map(|word| word.trim_matches('\'')).collect();
+    let output = streamspec(&again);
+    assert_eq!(code(&output), VIOLATED, "{again:?} {}", stdout(&output));
+    assert!(stdout(&output).contains("FAILED SEAM-1"), "{}", stdout(&output));
+    let name = line("live:").rsplit(' ').next().unwrap();
+    let start = reference(&["read-before-register"]);
+    let output = streamspec(&["test", "--start", &start, "--profile", "sse", "--scenarios", &saved, "--only", name, "--deadline", "1s"]);
+    assert_eq!(code(&output), VIOLATED, "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("FAILED SEAM-1"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_simulation_says_what_it_covered_and_what_it_cannot() {
+    let output = streamspec(&["simulate", "--only", "two-baselines", "--exhaustive=1"]);
+    let text = stdout(&output);
+    assert_eq!(code(&output), OK, "{text}");
+    assert!(text.contains("two-baselines: ") && text.contains(" with at most 1 deviation, "), "{text}");
+    assert!(text.contains(": no violation within this scope"), "{text}");
+    let output = streamspec(&["simulate", "--only", "two-baselines", "--exhaustive", "--most", "50"]);
+    assert!(stdout(&output).contains("two-baselines: 50 schedules in all, ") && stdout(&output).contains("stopped before its end"));
+    let output = streamspec(&["simulate", "--check-determinism", "--only", "RESUME-9", "--seeds", "0..20"]);
+    assert_eq!((code(&output), stdout(&output).lines().last()), (OK, Some("20 passed, 0 failed, 0 skipped")));
+    let output = streamspec(&["simulate", "--bug", "torn-character"]);
+    assert_eq!(code(&output), USAGE);
+    assert!(stderr(&output).contains("`torn-character` cannot be simulated: it sits in the framing of bytes"), "{}", stderr(&output));
+    let output = streamspec(&["simulate", "--schedule", "0:1"]);
+    assert_eq!(code(&output), USAGE);
+    assert!(stderr(&output).contains("name it with --only"), "{}", stderr(&output));
 }

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod cli;
 pub mod contract;
+pub mod explore;
 pub mod history;
 pub mod provider;
 pub mod report;

@@ -87,7 +87,7 @@ bugs! {
     BoundaryAlways "boundary-always" "SEAM-3" "issue 2" "the boundary is sent each time the reader has caught up";
     BoundaryEarly "boundary-early" "SEAM-4" "OM-9, PM-12" "the boundary is sent before the replay";
     SharedBaseline "shared-baseline" "SEAM-4" "issue 2" "a second reader gets the fence of the first";
-    SilentEviction "silent-eviction" "GAP-1" "PM-4" "an evicted cursor is replayed from the oldest event without a word" in sse, hermes;
+    SilentEviction "silent-eviction" "GAP-1" "PM-4" "an evicted cursor is replayed from the oldest event without a word";
     FalseGap "false-gap" "GAP-2" "PM-5" "the cursor just before the oldest event counts as a gap";
     AgeOnAppendOnly "age-on-append-only" "GAP-3" "PM-2" "expired events are removed only when the next one comes";
     KeepsDouble "keeps-double" "GAP-4" "PAW-13" "twice as many events are kept as asked for";

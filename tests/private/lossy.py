@@ -1,6 +1,10 @@
-"""A private session server with a protocol of its own, and the event lost at the seam: history first, then the subscription."""
+"""A private session server with a protocol of its own, and the event lost at the seam: history first, then the subscription.
+
+`lossy.py PORT [CHANCE]`: the defect shows on this share of the connections, 1 (all of them) unless given.
+"""
 import json
 import queue
+import random
 import sys
 import threading
 import time
@@ -41,13 +45,18 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.send_header("Connection", "close")
         self.end_headers()
-        old = [event for event in rooms.get(room, []) if event["n"] > since]
+        live = queue.Queue()
+        lossy = random.random() < CHANCE
+        with lock:
+            old = [event for event in rooms.get(room, []) if event["n"] > since]
+            if not lossy:
+                listeners.setdefault(room, []).append(live)
         for event in old:
             self.send(event)
-        time.sleep(0.005)  # whatever a real server does here
-        live = queue.Queue()
-        with lock:
-            listeners.setdefault(room, []).append(live)
+        if lossy:
+            time.sleep(0.005)  # whatever a real server does here
+            with lock:
+                listeners.setdefault(room, []).append(live)
         try:
             while True:
                 self.send(live.get())
@@ -63,4 +72,5 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+CHANCE = float(sys.argv[2]) if len(sys.argv) > 2 else 1.0
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

@@ -98,8 +98,9 @@ struct Gone<'s> {
 impl Gone<'_> {
     /// The stop that took `event` away, if it was gone when `conn` was asked for.
     fn taken<'h>(&self, expect: &Expect<'_, 'h>, event: usize, conn: &ConnView<'h>) -> Option<Stop<'h>> {
-        let acked = expect.session.events[event].acked_at()?;
-        let stop = expect.view.stop_after(acked.max(self.shown.last[event]))?;
+        let e = &expect.session.events[event];
+        let known = e.acked_at()?.max(self.shown.last[event]);
+        let stop = expect.view.stop_behind(e.invoked.at, known)?;
         (stop.at < conn.connect.at).then_some(stop)
     }
 
@@ -131,7 +132,7 @@ impl Gone<'_> {
     /// Counts the events that were acknowledged before a stop and seen by somebody who came after it.
     fn survived(&self, expect: &Expect<'_, '_>, contract: &Contract, judge: &mut Judge) {
         for (event, e) in expect.session.events.iter().enumerate().filter(|(_, e)| e.durable) {
-            let Some(stop) = e.acked_at().and_then(|acked| expect.view.stop_after(acked)) else { continue };
+            let Some(stop) = e.acked_at().and_then(|acked| expect.view.stop_behind(e.invoked.at, acked)) else { continue };
             if self.shown.newest[event].is_some_and(|asked| asked > stop.at) {
                 match stop.signal {
                     "TERM" if contract.durability.restart => judge.held("RESTART-4"),

@@ -5,7 +5,7 @@ use super::expect::Expect;
 use super::judge::Judge;
 use super::verdict::Violation;
 use crate::contract::{BoundarySent, Contract};
-use crate::history::{CursorClass, From, Kind, Until};
+use crate::history::{CursorClass, From, Kind, Micros, Until};
 
 pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
     let Some(boundary) = &contract.boundary else {
@@ -24,12 +24,12 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
                 BoundarySent::WithoutReplay => Some(usize::from(!resumed)),
                 BoundarySent::AtLeastOnce => None,
             };
-            // The connection reached live when it was sent something that was published after its head had come, or when
-            // the run waited for the boundary in vain.
-            let answered = conn.answer.map_or(conn.connect.at, |a| a.at);
+            // The connection reached live when it was sent something that was published after its first frame had come, or
+            // when the run waited for the boundary in vain. A head proves nothing: a server may fix its fence behind it.
+            let begun = conn.got.first().map_or(Micros(u64::MAX), |g| g.at);
             let live = conn
                 .arrivals()
-                .find(|(g, e)| g.what.durable && g.what.kind == Kind::Event && expect.session.events[*e].invoked.at > answered)
+                .find(|(g, e)| g.what.durable && g.what.kind == Kind::Event && expect.session.events[*e].invoked.at > begun)
                 .map(|(g, _)| g);
             let waited = conn.waits.iter().any(|w| w.what.until == Until::Boundary && !w.what.reached);
             let missing = count == 0 && (live.is_some() || waited) && !(boundary.sent == BoundarySent::WithoutReplay && resumed);

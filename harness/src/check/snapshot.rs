@@ -94,7 +94,8 @@ fn snapshot(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
         let Some(top) = sent.iter().map(|(_, e)| expect.session.events[*e].invoked.at).max() else { continue };
         let sent: FxHashSet<usize> = sent.into_iter().map(|(_, e)| e).collect();
         for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| e.durable && e.acked_at().is_some_and(|a| a < top)) {
-            if expect.kept(nth, conn.connect.at) == Kept::Yes {
+            // What retention took between snapshot and stream is in neither, and the stream says so.
+            if expect.kept(nth, stream.ended_at()) == Kept::Yes {
                 judge.require("SNAPSHOT-1", held.contains(&nth) || sent.contains(&nth), || Violation {
                     says: format!(
                         "{} is neither in the snapshot nor among the events behind its cursor on {}",

@@ -3,12 +3,16 @@
 mod doctor;
 mod every;
 mod exit;
+mod fuzz;
 mod init;
 mod list;
 mod plan;
 mod progress;
 mod provider;
+mod replay;
 mod selftest;
+mod simulate;
+mod sweep;
 mod test;
 
 use std::process::ExitCode;
@@ -33,12 +37,18 @@ struct Arguments {
 enum Command {
     /// Break a server's streams, restart it, and judge what its readers saw
     Test(Box<test::TestArgs>),
+    /// Explore a server with scenarios that nobody wrote, and hand over the smallest one that fails
+    Fuzz(Box<fuzz::FuzzArgs>),
+    /// Run failures that were found before once more: FIXED, STILL FAILS or CANNOT
+    Replay(Box<replay::ReplayArgs>),
     /// Run the built-in reference server, right or with defects
     Serve(streamspec_reference_server::ServeOptions),
     /// Run a scripted model provider, with which an agent's server says exactly what its prompt tells it to
     Provider(provider::ProviderArgs),
     /// Prove that every planted defect of the reference server is found by the requirement that it names
     Selftest(selftest::SelftestArgs),
+    /// Run scenarios on a simulated server that keeps the profile's contract, under many schedules and in virtual time
+    Simulate(Box<simulate::SimulateArgs>),
     /// Go through a target step by step and show the first thing that is wrong with it, or with its profile
     Doctor(Box<TargetArgs>),
     /// List requirements, scenarios, profiles or bugs
@@ -65,6 +75,9 @@ fn dispatch(arguments: &Arguments) -> u8 {
     match &arguments.command {
         None => test::run(&test::TestArgs::default()),
         Some(Command::Test(args)) => test::run(args),
+        Some(Command::Fuzz(args)) => fuzz::run(args),
+        Some(Command::Replay(args)) => replay::run(args),
+        Some(Command::Simulate(args)) => simulate::run(args),
         Some(Command::Serve(options)) => serve(options),
         Some(Command::Provider(args)) => provider::run(args),
         Some(Command::Selftest(args)) => selftest::run(args),

@@ -48,6 +48,11 @@ pub(super) struct Resolved {
 }
 
 impl TargetArgs {
+    /// What these flags mean, where a command takes other things than a target without one.
+    pub(super) fn by_flags(target: Option<PathBuf>, url: Option<String>, start: Option<String>, profile: Option<String>) -> TargetArgs {
+        TargetArgs { target: None, target_flag: target, url, start, profile }
+    }
+
     /// Reads the files and finds out what may be done.
     pub(super) fn resolve(&self) -> Result<Resolved, Complaint> {
         let file = self.target.as_ref().or(self.target_flag.as_ref());

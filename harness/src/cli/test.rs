@@ -48,6 +48,9 @@ pub(super) struct TestArgs {
     /// Keep the history of every case that failed in this folder
     #[arg(long, value_name = "DIR")]
     pub(super) history: Option<PathBuf>,
+    /// Put a fault into every place of a plain scenario, or of those named with --only, and print a line for each sweep
+    #[arg(long, value_name = "KIND")]
+    pub(super) sweep: Option<crate::explore::SweepKind>,
     /// List what would be run, and stop
     #[arg(long)]
     pub(super) list: bool,
@@ -71,7 +74,7 @@ fn report(text: &str) -> Result<Report, String> {
     }
 }
 
-fn seed(text: &str) -> Result<u64, String> {
+pub(super) fn seed(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     u64::from_str_radix(digits, 16).map_err(|_| format!("`{text}` is no seed; write up to 16 hexadecimal digits, such as 0x5eed"))
 }
@@ -82,7 +85,13 @@ pub(super) fn run(args: &TestArgs) -> u8 {
         return every::run(args);
     }
     match prepare(args) {
-        Ok(prepared) => prepared.run(args),
+        Ok(prepared) => match args.sweep {
+            Some(kind) => {
+                let named = !args.only.is_empty();
+                super::sweep::run(kind, prepared.suite, named, &prepared.resolved).unwrap_or_else(|complaint| complain(&complaint))
+            }
+            None => prepared.run(args),
+        },
         Err(complaint) => complain(&complaint),
     }
 }
@@ -188,7 +197,7 @@ fn again(args: &TestArgs) -> String {
 }
 
 /// The scenarios in a folder.
-fn own_scenarios(folder: &std::path::Path) -> Result<Vec<Scenario>, Complaint> {
+pub(super) fn own_scenarios(folder: &std::path::Path) -> Result<Vec<Scenario>, Complaint> {
     let unreadable = |e: std::io::Error| Complaint::Usage(format!("cannot read the folder {}: {}", folder.display(), e.kind()));
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).map_err(unreadable)?.filter_map(Result::ok).map(|entry| entry.path()).collect();
     files.retain(|file| file.extension().is_some_and(|end| end == "toml"));
@@ -303,16 +312,24 @@ impl Prepared {
 /// The first interrupt stops the run, which then writes what it has; the second ends the process.
 pub(super) fn watch_for_interrupt(stop: &StopSign) {
     let stop = stop.clone();
+    on_interrupt(move || {
+        let before = stop.is_raised();
+        stop.raise();
+        before
+    });
+}
+
+/// Calls `stop` at every interrupt; it tells whether it was called before, which ends the process.
+pub(super) fn on_interrupt(stop: impl Fn() -> bool + Send + 'static) {
     std::thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
             while tokio::signal::ctrl_c().await.is_ok() {
-                if stop.is_raised() {
+                if stop() {
                     // The guards end the servers when this process is gone.
                     std::process::exit(i32::from(exit::INTERRUPTED));
                 }
                 tell("interrupted: writing what there is (once more to end at once)");
-                stop.raise();
             }
         });
     });

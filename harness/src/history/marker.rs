@@ -82,7 +82,7 @@ impl<'de> Deserialize<'de> for Marker {
 }
 
 /// Digest of a payload: enough to tell two payloads apart and to show one to a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Body {
     /// Length in bytes of UTF-8.
     pub len: u64,

@@ -29,7 +29,7 @@ pub struct ConnId(pub u32);
 pub struct OpId(pub u32);
 
 /// One observation and its time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Record {
     /// When it was observed.
     pub at: Micros,
@@ -38,7 +38,7 @@ pub struct Record {
 }
 
 /// Everything that can be observed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
     /// The runner begins a step of the scenario (the index is into its expanded steps).
@@ -80,7 +80,7 @@ pub enum What {
 }
 
 /// A step of the scenario, for timelines.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Step {
     /// Position among the scenario's steps, from 0; steps inside a repetition share it.
     pub index: u32,
@@ -89,7 +89,7 @@ pub struct Step {
 }
 
 /// A session and what was asked for it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Session {
     /// Its number.
     pub session: SessionIx,
@@ -104,7 +104,7 @@ pub struct Session {
 }
 
 /// The cursor from which a session's first event follows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Hash)]
 pub struct Opened {
     /// Which session.
     pub session: SessionIx,
@@ -113,7 +113,7 @@ pub struct Opened {
 }
 
 /// Bounds of what is kept. A missing bound does not bind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retain {
     /// Durable events kept.
@@ -128,7 +128,7 @@ pub struct Retain {
 }
 
 /// An operation as it was sent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Invoke {
     /// Its number.
     pub op: OpId,
@@ -137,7 +137,7 @@ pub struct Invoke {
 }
 
 /// What an operation asks of the server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Create the session.
@@ -202,7 +202,7 @@ pub enum Probe {
 }
 
 /// An event as it was published.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Publish {
     /// To which session.
     pub session: SessionIx,
@@ -242,7 +242,7 @@ fn is_true(b: &bool) -> bool {
 }
 
 /// How an operation ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Complete {
     /// Which operation.
     pub op: OpId,
@@ -251,7 +251,7 @@ pub struct Complete {
 }
 
 /// The three ways in which an operation can end.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The server said that it did it.
@@ -290,7 +290,7 @@ pub enum Surface {
 }
 
 /// A request for events.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Connect {
     /// Its number.
     pub conn: ConnId,
@@ -341,7 +341,7 @@ impl Role {
 }
 
 /// Where a connection starts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum From {
     /// At the oldest event kept.
@@ -383,7 +383,7 @@ pub enum CursorClass {
 }
 
 /// The head of an answer to a request for events.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Answer {
     /// To which connection.
     pub conn: ConnId,
@@ -423,7 +423,7 @@ pub enum Kind {
 }
 
 /// One event or control frame.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Delivery {
     /// On which connection.
     pub conn: ConnId,
@@ -455,7 +455,7 @@ pub struct Delivery {
 }
 
 /// What an event says of a key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Said {
     /// Which of the contract's machines, from 0.
     pub machine: u16,
@@ -469,7 +469,7 @@ pub struct Said {
 }
 
 /// What happens to a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// It starts.
@@ -481,7 +481,7 @@ pub enum Stage {
 }
 
 /// A comment or keep-alive.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Comment {
     /// On which connection.
     pub conn: ConnId,
@@ -491,7 +491,7 @@ pub struct Comment {
 }
 
 /// A finding of the decoder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Lint {
     /// On which connection.
     pub conn: ConnId,
@@ -506,7 +506,7 @@ pub struct Lint {
 }
 
 /// The mainstream client's opinion of one connection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Opinion {
     /// Of which connection.
     pub conn: ConnId,
@@ -518,7 +518,7 @@ pub struct Opinion {
 }
 
 /// The end of a connection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct End {
     /// Of which connection.
     pub conn: ConnId,
@@ -534,7 +534,7 @@ fn is_zero(n: &u64) -> bool {
 }
 
 /// How a connection ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ended {
     /// A clean end of the body, chosen by the server.
@@ -561,7 +561,7 @@ pub enum Ended {
 }
 
 /// A fault that was applied.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Fault {
     /// The connection it hit, if it hit one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -574,7 +574,7 @@ pub struct Fault {
 }
 
 /// A change of the server's process.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Process {
     /// It was started and became ready.
@@ -603,7 +603,7 @@ pub enum Process {
 }
 
 /// Resources of the server's processes, summed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resources {
     /// When in the scenario (`before`, `after`, `after twice`).
     pub label: String,
@@ -618,7 +618,7 @@ pub struct Resources {
 }
 
 /// A wait of the runner.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Wait {
     /// Who was waited for.
     pub reader: String,
@@ -637,7 +637,7 @@ pub struct Wait {
 }
 
 /// What a scenario expected, and whether it was so.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Hash)]
 pub struct Expectation {
     /// The requirement that it judges.
     pub judges: String,
@@ -655,7 +655,7 @@ pub struct Expectation {
 }
 
 /// A planted secret in what the server sent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Hash)]
 pub struct Leaked {
     /// The connection on which it came, if it came on one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -667,7 +667,7 @@ pub struct Leaked {
 }
 
 /// What a wait waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Until {
     /// A certain event.

@@ -12,4 +12,5 @@ pub use page::{Page, visible};
 pub use paint::Paint;
 pub use tally::{Failure, Row, Standing, Tally};
 pub use text::{Counts, Heading, write_text};
+pub(crate) use text::{drawn, one as write_failure, plural, thousands};
 pub use timeline::{Line, Mark, timeline};

@@ -41,12 +41,12 @@ impl Heading {
 const NAMED: usize = 4;
 
 /// `1 event`, `2 events`.
-fn plural(n: u64, one: &str) -> String {
+pub(crate) fn plural(n: u64, one: &str) -> String {
     format!("{} {one}{}", thousands(n), if n == 1 { "" } else { "s" })
 }
 
 /// `1,234`.
-fn thousands(n: u64) -> String {
+pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -65,7 +65,8 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
     let mut families = Vec::new();
     for (family, about) in FAMILIES {
         let of: Vec<&Row<'_>> = rows.iter().filter(|r| r.requirement.family() == *family).collect();
-        if !of.is_empty() {
+        // A family that the profile promises nothing of is named among what is not applicable.
+        if of.iter().any(|row| !matches!(row.standing, Standing::NotApplicable(_))) {
             families.push((*family, *about, FamilyStanding::of(&of, heading), of));
         }
     }
@@ -255,14 +256,18 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
     out.push('\n');
 }
 
-fn one(out: &mut String, failure: &Failure, page: Page) {
+/// One failure with its timeline.
+pub(crate) fn one(out: &mut String, failure: &Failure, page: Page) {
     let violation = &failure.violation;
-    let lane = failure.timeline.iter().map(|line| line.lane.chars().count()).max().unwrap_or(0).clamp(6, 16);
-    for line in &failure.timeline {
-        out.push_str(&rendered(line, lane, page));
-    }
+    out.push_str(&drawn(&failure.timeline, page));
     out.push_str(&page.prose("  expected: ", &visible(&violation.expected)));
     out.push_str(&page.prose("  seen:     ", &visible(&violation.seen)));
+}
+
+/// A timeline as people read it.
+pub(crate) fn drawn(lines: &[Line], page: Page) -> String {
+    let lane = lines.iter().map(|line| line.lane.chars().count()).max().unwrap_or(0).clamp(6, 16);
+    lines.iter().map(|line| rendered(line, lane, page)).collect()
 }
 
 fn rendered(line: &Line, lane: usize, page: Page) -> String {

@@ -132,7 +132,7 @@ fn plan(suite: &Suite) -> VecDeque<Planned> {
 }
 
 /// One number out of two (splitmix64).
-fn mix(seed: u64, nth: u64) -> u64 {
+pub(crate) fn mix(seed: u64, nth: u64) -> u64 {
     let mut z = seed.wrapping_add(nth.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -207,21 +207,11 @@ fn work(suite: &Suite, stop: &StopSign, queue: &Mutex<VecDeque<Planned>>, finish
 
 async fn run_case(suite: &Suite, server: &Server, planned: Planned, stopped: &mut watch::Receiver<bool>) -> Case {
     let began = Instant::now();
-    let world = LiveWorld::new(Arc::clone(&suite.profile), server);
     let patience = Patience { deadline: suite.deadline, salt: planned.salt };
-    let walked = tokio::select! {
-        walked = walk(&world, &suite.profile, &planned.scenario, patience) => walked,
-        _ = stopped.wait_for(|stop| *stop) => Err(Abort::Interrupted),
-        () = tokio::time::sleep(LONGEST_CASE) => Err(Abort::CouldNot(format!("the case took longer than {} s", LONGEST_CASE.as_secs()))),
+    let interrupted = async {
+        let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let header = Header {
-        streamspec_history: History::VERSION,
-        profile: suite.profile.name.clone(),
-        scenario: planned.scenario.name.clone(),
-        seed: suite.seed,
-    };
-    let history = History { header, records: world.take_records() };
-    let aborted = walked.err();
+    let (history, aborted) = run_one(&suite.profile, server, &planned.scenario, suite.seed, patience, interrupted).await;
     let output = if aborted.is_some() { server.output().await } else { String::new() };
     let verdicts = judge(&history, &suite.profile);
     Case {
@@ -234,4 +224,24 @@ async fn run_case(suite: &Suite, server: &Server, planned: Planned, stopped: &mu
         elapsed: began.elapsed(),
         output,
     }
+}
+
+/// Walks one scenario over a server: what was seen, and why the walk did not reach its end, if it did not. It is broken off
+/// when `interrupted` ends.
+pub(crate) async fn run_one(
+    profile: &Arc<Profile>,
+    server: &Server,
+    scenario: &Scenario,
+    seed: u64,
+    patience: Patience,
+    interrupted: impl Future<Output = ()>,
+) -> (History, Option<Abort>) {
+    let world = LiveWorld::new(Arc::clone(profile), server);
+    let walked = tokio::select! {
+        walked = walk(&world, profile, scenario, patience) => walked,
+        () = interrupted => Err(Abort::Interrupted),
+        () = tokio::time::sleep(LONGEST_CASE) => Err(Abort::CouldNot(format!("the case took longer than {} s", LONGEST_CASE.as_secs()))),
+    };
+    let header = Header { streamspec_history: History::VERSION, profile: profile.name.clone(), scenario: scenario.name.clone(), seed };
+    (History { header, records: world.take_records() }, walked.err())
 }

@@ -42,6 +42,14 @@ pub(super) fn scenario(scenario: &Scenario, stem: Option<&str>, problems: &mut P
     }
 }
 
+/// What these steps need beside nothing at all, in the order of the words.
+pub(crate) fn needed(all: &[Step]) -> Vec<Need> {
+    let (nothing, _) = toml::de::DeTable::parse_recoverable("");
+    let mut cast = Cast::default();
+    steps(all, &spot!["steps"], &mut cast, &mut Problems::new(&nothing));
+    cast.missing.into_keys().collect()
+}
+
 fn word(need: Need) -> String {
     serde_json::to_value(need).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

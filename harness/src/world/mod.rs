@@ -14,6 +14,7 @@ use crate::run::recorder::Recorder;
 use crate::scenario::{Cut, How, PublishFault, Shape, Stall, Stop};
 
 pub mod live;
+pub mod sim;
 
 /// A session as the server knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -93,44 +93,47 @@ pub fn now() -> Millis {
     Millis(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64))
 }
 
+/// The sessions that a store has kept, as a server finds them when it starts.
+///
+/// # Errors
+/// When the store cannot be read, or does not take what recovery writes.
+pub fn recover(store: &mut dyn Store, now: Millis, bugs: BugSet) -> Result<Vec<Session>, StoreError> {
+    let (mut sessions, mut pruned) = (Vec::new(), Vec::new());
+    for mut stored in store.load()? {
+        if bugs.has(Bug::SessionsForgotten) {
+            continue;
+        }
+        if bugs.has(Bug::RecoveryDoublesLast)
+            && let Some(last) = stored.events.last().cloned().filter(|last| !last.terminal)
+        {
+            stored.head += 1;
+            let again = Event { seq: stored.head, label: stored.head, batch: u64::MAX - stored.head, ..last };
+            store.commit(&[Change::Append { id: stored.id.clone(), event: again.clone(), key: None }])?;
+            stored.events.push(again);
+        }
+        // What has expired while the server was away goes from the disk, also when a bug forgets that it was there.
+        let behind_all = stored.head + 1;
+        let session = Session::restore(stored, now, bugs);
+        let oldest = if session.is_empty() { behind_all } else { session.oldest() };
+        if oldest > 1 {
+            pruned.push(Change::Prune { id: session.id.clone(), oldest });
+        }
+        sessions.push(session);
+    }
+    if !pruned.is_empty() {
+        store.commit(&pruned)?;
+    }
+    Ok(sessions)
+}
+
 impl Hub {
     /// A hub over a store, with what the store kept.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn start(mut store: Box<dyn Store>, retention: Retention, bugs: BugSet) -> Result<Arc<Hub>, StoreError> {
-        let (mut sessions, mut pruned, now) = (HashMap::new(), Vec::new(), now());
-        for mut stored in store.load()? {
-            if bugs.has(Bug::SessionsForgotten) {
-                continue;
-            }
-            if bugs.has(Bug::RecoveryDoublesLast)
-                && let Some(last) = stored.events.last().cloned().filter(|last| !last.terminal)
-            {
-                stored.head += 1;
-                let again = Event { seq: stored.head, label: stored.head, batch: u64::MAX - stored.head, ..last };
-                store.commit(&[Change::Append { id: stored.id.clone(), event: again.clone(), key: None }])?;
-                stored.events.push(again);
-            }
-            // A row of an answer that was being written; nothing behind it was.
-            let torn = stored.events.last().is_some_and(|last| last.seq == stored.head && last.event_type == "token");
-            if bugs.has(Bug::TornRowRenumbered) && torn {
-                store.commit(&[Change::Truncate { id: stored.id.clone() }])?;
-                stored.events.pop();
-                stored.head -= 1;
-            }
-            // What has expired while the server was away goes from the disk, also when a bug forgets that it was there.
-            let behind_all = stored.head + 1;
-            let session = Session::restore(stored, now, bugs);
-            let oldest = if session.is_empty() { behind_all } else { session.oldest() };
-            if oldest > 1 {
-                pruned.push(Change::Prune { id: session.id.clone(), oldest });
-            }
-            sessions.insert(session.id.clone(), Arc::new(Cell::new(session)));
-        }
-        if !pruned.is_empty() {
-            store.commit(&pruned)?;
-        }
+        let recovered = recover(store.as_mut(), now(), bugs)?;
+        let sessions = recovered.into_iter().map(|session| (session.id.clone(), Arc::new(Cell::new(session)))).collect();
         let (requests, incoming) = std::sync::mpsc::channel();
         let hub = Arc::new(Hub {
             sessions: Mutex::new(sessions),

@@ -17,10 +17,9 @@ pub use append::{Append, Prepared, Refusal, race};
 pub use cursor::{Cursor, Epoch};
 pub use read::{Page, Refused, Snapshot, Start};
 pub use retention::{Millis, Retention};
-pub(crate) use subscription::HELD_BACK_MS;
-pub use subscription::{Frame, SubscriptionId};
+pub use subscription::{Frame, HELD_BACK_MS, SubscriptionId};
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::bugs::{Bug, BugSet};
 use subscription::Subscription;
@@ -66,13 +65,13 @@ pub struct Session {
     /// The terminal's number once it was prepared, before it is visible.
     closing: Option<u64>,
     deleted: bool,
-    keys: HashMap<String, KeyUse>,
+    keys: BTreeMap<String, KeyUse>,
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
     next_subscription: u64,
     /// Live-only events that a bug has kept.
     kept: Vec<(String, String)>,
     /// How often a cursor was replayed from; used by a bug only.
-    replays: HashMap<u64, u32>,
+    replays: BTreeMap<u64, u32>,
     /// Changes since the session was made; readers wait for it to grow.
     changes: u64,
 }
@@ -121,11 +120,11 @@ impl Session {
             closed: None,
             closing: None,
             deleted: false,
-            keys: HashMap::new(),
+            keys: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             next_subscription: 1,
             kept: Vec::new(),
-            replays: HashMap::new(),
+            replays: BTreeMap::new(),
             changes: 0,
         }
     }

@@ -419,4 +419,4 @@ impl Session {
 }
 
 /// How long the bugs that need an event's successor hold it back from live readers.
-pub(crate) const HELD_BACK_MS: u64 = 20;
+pub const HELD_BACK_MS: u64 = 20;

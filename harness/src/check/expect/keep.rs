@@ -26,6 +26,8 @@ pub(crate) struct Keep {
     bytes: Option<u64>,
     age: Option<u64>,
     slack: u64,
+    /// When the session's end was asked for.
+    closing: Option<Micros>,
     /// All durable events that may be in the log, by the time they were sent.
     sent: Sums,
     /// The acknowledged ones of them, by the time they were sent.
@@ -75,7 +77,7 @@ impl Keep {
             }
         }
         let (sent, sent_acked, acked) = (Sums::of(sent), Sums::of(sent_acked), Sums::of(acked));
-        Keep { records, bytes, age, slack: retention.slack, sent, sent_acked, acked }
+        Keep { records, bytes, age, slack: retention.slack, closing: session.closing, sent, sent_acked, acked }
     }
 
     /// Whether an event is still kept at a time.
@@ -90,6 +92,8 @@ impl Keep {
         };
         if self.records.is_some() || self.bytes.is_some() {
             let ((surely, surely_bytes), (perhaps, perhaps_bytes)) = (self.surely_newer(event, at), self.perhaps_newer(event, at));
+            // The terminal may take a place of its own.
+            let perhaps = perhaps + u64::from(self.closing.is_some_and(|closing| closing < at));
             if let Some(most) = self.records {
                 limit(surely >= most + self.slack, perhaps < most);
             }

@@ -3,6 +3,7 @@
 mod answers;
 mod ask;
 mod batches;
+mod bounds;
 mod deliver;
 mod end;
 mod ephemeral;
@@ -11,6 +12,7 @@ mod gap;
 mod idem;
 mod leak;
 mod live;
+mod machine;
 mod open;
 mod order;
 mod restart;

@@ -160,3 +160,18 @@ fn events_in_flight_at_the_kill_are_in_nobodys_debt() {
     story.boundary(a);
     assert!(story.violated().is_empty(), "{:?}", story.violated());
 }
+
+#[test]
+fn an_answer_that_arrives_when_the_process_is_gone_was_given_before() {
+    let mut story = Story::new();
+    story.publish([1]);
+    let late = story.event(2);
+    let op = story.send(late);
+    story.stop("TERM");
+    story.ack(op);
+    story.start(false);
+    story.publish([3]);
+    let b = story.stream("b", From::Start);
+    story.got(b, [1, 3]);
+    story.violates("RESTART-4");
+}

@@ -41,7 +41,7 @@ pub(crate) struct Problems<'t> {
 }
 
 impl<'t> Problems<'t> {
-    pub(super) fn new(root: &'t Spanned<DeTable<'t>>) -> Problems<'t> {
+    pub(crate) fn new(root: &'t Spanned<DeTable<'t>>) -> Problems<'t> {
         Problems { root, list: Vec::new() }
     }
 

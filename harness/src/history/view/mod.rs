@@ -275,6 +275,14 @@ impl<'h> View<'h> {
         self.stops.get(self.stops.partition_point(|stop| stop.at <= since)).copied()
     }
 
+    /// The stop that first took the process away after it had done what was asked at `sent` and known to be done at `known`.
+    /// An answer may still be on its way when the process is gone: what arrives while it is away was done before.
+    pub fn stop_behind(&self, sent: Micros, known: Micros) -> Option<Stop<'h>> {
+        let before = self.stops[..self.stops.partition_point(|stop| stop.at <= known)].last().copied();
+        let away = before.filter(|stop| sent < stop.at && !self.running(known, known));
+        away.or_else(|| self.stop_after(known))
+    }
+
     /// The signal that first took the process away after `since`, before `until`. What counts is when the process was
     /// gone: until then it may still have answered.
     pub fn stop_between(&self, since: Micros, until: Micros) -> Option<&'h str> {

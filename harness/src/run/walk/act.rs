@@ -349,10 +349,14 @@ impl<W: World> Walk<'_, W> {
         }
     }
 
-    /// Tells the newest connection of a reader something.
+    /// Lets a reader's bytes go on: those of its newest connection that a fault keeps back, which a newer one may overlap.
     pub(super) fn tell(&self, reader: &str, command: Command) -> Result<(), Abort> {
-        let conn = self.newest(reader)?.conn;
-        self.world.command(conn, command);
+        let newest = self.newest(reader)?.conn;
+        let held = self.cast.borrow().readers.get(reader).and_then(|r| {
+            let mut newest_first = r.connections.iter().rev();
+            newest_first.find(|c| c.progress.state().held && c.progress.state().ended.is_none()).map(|c| c.conn)
+        });
+        self.world.command(held.unwrap_or(newest), command);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use crate::scenario::{Count, Cut, How, InsideAt};
 use crate::world::ConnFault;
 
 /// The plan of one connection.
-pub(super) fn plan(faults: &[ConnFault], binding: &Binding) -> Plan {
+pub(in crate::world) fn plan(faults: &[ConnFault], binding: &Binding) -> Plan {
     let mut plan = Vec::new();
     for fault in faults {
         match fault {
@@ -23,7 +23,7 @@ pub(super) fn plan(faults: &[ConnFault], binding: &Binding) -> Plan {
     Plan { faults: plan }
 }
 
-pub(super) fn how(how: How) -> ProxyHow {
+pub(in crate::world) fn how(how: How) -> ProxyHow {
     match how {
         How::Fin => ProxyHow::Fin,
         How::Rst => ProxyHow::Rst,
@@ -67,7 +67,7 @@ fn place(cut: &Cut, binding: &Binding) -> Option<Place> {
 }
 
 /// A fault as a person would say it.
-pub(super) fn say(fault: &Fault) -> String {
+pub(in crate::world) fn say(fault: &Fault) -> String {
     match fault {
         Fault::Cut { at, how } => {
             let how = match how {

@@ -4,7 +4,7 @@
 //! readers are tasks that record what they see; a reader that a fault may hit goes through a link of the proxy that is its
 //! own, so that every byte and every command has exactly one connection to strike.
 
-mod faults;
+pub(super) mod faults;
 mod http;
 mod leak;
 mod operation;

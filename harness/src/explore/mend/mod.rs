@@ -1,0 +1,93 @@
+//! Making sense: any list of steps becomes the nearest one that can be run and that asks only for what is promised.
+//!
+//! Names are introduced before they are used, nothing is awaited that cannot come, no fault is placed where no byte passes,
+//! and what neither contract nor target offers is left out. Generation, mutation and shrinking all come through here, so
+//! that what a step demands is written down once. A scenario that makes sense is left as it is.
+
+mod admit;
+mod readers;
+mod stage;
+
+use std::collections::BTreeMap;
+
+use crate::scenario::{Empty, Join, Need, Scenario, Step, Stop, needed};
+
+use super::palette::Palette;
+use stage::Stage;
+
+/// More steps than this are not run in one case.
+const MOST_STEPS: usize = 40;
+
+/// The steps of `steps` that make sense one after the other, adjusted where a smaller number does.
+pub(crate) fn mend(steps: &[Step], palette: &Palette) -> Vec<Step> {
+    let mut mending = Mending { palette, stage: Stage::default(), done: Vec::new() };
+    for step in flat(steps) {
+        if mending.done.len() >= MOST_STEPS {
+            break;
+        }
+        mending.take(step);
+    }
+    mending.finish();
+    mending.done
+}
+
+/// A scenario of these steps, with what it needs.
+pub(crate) fn scenario(name: &str, says: &str, steps: Vec<Step>) -> Scenario {
+    let mut needs = needed(&steps);
+    let stops = |how: Stop| steps.iter().any(|step| matches!(step, Step::Restart(r) if r.how == how && !r.wipe));
+    if stops(Stop::Kill) {
+        needs.push(Need::SurvivesKill);
+    }
+    if stops(Stop::Term) {
+        needs.push(Need::SurvivesRestart);
+    }
+    needs.sort_unstable();
+    needs.dedup();
+    Scenario { name: name.to_owned(), says: says.to_owned(), needs, judges: Vec::new(), steps, audit: true, sweep_limit: None }
+}
+
+/// The steps without repetitions.
+fn flat(steps: &[Step]) -> Vec<Step> {
+    let mut all = Vec::new();
+    for step in steps {
+        if let Step::Repeat(repeat) = step {
+            let inner = flat(&repeat.steps);
+            (0..repeat.times.min(10)).for_each(|_| all.extend(inner.iter().cloned()));
+        } else {
+            all.push(step.clone());
+        }
+        all.truncate(4 * MOST_STEPS);
+    }
+    all
+}
+
+/// The steps admitted so far, and where they lead.
+struct Mending<'p> {
+    palette: &'p Palette,
+    stage: Stage,
+    done: Vec<Step>,
+}
+
+impl Mending<'_> {
+    /// Admits a step if it makes sense here.
+    fn take(&mut self, step: Step) {
+        if self.stage.paused && !matches!(step, Step::Continue(_)) {
+            self.stage.paused = false;
+            self.done.push(Step::Continue(Empty {}));
+        }
+        if let Some(step) = self.admit(step) {
+            self.done.push(step);
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.stage.paused {
+            self.done.push(Step::Continue(Empty {}));
+        }
+        let writers: BTreeMap<_, _> = std::mem::take(&mut self.stage.writers);
+        self.done.extend(writers.into_keys().map(|writer| Step::Join(Join { writer })));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! Exploration: scenarios that nobody wrote, and the smallest one of those that fail.
+//!
+//! `palette` says what may be asked; `generate` and `source` make scenarios of it and `mend` makes them sensible; `lab`
+//! runs them; `goals` and `corpus` say what was new about a run; `pursue`, `rate` and `shrink` make a failure small and
+//! honest, `failure` writes it down and `replay` asks later whether it is repaired; `campaign` is the loop around all of it.
+
+mod campaign;
+mod corpus;
+mod failure;
+mod generate;
+mod goals;
+mod lab;
+mod mend;
+mod palette;
+mod pursue;
+mod rate;
+mod replay;
+mod shrink;
+mod source;
+mod sweep;
+
+pub use campaign::{Outcome, Plan, Standing, run};
+pub use corpus::{Corpus, Loaded, load};
+pub use failure::{About, Failure};
+pub use goals::{GOALS, Goal, reached};
+pub use lab::{Company, Lab, Ran, Signature};
+pub use palette::{Palette, Theme};
+pub use rate::Rate;
+pub use replay::{Answer, Replay, replay};
+pub use sweep::{Kind as SweepKind, Swept, sweeps};

@@ -1,0 +1,85 @@
+//! How often something fails, and how often a candidate must be run before it is believed not to.
+
+use std::fmt;
+
+/// Failed runs of all runs: `4/10`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Rate {
+    /// Runs that failed.
+    pub failed: u32,
+    /// Runs.
+    pub of: u32,
+}
+
+/// No candidate is run more often.
+const MOST_RUNS: u32 = 40;
+
+impl Rate {
+    /// Adds a run.
+    pub fn count(&mut self, failed: bool) {
+        self.failed += u32::from(failed);
+        self.of += 1;
+    }
+
+    /// True when every run failed.
+    pub fn is_certain(self) -> bool {
+        self.failed == self.of && self.of > 0
+    }
+
+    fn share(self) -> f64 {
+        if self.of == 0 { 0.0 } else { f64::from(self.failed) / f64::from(self.of) }
+    }
+
+    /// What is asked of a candidate for something that fails at this rate: so many failures within so many runs.
+    ///
+    /// One that fails as often as the original passes this nearly always (above four times of five); one that fails a
+    /// quarter as often, seldom (below one of five). So a chain of candidates does not drift into ever rarer failures.
+    pub fn asks(self) -> (u32, u32) {
+        if self.is_certain() {
+            return (1, 1);
+        }
+        let share = self.share();
+        if share >= 0.9 {
+            return (1, 2);
+        }
+        let runs = (3.0 / share.max(0.01)).ceil();
+        // The share is at least a hundredth, so this is at most 300.
+        (2, (runs as u32).clamp(4, MOST_RUNS))
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.failed, self.of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The chance that a candidate that fails with `share` passes what `rate` asks.
+    fn passes(rate: Rate, share: f64) -> f64 {
+        let (failures, runs) = rate.asks();
+        let mut chance_of = vec![0.0; failures as usize + 1];
+        chance_of[0] = 1.0;
+        for _ in 0..runs {
+            for n in (0..failures as usize).rev() {
+                chance_of[n + 1] += chance_of[n] * share;
+                chance_of[n] *= 1.0 - share;
+            }
+        }
+        chance_of[failures as usize]
+    }
+
+    #[test]
+    fn a_candidate_as_bad_is_kept_and_one_four_times_as_rare_is_not() {
+        for failed in 1..=8 {
+            let rate = Rate { failed, of: 10 };
+            let share = f64::from(failed) / 10.0;
+            assert!(passes(rate, share) > 0.78, "{rate}: {}", passes(rate, share));
+            assert!(passes(rate, share / 4.0) < 0.25, "{rate}: {}", passes(rate, share / 4.0));
+        }
+        assert_eq!(Rate { failed: 10, of: 10 }.asks(), (1, 1));
+    }
+}

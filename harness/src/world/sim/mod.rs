@@ -1,0 +1,348 @@
+//! The simulated world: the reference core, its readers and a network between them, under virtual time on one thread.
+//!
+//! A run is the walk over a scenario, polled by hand ([`Simulation::run`]), and a set of actions that could happen
+//! next. Whenever the walk has nothing more to do, one of them is chosen and happens; when there is none, the clock jumps
+//! to the next timer. There are no sockets, no wall clock, no runtime and no iteration over unordered collections, so a
+//! run is a function of profile, bugs, scenario and [`Schedule`].
+//!
+//! What is behind what: `schedule.rs` chooses, `node.rs` is the server in steps, `rules.rs` bends it to the contract,
+//! `store.rs` is its disk, `link.rs` the network and the reader's end of a stream, `step.rs` lets one thing happen,
+//! `world.rs` is the runner's side, and `campaign.rs` runs many schedules.
+
+pub mod campaign;
+mod link;
+mod node;
+mod rules;
+mod schedule;
+mod step;
+mod store;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use streamspec_reference_server::bugs::{BUGS, Bug, BugSet};
+
+use crate::contract::Profile;
+use crate::history::{From, Header, History, What};
+use crate::run::recorder::Recorder;
+use crate::run::{Abort, Patience, walk};
+use crate::scenario::{PublishFault, Scenario, Stop};
+
+use link::Link;
+use node::{Answer, Effect, Node, Request};
+use schedule::Scheduler;
+pub use schedule::{Actor, Chooser, Generator, Schedule};
+
+/// What one action takes, in microseconds of virtual time.
+const ACTION: u64 = 0;
+/// How long an operation may take before its outcome is unknown.
+const OPERATION: u64 = 10_000_000;
+/// When every run begins, by the server's clock.
+const EPOCH_MS: u64 = 1_700_000_000_000;
+/// A run of more actions than this does not end.
+const MOST_ACTIONS: u64 = 20_000_000;
+/// How far the server's clock jumps.
+const JUMP_MS: u64 = 3_600_000;
+
+/// What is simulated.
+#[derive(Clone, Debug)]
+pub struct Simulation {
+    /// The protocol: its contract makes the server's rules.
+    pub profile: Arc<Profile>,
+    /// The server's defects.
+    pub bugs: BugSet,
+    /// How long a wait may take, in virtual time.
+    pub deadline: Duration,
+    /// Whether the server's clock may jump, back or forth, while the server is away.
+    pub clock_jumps: bool,
+}
+
+/// One run.
+#[derive(Debug)]
+pub struct Run {
+    /// What was seen.
+    pub history: History,
+    /// Why it did not reach its end, if it did not.
+    pub aborted: Option<Abort>,
+    /// The choices that were made.
+    pub schedule: Schedule,
+    /// How many alternatives each of them had.
+    pub widths: Vec<u16>,
+    /// How many actions happened.
+    pub actions: u64,
+}
+
+impl Simulation {
+    /// A simulation of the right server under a profile.
+    pub fn new(profile: Arc<Profile>) -> Simulation {
+        let deadline = Duration::from_millis(profile.contract.liveness.delivery_ms * 2);
+        Simulation { profile, bugs: BugSet::default(), deadline, clock_jumps: false }
+    }
+
+    /// Runs a scenario, which is at one place of its sweep, under the choices of `chooser`. `seed` is for the record only.
+    pub fn run(&self, scenario: &Scenario, chooser: Chooser, seed: u64) -> Run {
+        let world = SimWorld::new(self, chooser);
+        // Names come from the salt: the same for every run, so that histories differ by their schedules alone.
+        let patience = Patience { deadline: self.deadline, salt: 0 };
+        let ended = world.drive(walk(&world, &self.profile, scenario, patience));
+        let mut inner = world.inner.borrow_mut();
+        let (schedule, widths) = inner.scheduler.schedule();
+        let header =
+            Header { streamspec_history: History::VERSION, profile: self.profile.name.clone(), scenario: scenario.name.clone(), seed };
+        let history = History { header, records: world.recorder.take() };
+        Run { history, aborted: ended.err(), schedule, widths, actions: inner.scheduler.steps() }
+    }
+}
+
+/// Whether a defect can be simulated.
+///
+/// # Errors
+/// When it sits in bytes, or in resources of a process, which the simulation has none of; the text says so.
+pub fn simulable(bug: Bug) -> Result<(), &'static str> {
+    let entry = BUGS.iter().find(|entry| entry.bug == bug);
+    if entry.is_none_or(|entry| !entry.dialects.contains(&"sse")) {
+        return Err("it sits in another dialect than `sse`; the simulated node is the session core");
+    }
+    match bug {
+        Bug::PlainContentType | Bug::CacheableStream => Err("it sits in HTTP headers; the simulation has none"),
+        Bug::TornCharacter
+        | Bug::CrUnescaped
+        | Bug::SplitsOnUnicodeLines
+        | Bug::LeadingMark
+        | Bug::UnfinishedLastFrame
+        | Bug::TypeUnescaped => Err("it sits in the framing of bytes; the simulation passes whole frames"),
+        Bug::GzipUnflushed => Err("it sits in compression; the simulation passes whole frames"),
+        Bug::DescriptorLeak | Bug::ThreadLeak | Bug::MemoryLeak => Err("it leaks resources of a process; the simulation has none"),
+        _ => Ok(()),
+    }
+}
+
+/// Whether verdicts on a requirement mean something in a simulation: what is about bytes and resources does not.
+pub fn judged(requirement: &str) -> bool {
+    !requirement.starts_with("LEAK-") && (!requirement.starts_with("WIRE-") || requirement == "WIRE-5")
+}
+
+/// Something that can happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    /// A request reaches the server.
+    Arrive(u32),
+    /// An answer, or the news that there is none, reaches the runner.
+    Answered(u32),
+    /// A request for a stream reaches the server.
+    Connect(u32),
+    /// The server fixes a stream's fence.
+    Fence(u32),
+    /// The server writes to a stream what it has for it.
+    Pump(u32),
+    /// A packet of a stream reaches its reader.
+    Deliver(u32),
+    /// The server notices that a reader has gone.
+    Leave(u32),
+    /// The writer takes up what has come.
+    Group,
+    /// A group has reached the disk.
+    Commit,
+    /// The second half of a snapshot that a bug reads in two.
+    Second(u32),
+    /// The process stops.
+    Stop(Stop, bool),
+    /// The process starts.
+    Start(bool),
+}
+
+impl Action {
+    fn actor(self) -> Actor {
+        match self {
+            Action::Arrive(ex) | Action::Answered(ex) | Action::Second(ex) => Actor::Exchange(ex),
+            Action::Connect(conn) | Action::Fence(conn) | Action::Pump(conn) | Action::Leave(conn) => Actor::Stream(conn),
+            Action::Deliver(conn) => Actor::Network(conn),
+            Action::Group | Action::Commit => Actor::Writer,
+            Action::Stop(..) | Action::Start(_) => Actor::Process,
+        }
+    }
+
+    /// True for what a paused process does not do.
+    fn is_servers(self) -> bool {
+        match self {
+            Action::Arrive(_)
+            | Action::Connect(_)
+            | Action::Fence(_)
+            | Action::Pump(_)
+            | Action::Leave(_)
+            | Action::Group
+            | Action::Commit
+            | Action::Second(_) => true,
+            Action::Answered(_) | Action::Deliver(_) | Action::Stop(..) | Action::Start(_) => false,
+        }
+    }
+}
+
+/// Something that happens at a time, if nothing can happen before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    /// A wait is over.
+    Wait,
+    /// An operation has waited long enough.
+    Timeout(u32),
+    /// The group under way may reach the disk.
+    Commit,
+    /// What was left behind is written.
+    Flush,
+    /// A stream may have something to write.
+    Wake(u32),
+    /// A keep-alive is due.
+    Heartbeat(u32),
+}
+
+/// An operation or finite read.
+#[derive(Debug)]
+struct Exchange {
+    id: String,
+    /// Taken when it arrives, unless it will arrive again.
+    request: Option<Request>,
+    fault: Option<PublishFault>,
+    timeout: (u64, u64),
+    brought: Brought,
+}
+
+#[derive(Debug)]
+enum Brought {
+    Nothing,
+    /// It is on its way back.
+    OnItsWay(Result<Answer, Failure>),
+    Here(Result<Answer, Failure>),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+enum Failure {
+    /// The request never reached the server.
+    NotSent,
+    /// It may have.
+    Lost(&'static str),
+}
+
+/// A stream and what is scheduled for it.
+#[derive(Debug)]
+struct Wire {
+    link: Link,
+    id: String,
+    from: From,
+    /// `Deliver` is among the actions.
+    delivers: bool,
+    /// `Pump` is among the actions.
+    pumps: bool,
+    /// The server has something to write and cannot.
+    blocked: bool,
+    last_write: u64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    now: u64,
+    scheduler: Scheduler,
+    node: Node,
+    /// What can happen, oldest first.
+    ready: Vec<Action>,
+    timers: BTreeMap<(u64, u64), Timer>,
+    /// Given to timers and exchanges; ties of time are broken by it.
+    next: u64,
+    wakers: Vec<Waker>,
+    exchanges: BTreeMap<u32, Exchange>,
+    wires: BTreeMap<u32, Wire>,
+    /// Kept to be filled again: a run has thousands of steps and most lead to something.
+    effects: Vec<Effect>,
+    happened: Vec<What>,
+    paused: bool,
+    absent: bool,
+    generation: u32,
+    /// What the server's clock is off, in milliseconds.
+    skew: i64,
+    clock_jumps: bool,
+    /// How many packets arrive in one action, and how many frames are written in one.
+    arrive_at_once: usize,
+    write_at_once: usize,
+}
+
+/// The world of one run.
+struct SimWorld {
+    profile: Arc<Profile>,
+    recorder: Recorder,
+    inner: RefCell<Inner>,
+}
+
+/// Set by whoever wakes the walk.
+#[derive(Debug)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl SimWorld {
+    fn new(simulation: &Simulation, chooser: Chooser) -> SimWorld {
+        let mut scheduler = Scheduler::new(chooser);
+        // The grain of the network and of the server's writing are choices like any other.
+        let arrive_at_once = [usize::MAX, 1][scheduler.choose(2)];
+        let write_at_once = [64, 1, 4][scheduler.choose(3)];
+        let inner = Inner {
+            now: 0,
+            scheduler,
+            node: Node::new(&simulation.profile, simulation.bugs),
+            ready: Vec::new(),
+            timers: BTreeMap::new(),
+            next: 0,
+            wakers: Vec::new(),
+            exchanges: BTreeMap::new(),
+            wires: BTreeMap::new(),
+            effects: Vec::new(),
+            happened: Vec::new(),
+            paused: false,
+            absent: false,
+            generation: 0,
+            skew: 0,
+            clock_jumps: simulation.clock_jumps,
+            arrive_at_once,
+            write_at_once,
+        };
+        SimWorld { profile: Arc::clone(&simulation.profile), recorder: Recorder::default(), inner: RefCell::new(inner) }
+    }
+
+    /// Polls the walk whenever something woke it, and lets something happen whenever nothing did.
+    fn drive(&self, walk: impl Future<Output = Result<(), Abort>>) -> Result<(), Abort> {
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        let mut walk = pin!(walk);
+        loop {
+            if woken.0.swap(false, Ordering::Relaxed)
+                && let Poll::Ready(ended) = walk.as_mut().poll(&mut context)
+            {
+                return ended;
+            }
+            let mut inner = self.inner.borrow_mut();
+            if inner.scheduler.steps() > MOST_ACTIONS {
+                return Err(Abort::CouldNot(format!("the run did not end within {MOST_ACTIONS} actions")));
+            }
+            if !inner.step(&self.recorder) {
+                return Err(Abort::CouldNot("nothing can happen any more, and the runner waits".to_owned()));
+            }
+        }
+    }
+}

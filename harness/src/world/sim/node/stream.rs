@@ -1,0 +1,246 @@
+//! Streams: how a reader is answered, and what is written to it.
+
+use streamspec_reference_server::bugs::Bug;
+use streamspec_reference_server::session::{Cursor, Epoch, Frame, HELD_BACK_MS, Millis, Refused, Start};
+
+use super::super::link::Packet;
+use super::super::rules::Opened;
+use super::{Effect, Node, Stream};
+use crate::contract::AfterGap;
+use crate::history::{From, Kind};
+use crate::run::binding::Seen;
+
+/// After this many bytes of payload the core pauses to let others write.
+const ROOM: usize = 256 << 10;
+
+impl Node {
+    /// A reader asks for a stream; what it is answered with at once.
+    pub(in crate::world::sim) fn subscribe(&mut self, now: Millis, conn: u32, id: &str, from: &From) -> Vec<Packet> {
+        let head = |status: u16, body: &str| vec![Packet::Head { status, body: body.to_owned() }];
+        if self.poisoned {
+            return head(500, "{\"error\":\"a lock is held for ever\"}");
+        }
+        let Some(slot) = self.find(id) else {
+            if self.rules.creates_on_use() {
+                let retention = self.rules.retention(None).unwrap_or_default();
+                self.open_now(id, retention);
+                return self.subscribe(now, conn, id, from);
+            }
+            let unknown = if self.bugs.has(Bug::EmptyRefusals) { "" } else { "{\"error\":\"there is no session of this name\"}" };
+            if self.bugs.has(Bug::ErrorInsideStream) {
+                let error = Seen { kind: Kind::Other, event_type: "error".to_owned(), ..Seen::default() };
+                let mut packets = head(200, "");
+                packets.extend([Packet::Frame(error, 60), Packet::Eof]);
+                return packets;
+            }
+            return head(self.rules.unknown(), unknown);
+        };
+        let opened = self.resolve(now, slot, from);
+        let mut packets = head(200, "");
+        let mut gap_said = false;
+        let start = match opened {
+            Opened::Refused(status, body) => {
+                let body = if self.bugs.has(Bug::EmptyRefusals) { String::new() } else { body };
+                return vec![Packet::Head { status, body }];
+            }
+            Opened::Oldest => Start::Oldest,
+            Opened::Live => Start::Live,
+            Opened::After(seq) => {
+                let head = self.slots[slot].session.head();
+                Start::After(Cursor { seq, ..head })
+            }
+            Opened::Gap => {
+                let session = &self.slots[slot].session;
+                let head = session.head();
+                let oldest = Cursor { seq: session.oldest(), ..head };
+                gap_said = true;
+                let gap = Frame::Gap { requested: Some(head), oldest };
+                packets.extend(self.rules.see(gap, false).map(|(seen, size)| Packet::Frame(seen, size)));
+                match self.rules.after_gap() {
+                    AfterGap::Kept => Start::Oldest,
+                    AfterGap::Live => Start::Live,
+                    AfterGap::End => {
+                        packets.push(Packet::Eof);
+                        return packets;
+                    }
+                }
+            }
+        };
+        let subscription = self.slots[slot].session.register(start);
+        self.slots[slot].streams.push(conn);
+        let resumed = matches!(start, Start::After(_));
+        let mut stream = Stream { slot, subscription, resumed, gap_said, head_held: None };
+        self.slip(now, &stream, start);
+        self.effects.push(Effect::Fence(conn));
+        if self.bugs.has(Bug::HeadersWait) {
+            stream.head_held = Some(std::mem::take(&mut packets));
+        }
+        self.streams.insert(conn, stream);
+        packets
+    }
+
+    /// What bugs mix into a replay.
+    fn slip(&mut self, now: Millis, stream: &Stream, start: Start) {
+        let (own, id) = (stream.slot, stream.subscription);
+        if self.bugs.has(Bug::ReplayLeaks) && start != Start::Live {
+            let others = self.slots.iter_mut().enumerate().filter(|(other, slot)| *other != own && slot.listed);
+            let leaked = others.filter_map(|(_, slot)| slot.session.snapshot(now).events.into_iter().next()).next();
+            if let Some(event) = leaked {
+                self.slots[own].session.slip(id, &event.event_type, &event.data);
+            }
+        }
+        if self.bugs.has(Bug::EphemeralReplayed) {
+            let session = &mut self.slots[own].session;
+            for (event_type, data) in session.kept().to_vec() {
+                session.slip(id, &event_type, &data);
+            }
+        }
+    }
+
+    fn resolve(&mut self, now: Millis, slot: usize, from: &From) -> Opened {
+        let value = match from {
+            From::Start => return self.opened(now, slot, Ok(Start::Oldest), false),
+            From::Live => "latest",
+            From::Cursor { beside: Some(beside), .. } if self.bugs.has(Bug::QueryBeatsHeader) => beside,
+            From::Cursor { value, .. } => value,
+        };
+        if value.is_empty()
+            && !self.bugs.has(Bug::EmptyIsRefused)
+            && let Some(opened) = self.rules.empty()
+        {
+            return opened;
+        }
+        let text = self.rules.read(value);
+        let others: Vec<Epoch> =
+            self.slots.iter().enumerate().filter(|(other, s)| *other != slot && s.listed).map(|(_, s)| s.session.epoch).collect();
+        let session = &self.slots[slot].session;
+        let presented = Cursor::parse(&text);
+        let foreign = presented.is_some_and(|cursor| others.contains(&cursor.epoch));
+        let resolved = session.resolve(Some(&text), |epoch| others.contains(&epoch));
+        let head = session.head().seq;
+        match resolved {
+            Ok(start) => self.opened(now, slot, Ok(start), true),
+            Err(refused) => {
+                let opened = self.rules.refused(refused, foreign, head, presented.map_or(0, |c| c.seq));
+                let Opened::Refused(status, mut body) = opened else { return opened };
+                if self.bugs.has(Bug::ForeignCursorTells)
+                    && let Some(cursor) = presented
+                    && let Some(named) = self.slots.iter().filter(|s| s.listed).find_map(|s| s.session.named(cursor))
+                {
+                    body.push_str(&named.data);
+                }
+                Opened::Refused(status, body)
+            }
+        }
+    }
+
+    /// How an accepted start is opened, where the contract answers an evicted cursor before the stream.
+    fn opened(&mut self, now: Millis, slot: usize, start: Result<Start, Refused>, presented: bool) -> Opened {
+        let session = &mut self.slots[slot].session;
+        match start {
+            Ok(Start::After(cursor)) => {
+                if presented && !self.bugs.has(Bug::SilentEviction) {
+                    let evicted = self.rules.evicted();
+                    if evicted.is_some() {
+                        session.prune(now);
+                        if cursor.seq + 1 < session.oldest() {
+                            return evicted.unwrap_or(Opened::After(cursor.seq));
+                        }
+                    }
+                }
+                Opened::After(cursor.seq)
+            }
+            Ok(Start::Live) => Opened::Live,
+            Ok(Start::Oldest) | Err(_) => Opened::Oldest,
+        }
+    }
+
+    /// Fixes where a stream's replay ends.
+    pub(in crate::world::sim) fn fence(&mut self, now: Millis, conn: u32) {
+        if let Some(stream) = self.streams.get(&conn) {
+            self.slots[stream.slot].session.fix_fence(stream.subscription, now);
+            self.effects.push(Effect::Wake(conn));
+        }
+    }
+
+    /// Takes the next frames of a stream from the core; true when there may be more at once.
+    pub(in crate::world::sim) fn pump(&mut self, now: Millis, conn: u32, most: usize) -> (Vec<Packet>, bool) {
+        let Some(stream) = self.streams.get_mut(&conn) else { return (Vec::new(), false) };
+        let session = &mut self.slots[stream.slot].session;
+        let frames = session.next(stream.subscription, now, most);
+        // The core stops short of what it has only when it was given no more room.
+        let written: usize = frames.iter().map(size).sum();
+        let mut again = frames.len() >= most || written >= ROOM;
+        let mut packets = Vec::with_capacity(frames.len());
+        for frame in frames {
+            match &frame {
+                Frame::End => {
+                    let stays = !self.rules.closes() && session.is_closed() && self.slots[stream.slot].listed;
+                    if !stays {
+                        packets.push(Packet::Eof);
+                    }
+                    // The core says so as often as it is asked; a server that went on asking would do nothing else.
+                    again = false;
+                    break;
+                }
+                Frame::Gap { requested, .. } => {
+                    if stream.gap_said && requested.is_none() {
+                        continue;
+                    }
+                    stream.resumed = false;
+                }
+                Frame::Event { event, replayed: true, .. } if event.terminal && !self.rules.replays_terminal() => continue,
+                Frame::Event { .. } | Frame::Ephemeral { .. } | Frame::Boundary { .. } | Frame::Synthetic { .. } => {}
+            }
+            packets.extend(self.rules.see(frame, stream.resumed).map(|(seen, size)| Packet::Frame(seen, size)));
+        }
+        let held_back = self.bugs.has(Bug::EphemeralOvertakes) || self.bugs.has(Bug::OrderPerReader) || self.bugs.has(Bug::TerminalEarly);
+        if held_back && !again {
+            self.effects.push(Effect::WakeLater(conn, HELD_BACK_MS));
+        }
+        if let Some(held) = &mut stream.head_held {
+            let boring = |packet: &Packet| matches!(packet, Packet::Frame(seen, _) if matches!(seen.kind, Kind::Boundary | Kind::Gap));
+            let still = packets.iter().all(boring);
+            held.append(&mut packets);
+            if !still {
+                packets = stream.head_held.take().unwrap_or_default();
+            }
+        }
+        (packets, again)
+    }
+
+    /// A keep-alive for an idle stream.
+    pub(in crate::world::sim) fn heartbeat(&self, conn: u32) -> Option<Packet> {
+        let stream = self.streams.get(&conn).filter(|s| s.head_held.is_none())?;
+        if !self.bugs.has(Bug::HeartbeatWithId) {
+            return Some(Packet::Comment);
+        }
+        let head = self.slots[stream.slot].session.head();
+        let next = Cursor { seq: head.seq + 1, ..head };
+        let cursor = Some(self.rules.show(next));
+        Some(Packet::Frame(Seen { kind: Kind::Other, event_type: "heartbeat".to_owned(), cursor, ..Seen::default() }, 50))
+    }
+
+    /// True while the server writes to this stream.
+    pub(in crate::world::sim) fn writes_to(&self, conn: u32) -> bool {
+        self.streams.contains_key(&conn)
+    }
+
+    /// A reader has gone.
+    pub(in crate::world::sim) fn leave(&mut self, conn: u32) {
+        let Some(stream) = self.streams.remove(&conn) else { return };
+        let slot = &mut self.slots[stream.slot];
+        slot.streams.retain(|other| *other != conn);
+        let broken_off = slot.session.unregister(stream.subscription);
+        self.poisoned |= broken_off && self.bugs.has(Bug::PoisonedByReset);
+    }
+}
+
+/// Bytes of payload in a frame.
+fn size(frame: &Frame) -> usize {
+    match frame {
+        Frame::Event { event, .. } => event.data.len(),
+        Frame::Ephemeral { data, .. } => data.len(),
+        Frame::Boundary { .. } | Frame::Gap { .. } | Frame::Synthetic { .. } | Frame::End => 0,
+    }
+}

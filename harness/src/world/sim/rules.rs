@@ -1,0 +1,247 @@
+//! What the profile's contract makes of the reference core: cursors as text, the answers to cursors that are none, the
+//! gap and boundary signals, what is durable.
+//!
+//! The core follows the contract of the profile `sse`. Where another contract says otherwise, the simulated server follows
+//! that one, so that whoever edits a profile sees which of its promises the others need: without `cursor.epoch`, say, a
+//! cursor of a wiped history is a number like any other.
+
+use streamspec_reference_server::session::{Cursor, Epoch, Frame, Refused, Retention};
+
+use crate::contract::{AfterGap, BoundarySent, Contract, CursorAnswer, GapSignal, Profile, StatusSet, StreamAnswer};
+use crate::history::{Body, CursorClass, Kind, Marker, Retain};
+use crate::run::binding::Seen;
+
+/// The type of live-only events.
+pub(super) const NOTE: &str = "note";
+/// About how many bytes a frame has beside its payload.
+const FRAME_BYTES: usize = 60;
+
+/// A profile's contract, as the simulated server keeps it.
+#[derive(Debug)]
+pub(super) struct Rules {
+    contract: Contract,
+    pub(super) heartbeat_ms: Option<u64>,
+    pub(super) most_limit: i64,
+    epochs: bool,
+    cursors: bool,
+    /// Payloads that were rendered before: their marker and digest.
+    known: rustc_hash::FxHashMap<String, (Option<Marker>, Body)>,
+}
+
+/// How a subscription is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// Before the stream, with a status and why.
+    Refused(u16, String),
+    /// By a stream that begins at the oldest event.
+    Oldest,
+    /// By one that begins with what is new, after a gap signal or a boundary of its own where one is due.
+    Live,
+    /// By one that goes on behind this number, which is not above the head.
+    After(u64),
+    /// By a gap signal and what the contract says follows it.
+    Gap,
+}
+
+impl Rules {
+    pub(super) fn new(profile: &Profile) -> Rules {
+        let contract = profile.contract.clone();
+        Rules {
+            heartbeat_ms: contract.liveness.heartbeat_ms,
+            most_limit: profile.binding.history.as_ref().and_then(|h| h.max_limit).map_or(1000, i64::from),
+            epochs: contract.cursor.as_ref().is_some_and(|c| c.epoch),
+            cursors: contract.cursor.is_some(),
+            known: Default::default(),
+            contract,
+        }
+    }
+
+    /// The epoch of a new session: its own, or the same for all where cursors name none.
+    pub(super) fn epoch(&self, fresh: u32) -> Epoch {
+        Epoch(if self.epochs { fresh } else { 0 })
+    }
+
+    /// A cursor as its readers see it.
+    pub(super) fn show(&self, cursor: Cursor) -> String {
+        if self.epochs { cursor.to_string() } else { cursor.seq.to_string() }
+    }
+
+    /// A presented cursor as the core reads it.
+    pub(super) fn read(&self, text: &str) -> String {
+        let number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if !self.epochs && number { format!("{}:{text}", Epoch(0)) } else { text.to_owned() }
+    }
+
+    pub(super) fn durable_at_kill(&self) -> bool {
+        self.contract.durability.kill
+    }
+
+    pub(super) fn durable_at_stop(&self) -> bool {
+        self.contract.durability.restart || self.contract.durability.kill
+    }
+
+    pub(super) fn keys_survive(&self) -> bool {
+        self.contract.idempotency.as_ref().is_some_and(|i| i.survives_restart)
+    }
+
+    /// True when idempotency keys are read at all.
+    pub(super) fn keys(&self) -> bool {
+        self.contract.idempotency.is_some()
+    }
+
+    pub(super) fn creates_on_use(&self) -> bool {
+        self.contract.creates_on_use
+    }
+
+    pub(super) fn unknown(&self) -> u16 {
+        self.contract.unknown_session.as_ref().map_or(404, first)
+    }
+
+    pub(super) fn closes(&self) -> bool {
+        self.contract.terminal.as_ref().is_none_or(|t| t.closes)
+    }
+
+    pub(super) fn replays_terminal(&self) -> bool {
+        self.contract.terminal.as_ref().is_none_or(|t| t.replayed)
+    }
+
+    /// The retention of a session that asks for `asked`.
+    pub(super) fn retention(&self, asked: Option<Retain>) -> Result<Retention, String> {
+        let bound = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok());
+        let default = self.contract.retention.as_ref().map(|r| r.default).unwrap_or_default();
+        let default = Retention { records: bound(default.records), bytes: bound(default.bytes), age_ms: bound(default.age_ms) };
+        let asked = asked.unwrap_or_default();
+        let number = |n: Option<i64>| n.map(|n| n as f64);
+        let kept = Retention::asked(number(asked.records), number(asked.bytes), number(asked.age_ms), default);
+        match kept {
+            Err(_) if self.contract.retention.as_ref().is_some_and(|r| !r.validated) => Ok(default),
+            kept => kept,
+        }
+    }
+
+    /// How a cursor that the core refuses is answered; `foreign` says that it is of another session that is there.
+    pub(super) fn refused(&self, refused: Refused, foreign: bool, head: u64, presented: u64) -> Opened {
+        let class = match refused {
+            Refused::Deleted => return Opened::Refused(self.unknown(), "there is no session of this name".to_owned()),
+            Refused::Ended => {
+                let stops = self.contract.terminal.as_ref().is_none_or(|t| t.stops_reconnect);
+                return if stops { Opened::Refused(204, String::new()) } else { Opened::After(head) };
+            }
+            Refused::Malformed => CursorClass::Malformed,
+            Refused::Ahead => CursorClass::Ahead,
+            Refused::Epoch if foreign => CursorClass::OtherSession,
+            Refused::Epoch => CursorClass::OtherEpoch,
+        };
+        self.answered(class, head, presented)
+    }
+
+    /// How a cursor of this class is answered.
+    pub(super) fn answered(&self, class: CursorClass, head: u64, presented: u64) -> Opened {
+        let refusal = |status: u16| Opened::Refused(status, format!("{{\"error\":\"the cursor is {}\"}}", class_says(class)));
+        match self.contract.answers.get(&class) {
+            Some(CursorAnswer::Refused { status }) => refusal(first(status)),
+            Some(CursorAnswer::Stream(StreamAnswer::Refuse)) | None => refusal(400),
+            Some(CursorAnswer::Stream(StreamAnswer::Start)) => Opened::Oldest,
+            Some(CursorAnswer::Stream(StreamAnswer::Live | StreamAnswer::Boundary)) => Opened::Live,
+            Some(CursorAnswer::Stream(StreamAnswer::Resume)) => Opened::After(presented.min(head)),
+            Some(CursorAnswer::Stream(StreamAnswer::Gap)) => Opened::Gap,
+        }
+    }
+
+    /// How the empty cursor is answered; `None` as no cursor at all.
+    pub(super) fn empty(&self) -> Option<Opened> {
+        self.contract.answers.get(&CursorClass::Empty).map(|_| self.answered(CursorClass::Empty, 0, 0))
+    }
+
+    /// How a cursor is answered whose next event is no longer kept; `None` when the stream says so itself, or nobody does.
+    pub(super) fn evicted(&self) -> Option<Opened> {
+        let gap = self.contract.gap.as_ref()?;
+        match (gap.signal, gap.then) {
+            (GapSignal::Refusal, _) => Some(Opened::Refused(410, "{\"error\":\"the cursor was evicted\"}".to_owned())),
+            (GapSignal::Boundary, _) => Some(Opened::Live),
+            (GapSignal::Frame, AfterGap::Kept) => None,
+            (GapSignal::Frame, AfterGap::Live | AfterGap::End) => Some(Opened::Gap),
+        }
+    }
+
+    /// What follows a gap signal that stands at the beginning of a stream.
+    pub(super) fn after_gap(&self) -> AfterGap {
+        self.contract.gap.as_ref().map_or(AfterGap::Kept, |gap| gap.then)
+    }
+
+    /// What a reader sees of a frame of the core; `None` when the contract has no such frame. `resumed` is true on a
+    /// stream that goes on behind its cursor without a gap.
+    pub(super) fn see(&mut self, frame: Frame, resumed: bool) -> Option<(Seen, usize)> {
+        let seen = match frame {
+            Frame::Event { event, cursor, .. } if event.terminal => {
+                let cursor = cursor.filter(|_| self.cursors).map(|c| self.show(c));
+                Seen { kind: Kind::Terminal, event_type: event.event_type, cursor, ..Seen::default() }
+            }
+            Frame::Event { event, cursor, .. } => {
+                let cursor = cursor.filter(|_| self.cursors).map(|c| self.show(c));
+                return Some(self.event(event.event_type, &event.data, cursor));
+            }
+            Frame::Ephemeral { event_type, data, cursor } => {
+                let cursor = cursor.map(|c| self.show(c));
+                return Some(self.event(event_type, &data, cursor));
+            }
+            Frame::Boundary { fence } => match self.contract.boundary.as_ref()?.sent {
+                BoundarySent::WithoutReplay if resumed => return None,
+                BoundarySent::WithoutReplay | BoundarySent::Always | BoundarySent::AtLeastOnce => {
+                    Seen { kind: Kind::Boundary, event_type: "ready".to_owned(), points_to: Some(self.show(fence)), ..Seen::default() }
+                }
+            },
+            Frame::Gap { requested, oldest } => {
+                let gap = self.contract.gap.as_ref()?;
+                if requested.is_none() && !gap.on_start {
+                    return None;
+                }
+                Seen { kind: Kind::Gap, event_type: "gap".to_owned(), points_to: Some(self.show(oldest)), ..Seen::default() }
+            }
+            Frame::Synthetic { near } => {
+                let cursor = Some(format!("{}.s", self.show(near)));
+                Seen { kind: Kind::Other, event_type: "notice".to_owned(), cursor, ..Seen::default() }
+            }
+            Frame::End => return None,
+        };
+        Some((seen, FRAME_BYTES))
+    }
+
+    /// An event with its payload, from JSON text.
+    pub(super) fn event(&mut self, event_type: String, data: &str, cursor: Option<String>) -> (Seen, usize) {
+        let (marker, body) = match self.known.get(data) {
+            Some((marker, body)) => (*marker, body.clone()),
+            None => {
+                // What is no JSON any more stands for itself, as it would on the wire.
+                let payload = serde_json::from_str::<String>(data).unwrap_or_else(|_| data.to_owned());
+                let (marker, body) = (Marker::find(&payload), Body::of(&payload));
+                self.known.insert(data.to_owned(), (marker, body.clone()));
+                (marker, body)
+            }
+        };
+        let kind = if marker.is_some() { Kind::Event } else { Kind::Other };
+        let durable = event_type != NOTE;
+        let body = marker.map(|_| body);
+        (Seen { kind, event_type, cursor, marker, body, durable, points_to: None, said: None }, data.len() + FRAME_BYTES)
+    }
+}
+
+fn first(set: &StatusSet) -> u16 {
+    match set {
+        StatusSet::One(status) => *status,
+        StatusSet::Any(all) => all.first().copied().unwrap_or(400),
+    }
+}
+
+fn class_says(class: CursorClass) -> &'static str {
+    match class {
+        CursorClass::Own => "this session's own",
+        CursorClass::Snapshot => "a snapshot's",
+        CursorClass::Synthetic => "no event's",
+        CursorClass::Ahead => "above the newest event",
+        CursorClass::OtherSession => "another session's",
+        CursorClass::OtherEpoch => "of another history",
+        CursorClass::Malformed => "malformed",
+        CursorClass::Empty => "empty",
+    }
+}

@@ -1,0 +1,66 @@
+//! The simulated disk: what was committed is there after a kill, what was being written is there in part or not at all.
+
+use std::collections::BTreeMap;
+
+use streamspec_reference_server::session::Stored;
+use streamspec_reference_server::store::{Change, Store, StoreError};
+
+/// A disk of sessions by name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disk(BTreeMap<String, Stored>);
+
+impl Disk {
+    /// Removes everything.
+    pub(super) fn wipe(&mut self) {
+        self.0.clear();
+    }
+
+    /// Removes all idempotency keys.
+    pub(super) fn forget_keys(&mut self) {
+        self.0.values_mut().for_each(|stored| stored.keys.clear());
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Open { id, epoch, retention } => {
+                let stored = Stored { id: id.clone(), epoch: *epoch, retention: *retention, ..Stored::default() };
+                self.0.insert(id.clone(), stored);
+            }
+            Change::Append { id, event, key } => {
+                let Some(stored) = self.0.get_mut(id) else { return };
+                stored.head = stored.head.max(event.seq);
+                if event.terminal {
+                    stored.closed = Some(event.seq);
+                }
+                stored.events.push(event.clone());
+                stored.keys.extend(key.clone());
+            }
+            Change::Prune { id, oldest } => {
+                if let Some(stored) = self.0.get_mut(id) {
+                    let gone = stored.events.partition_point(|event| event.seq < *oldest);
+                    stored.events.drain(..gone);
+                }
+            }
+            Change::Delete { id } => {
+                self.0.remove(id);
+            }
+            Change::Truncate { id } => {
+                if let Some(stored) = self.0.get_mut(id) {
+                    let head = stored.head;
+                    stored.events.pop_if(|newest| newest.seq == head && !newest.terminal);
+                }
+            }
+        }
+    }
+}
+
+impl Store for Disk {
+    fn load(&mut self) -> Result<Vec<Stored>, StoreError> {
+        Ok(self.0.values().cloned().collect())
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        changes.iter().for_each(|change| self.apply(change));
+        Ok(())
+    }
+}
