@@ -92,7 +92,7 @@ fn save(path: &Path, text: &str) -> Result<(), Complaint> {
 
 /// Asks a running server: which usual paths answer, and what a stream looks like.
 async fn ask(url: &str, found: &mut Found, seen: &mut Vec<String>) -> Result<(), Complaint> {
-    let server = crate::world::live::Server::at(url).await.map_err(|e| Complaint::Unreachable(e.to_string()))?;
+    let server = crate::world::live::Server::at(url, None).await.map_err(|e| Complaint::Unreachable(e.to_string()))?;
     for path in ["/health", "/healthz", "/api/health", "/ping", "/"] {
         if let Some((200..=299, _, _)) = get(&server, path).await {
             seen.push(format!("GET {path} answers"));

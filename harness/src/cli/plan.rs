@@ -92,7 +92,7 @@ impl TargetArgs {
         }
         let subject = match (&target.start, &target.url) {
             (Some(start), _) => Subject::Start(start_spec(start, &target, &profile)?),
-            (None, Some(url)) => Subject::Url(url.clone()),
+            (None, Some(url)) => Subject::Url { url: url.clone(), provider: target.provider.clone() },
             (None, None) => return Err(Complaint::Usage("the target has neither `start` nor `url`".to_owned())),
         };
         let capabilities = Capabilities::of(&target);
@@ -165,6 +165,7 @@ fn bare(url: Option<String>, start: Option<String>) -> Target {
         profile: String::new(),
         url,
         start,
+        provider: None,
         env: Default::default(),
         signer: None,
         cwd: None,

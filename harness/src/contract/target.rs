@@ -20,6 +20,9 @@ pub struct Target {
     pub url: Option<String>,
     /// How to start it: a command with `{port}` and `{dir}`.
     pub start: Option<String>,
+    /// With `url`: where the scripted model provider is that the server asks (`streamspec provider`). With `start`, one runs
+    /// beside it wherever `{provider}` stands.
+    pub provider: Option<String>,
     /// Environment for `start`.
     #[serde(default)]
     pub env: BTreeMap<String, String>,

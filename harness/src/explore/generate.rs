@@ -455,6 +455,7 @@ fn open(session: &str) -> Step {
 
 fn publishing(session: &str, count: u32) -> Publish {
     Publish {
+        by: None,
         session: session.to_owned(),
         count: Count::N(count),
         text: Text::Plain,

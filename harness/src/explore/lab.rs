@@ -180,7 +180,7 @@ impl Lab {
 
 async fn serve(subject: &Subject) -> Result<Server, ServerError> {
     match subject {
-        Subject::Url(url) => Server::at(url).await,
+        Subject::Url { url, provider } => Server::at(url, provider.clone()).await,
         Subject::Start(spec) => Server::start(spec.clone()).await,
     }
 }

@@ -183,6 +183,7 @@ fn resumes(steps: &[Step]) -> Variants {
 fn seams(steps: &[Step]) -> Variants {
     let sweep = |session: String| {
         let publish = Publish {
+            by: None,
             session: session.clone(),
             count: Count::N(2),
             text: Default::default(),

@@ -24,7 +24,12 @@ const LONGEST_CASE: Duration = Duration::from_secs(180);
 #[derive(Clone, Debug)]
 pub enum Subject {
     /// A server that runs already.
-    Url(String),
+    Url {
+        /// Its address.
+        url: String,
+        /// The address of the scripted model provider that it asks, if it asks one.
+        provider: Option<String>,
+    },
     /// A server that each worker starts for itself.
     Start(StartSpec),
 }
@@ -175,7 +180,7 @@ fn work(suite: &Suite, stop: &StopSign, queue: &Mutex<VecDeque<Planned>>, finish
         let mut stopped = stop.0.subscribe();
         let start = async {
             match &suite.subject {
-                Subject::Url(url) => Server::at(url).await,
+                Subject::Url { url, provider } => Server::at(url, provider.clone()).await,
                 Subject::Start(spec) => Server::start(spec.clone()).await,
             }
         };

@@ -268,6 +268,8 @@ pub struct Publish {
     /// How many are in flight at once. Default 1.
     #[serde(default = "one_u32")]
     pub concurrent: u32,
+    /// The operation of the profile's own (`[binding.ops.NAME]`) that publishes them instead of `binding.publish`.
+    pub by: Option<String>,
     /// What happens to the requests on their way.
     pub fault: Option<PublishFault>,
     /// After each event send it again with the same key: with the same content, or with another.

@@ -40,6 +40,8 @@ pub enum Call {
         key: Option<String>,
         /// False for live-only events.
         durable: bool,
+        /// The operation of the profile's own that publishes it, instead of `binding.publish`.
+        by: Option<String>,
         /// What happens to it on its way.
         fault: Option<PublishFault>,
     },

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use streamspec_reference_server::Running;
-use streamspec_reference_server::bugs::BUGS;
+use streamspec_reference_server::bugs::{BUGS, BugEntry};
 
 use crate::client::{Client, Frame, frames, rows, serve, text};
 use crate::files::{raw, upload};
@@ -464,8 +464,9 @@ async fn said(script: Script, bug: Option<&str>) -> Vec<String> {
 async fn shows(script_: Script) {
     let right = said(script_, None).await;
     assert_eq!(right, said(script_, None).await, "the right server says the same twice");
-    let bugs =
-        BUGS.iter().filter(|entry| entry.dialects.contains(&"hermes")).map(|entry| entry.name).filter(|name| script(name) == script_);
+    // The bound that this one needs is the operator's; no profile has it.
+    let shown = |entry: &&BugEntry| entry.name == "silent-eviction" || entry.dialects.iter().any(|dialect| dialect.starts_with("hermes"));
+    let bugs = BUGS.iter().filter(shown).map(|entry| entry.name).filter(|name| script(name) == script_);
     let wrong = futures_util::stream::iter(bugs).map(async |name| (name, said(script_, Some(name)).await)).buffer_unordered(AT_ONCE);
     let wrong: Vec<(&str, Vec<String>)> = wrong.collect().await;
     assert!(!wrong.is_empty(), "a script for no bug");

@@ -204,6 +204,6 @@ fn a_foreign_cursor_that_opens_the_other_sessions_stream_is_seen() {
             story.got_but(a, 1, |d| d.marker = Some(Marker { session: 1, n: 1 }));
         }
         story.boundary(a);
-        if right { story.holds(&["ISOLATE-3"]) } else { assert_eq!(story.violates("ISOLATE-3").len(), 1) }
+        if right { story.holds(&["ISOLATE-3"]) } else { assert_eq!(story.violates("ISOLATE-2").len(), 1) }
     }
 }

@@ -17,6 +17,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("opencode-unified", include_str!("../../../profiles/opencode-unified.toml")),
     ("pawwork", include_str!("../../../profiles/pawwork.toml")),
     ("hermes", include_str!("../../../profiles/hermes.toml")),
+    ("hermes-session", include_str!("../../../profiles/hermes-session.toml")),
     ("dispatch", include_str!("../../../profiles/dispatch.toml")),
     ("mppx", include_str!("../../../profiles/mppx.toml")),
 ];

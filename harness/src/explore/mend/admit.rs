@@ -181,6 +181,7 @@ impl Mending<'_> {
         }
         // The repetition of a key under concurrency would race with the event that it repeats.
         Some(Publish {
+            by: None,
             session: publish.session,
             count: Count::N(count),
             text,
@@ -355,6 +356,7 @@ fn after(n: u32) -> Start {
 /// One plain event.
 fn simple(session: &str) -> Publish {
     Publish {
+        by: None,
         session: session.to_owned(),
         count: Count::N(1),
         text: Text::Plain,

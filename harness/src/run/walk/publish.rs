@@ -23,6 +23,7 @@ pub(super) struct Sending {
     pub(super) key: Option<String>,
     pub(super) repeats: Option<(OpId, Marker)>,
     pub(super) conflict: bool,
+    pub(super) by: Option<String>,
     pub(super) fault: Option<PublishFault>,
 }
 
@@ -45,7 +46,8 @@ impl<W: World> Walk<'_, W> {
             self.with(&publish.session, |_| ())?;
         }
         let sends = (0..count).map(|_| async {
-            let sending = Sending { key: keyed.then(|| self.fresh_key()), fault: publish.fault, ..Sending::default() };
+            let sending =
+                Sending { key: keyed.then(|| self.fresh_key()), by: publish.by.clone(), fault: publish.fault, ..Sending::default() };
             let Some((op, marker)) = self.publish_one(&publish.session, publish.text, publish.durable, Some(sending.clone())).await else {
                 return;
             };
@@ -123,6 +125,7 @@ impl<W: World> Walk<'_, W> {
             event_type: payload::event_type(text).to_owned(),
             key: sending.key.clone(),
             durable,
+            by: sending.by.clone(),
             fault: sending.fault,
         };
         self.record(history::What::Invoke(history::Invoke { op, action }));
@@ -132,6 +135,9 @@ impl<W: World> Walk<'_, W> {
             reply.outcome = self.seen_by_anybody(marker, reply.outcome, over).await;
         }
         self.record(history::What::Complete(history::Complete { op, outcome: reply.outcome.clone() }));
+        if sending.by.is_some() {
+            self.with(session, |s| s.address.taken.extend(std::mem::take(&mut reply.taken))).ok()?;
+        }
         self.with(session, |s| match reply.outcome {
             // Content that a key's first use did not have is no event of its own, whatever the answer says.
             Outcome::Ok { .. } if sending.conflict => {}

@@ -58,12 +58,12 @@ pub(super) async fn call(server: &Server, profile: &Profile, mut vars: Vars, cal
             }
             ("open", None)
         }
-        Call::Publish { payload, event_type, key, durable, fault } => {
+        Call::Publish { payload, event_type, key, durable, by, fault } => {
             vars.text("payload", payload.clone()).text("type", event_type.clone());
             if let Some(key) = key {
                 vars.text("key", key.clone());
             }
-            (if *durable { "publish" } else { "publish_ephemeral" }, *fault)
+            (by.as_deref().unwrap_or(if *durable { "publish" } else { "publish_ephemeral" }), *fault)
         }
         Call::Close => ("close", None),
         Call::Delete => ("delete", None),

@@ -74,6 +74,8 @@ pub struct Server {
     process: Option<Process>,
     /// The scripted model provider beside it.
     provider: Option<Provider>,
+    /// Where the provider is that a server asks which streamspec did not start.
+    asks: Option<String>,
 }
 
 struct Process {
@@ -86,11 +88,11 @@ struct Process {
 }
 
 impl Server {
-    /// A server that runs already.
+    /// A server that runs already, and where the model provider is that it asks.
     ///
     /// # Errors
     /// When the URL is none of `http` or `https`, or nothing listens there.
-    pub async fn at(url: &str) -> Result<Server, ServerError> {
+    pub async fn at(url: &str, provider: Option<String>) -> Result<Server, ServerError> {
         let parsed = reqwest::Url::parse(url).map_err(|e| ServerError::Url(format!("`{url}` is no URL: {e}; write http://HOST:PORT")))?;
         let (host, port) = match (parsed.scheme(), parsed.host_str(), parsed.port_or_known_default()) {
             ("http" | "https", Some(host), Some(port)) => (host.trim_matches(['[', ']']).to_owned(), port),
@@ -105,7 +107,14 @@ impl Server {
         probe.map_err(|_| dead("no answer within 5 s".to_owned()))?.map_err(|e| dead(e.to_string()))?;
         let base = url.trim_end_matches('/').to_owned();
         let upstream = (parsed.scheme() == "http").then_some(address);
-        Ok(Server { base: RefCell::new(base), upstream: Cell::new(upstream), clients: Clients::new()?, process: None, provider: None })
+        Ok(Server {
+            base: RefCell::new(base),
+            upstream: Cell::new(upstream),
+            clients: Clients::new()?,
+            process: None,
+            provider: None,
+            asks: provider,
+        })
     }
 
     /// Starts a server on a fresh data folder and waits until it is ready.
@@ -140,6 +149,7 @@ impl Server {
             clients: Clients::new()?,
             process: Some(process),
             provider,
+            asks: None,
         })
     }
 
@@ -150,7 +160,7 @@ impl Server {
 
     /// Where the scripted model provider beside it is, if one runs: `http://127.0.0.1:9090`.
     pub fn provider(&self) -> Option<String> {
-        self.provider.as_ref().map(|provider| format!("http://{}", provider.address()))
+        self.asks.clone().or_else(|| self.provider.as_ref().map(|provider| format!("http://{}", provider.address())))
     }
 
     /// The folder that it was given for its data, if streamspec started it.

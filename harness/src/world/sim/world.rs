@@ -64,7 +64,7 @@ impl World for SimWorld {
     async fn call(&self, address: &Address, call: Call) -> Reply {
         let (request, fault) = match call {
             Call::Open(retain) => (Request::Open(retain), None),
-            Call::Publish { payload, event_type, key, durable, fault } => {
+            Call::Publish { payload, event_type, key, durable, fault, by: _ } => {
                 (Request::Publish(Publication { payload, event_type, key, durable }), fault)
             }
             Call::Close => (Request::Close, None),

@@ -34,7 +34,8 @@ pub(super) async fn events(
 ) -> Answered {
     let conversation = Conversation::of(&server, &headers, &id)?;
     let header = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default());
-    let presented = header.or(query.get("after_event_id").map(String::as_str));
+    // An empty id is what a client has that has seen none.
+    let presented = header.or(query.get("after_event_id").map(String::as_str)).filter(|cursor| !cursor.is_empty());
     // The bell is taken before the runs are looked at: a run that begins meanwhile rings it.
     let bell = conversation.cell.bell();
     let mut pending = Vec::new();
