@@ -370,7 +370,7 @@ fn a_file_with_windows_line_ends_is_read_and_shown() {
 fn no_such_file() {
     insta::assert_snapshot!(shown(&Profile::load("sss").unwrap_err()), @r##"
         × there is no profile `sss`
-        help: did you mean `sse`? built-in profiles: `sse` and `dispatch`; or give the
+        help: did you mean `sse`? built-in profiles: `sse`, `dispatch`; or give the
               path of a profile file
         "##);
     insta::assert_snapshot!(shown(&Profile::load("missing/my.toml").unwrap_err()), @r##"
