@@ -87,7 +87,7 @@ bugs! {
     BoundaryAlways "boundary-always" "SEAM-3" "issue 2" "the boundary is sent each time the reader has caught up";
     BoundaryEarly "boundary-early" "SEAM-4" "OM-9, PM-12" "the boundary is sent before the replay";
     SharedBaseline "shared-baseline" "SEAM-4" "issue 2" "a second reader gets the fence of the first";
-    SilentEviction "silent-eviction" "GAP-1" "PM-4" "an evicted cursor is replayed from the oldest event without a word" in sse, pawwork;
+    SilentEviction "silent-eviction" "GAP-1" "PM-4" "an evicted cursor is replayed from the oldest event without a word" in sse, pawwork, hermes;
     FalseGap "false-gap" "GAP-2" "PM-5" "the cursor just before the oldest event counts as a gap" in sse, pawwork;
     AgeOnAppendOnly "age-on-append-only" "GAP-3" "PM-2" "expired events are removed only when the next one comes";
     KeepsDouble "keeps-double" "GAP-4" "PAW-13" "twice as many events are kept as asked for" in sse, pawwork;
@@ -167,11 +167,11 @@ bugs! {
     TopUpForgotten "top-up-forgotten" "MONEY-1" "MM-30" "a top-up is forgotten when the voucher after it is refused" in mppx;
     LiveWithoutId "live-without-id" "ORDER-6" "HERMES B1" "live events carry no id, replayed ones do" in hermes;
     LatestIdTable "latest-id-table" "ORDER-5" "HERMES B2" "an event is sent with the newest id there is instead of its own" in hermes;
-    SeqFilterAcrossRuns "seq-filter-across-runs" "DELIVER-1" "HERMES B3" "the filter of repetitions compares numbers of different runs" in hermes_session;
+    SeqFilterAcrossRuns "seq-filter-across-runs" "DELIVER-1" "HERMES B3" "the filter of repetitions compares numbers of different runs" in hermes_session, hermes;
     HeaderCursorIgnored "header-cursor-ignored" "RESUME-1" "HERMES B4" "Last-Event-ID is not read, only query parameters are" in hermes;
     AheadOfDeadIsEmpty "ahead-of-dead-is-empty" "RESUME-4" "HERMES B6" "a cursor ahead of a finished run is answered with 200 and nothing" in hermes;
     DetachedTailOnly "detached-tail-only" "RESUME-2" "HERMES B8" "who comes back to a run that nobody watched gets its last events only" in hermes;
-    ShortRunMissed "short-run-missed" "LIVE-1" "HERMES B12" "an idle session stream never learns of a run that was over when it looked" in hermes_session;
+    ShortRunMissed "short-run-missed" "LIVE-1" "HERMES B12" "an idle session stream never learns of a run that was over when it looked" in hermes_session, hermes;
     PartialDropped "partial-dropped" "CRASH-3" "HERMES B13" "the repair of a killed run drops what it had said" in hermes;
     RepairBeforeJournal "repair-before-journal" "CRASH-3" "HERMES B14" "the repair does not see the journal and notes for ever that nothing was recovered" in hermes;
     RepairSkipped "repair-skipped" "CRASH-1" "HERMES B15, V-3" "another reconciler clears the state of a killed run, and nobody ends it" in hermes, opencode;
@@ -180,7 +180,7 @@ bugs! {
     CancelledStillActive "cancelled-still-active" "FINAL-3" "HERMES B19" "a cancelled run is still shown as active" in hermes;
     LateWorkerWrites "late-worker-writes" "CAUSE-2" "HERMES B20" "the worker of a cancelled run goes on and writes its answer over the transcript" in hermes;
     CancelLosesPrompt "cancel-loses-prompt" "FINAL-3" "HERMES B21" "a cancel clears the pending prompt before it is in the transcript" in hermes;
-    CloseOnLongLived "close-on-long-lived" "WIRE-4" "HERMES B22" "long-lived streams carry Connection: close" in hermes_session;
+    CloseOnLongLived "close-on-long-lived" "WIRE-4" "HERMES B22" "long-lived streams carry Connection: close" in hermes_session, hermes;
     SnapshotUnredacted "snapshot-unredacted" "REDACT-1" "HERMES B23" "the snapshot is not passed through the redaction" in hermes;
     LiveUnredacted "live-unredacted" "REDACT-1" "HERMES V-9" "streamed text is not passed through the redaction" in hermes;
     NumbersSurvive "numbers-survive" "ORDER-3" "HERMES B25" "a session made anew under a deleted one's name goes on with its numbers" in hermes;

@@ -136,7 +136,12 @@ impl Conversation<'_> {
     async fn reply(&mut self, reply: &Pattern, refused: Option<&Pattern>) -> Result<Whole, NoAnswer> {
         while let Some(message) = self.socket.next().await {
             let message = message.map_err(|e| NoAnswer::Lost(e.to_string()))?;
-            let Message::Text(text) = message else { continue };
+            let text = match message {
+                Message::Text(text) => text,
+                // Nothing comes behind a close, also when the connection stays open.
+                Message::Close(_) => break,
+                Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+            };
             let Ok(json) = serde_json::from_str::<Value>(&text) else { continue };
             if let Some((keep, kept, bytes)) = &mut self.kept
                 && fits(keep, &json, self.vars)

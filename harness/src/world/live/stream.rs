@@ -385,7 +385,12 @@ impl Follow {
                     body.lint("RFC 6455 5.6", false, 0, "a binary message", &format!("{} bytes", bytes.len()));
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => body.comment(b"ping"),
-                Some(Ok(Message::Close(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Close(_))) => {
+                    // The answer to it is sent, but a server that then leaves the connection open is not waited for.
+                    let _ = tokio::time::timeout(Duration::from_millis(200), socket.flush()).await;
+                    return Over::Eof(0);
+                }
+                Some(Ok(Message::Frame(_))) => {}
                 Some(Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed)) | None => return Over::Eof(0),
                 Some(Err(tungstenite::Error::Io(error))) => return Over::Broken(error.to_string()),
                 Some(Err(tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake))) => {

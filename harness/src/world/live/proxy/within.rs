@@ -67,7 +67,21 @@ fn lines(frame: &[u8]) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
+/// The middle of the payload of a WebSocket's text or binary frame from a server, which no line of text can begin like.
+fn in_message(frame: &[u8]) -> Option<usize> {
+    let head = match frame {
+        [0x01 | 0x02 | 0x81 | 0x82, 127, ..] => 10,
+        [0x01 | 0x02 | 0x81 | 0x82, 126, ..] => 4,
+        [0x01 | 0x02 | 0x81 | 0x82, 0..126, ..] => 2,
+        _ => return None,
+    };
+    (frame.len() > head + 1).then(|| head + (frame.len() - head) / 2)
+}
+
 fn in_line(frame: &[u8]) -> Option<usize> {
+    if let Some(middle) = in_message(frame) {
+        return Some(middle);
+    }
     // A frame of NDJSON is one line, and JSON cannot begin with `data`.
     let (start, text) = match lines(frame).find(|line| line.field() == b"data" && line.value().len() > 1) {
         Some(line) => (line.start + line.value_start(), line.value()),
@@ -103,6 +117,8 @@ mod tests {
         assert_eq!(before(CRLF, Within::AfterIdLine).as_deref(), Some("event: t\r\nid: 7\r\n"));
         assert_eq!(before(CRLF, Within::BeforeEnd).as_deref(), Some("event: t\r\nid: 7\r\ndata: aé\r\n"));
         assert_eq!(before(CRLF, Within::Byte(3)).as_deref(), Some("eve"));
+        assert_eq!(offset(b"\x81\x04abcd", Within::InLine), Some(4));
+        assert_eq!(offset(b"\x81\x01a", Within::InLine), None);
         assert_eq!(before(b"{\"a\":1}\n", Within::InLine).as_deref(), Some("{\"a"));
     }
 
