@@ -57,13 +57,16 @@ impl std::fmt::Debug for Removing {
     }
 }
 
+/// Where the cursor of an append is awaited, and whether it repeats one that was made before.
+type Appended = oneshot::Sender<Result<(Cursor, bool), Answer>>;
+
 /// A change that somebody waits for.
 #[derive(Debug)]
 enum Request {
     /// Make a session.
     Open(String, Retention, oneshot::Sender<Result<Cursor, Answer>>),
     /// Append an event.
-    Append(String, Append, Option<Removing>, oneshot::Sender<Result<(Cursor, bool), Answer>>),
+    Append(String, Append, Option<Removing>, Appended),
     /// Remove a session.
     Delete(String, oneshot::Sender<Result<(), Answer>>),
     /// Stop after what came before.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::{Answer, Cell, Hub, Removing, Request, now};
+use super::{Answer, Appended, Cell, Hub, Removing, Request, now};
 use crate::bugs::Bug;
 use crate::session::{Append, Cursor, Epoch, Event, Prepared, Retention, Session, race};
 use crate::store::{Change, Store, StoreError};
@@ -40,8 +40,8 @@ pub(super) struct Writer {
 enum Done {
     Open(String, Epoch, Retention, oneshot::Sender<Result<Cursor, Answer>>),
     /// The event is in the change of this index.
-    Append(Arc<Cell>, usize, Option<Removing>, oneshot::Sender<Result<(Cursor, bool), Answer>>),
-    Again(Cursor, oneshot::Sender<Result<(Cursor, bool), Answer>>),
+    Append(Arc<Cell>, usize, Option<Removing>, Appended),
+    Again(Cursor, Appended),
     Delete(String, oneshot::Sender<Result<(), Answer>>),
 }
 
@@ -147,13 +147,7 @@ impl Writer {
         group.done.push(Done::Delete(id, answer));
     }
 
-    fn append(
-        &self,
-        id: &str,
-        append: Append,
-        (removing, answer): (Option<Removing>, oneshot::Sender<Result<(Cursor, bool), Answer>>),
-        group: &mut Group,
-    ) {
+    fn append(&self, id: &str, append: Append, (removing, answer): (Option<Removing>, Appended), group: &mut Group) {
         // What was removed earlier in the group is still to be found: an event for it would outlive it on the disk.
         let Some(cell) = self.hub.find(id).filter(|_| !group.deleted.contains(id)) else {
             let _ = answer.send(Err(Answer::Unknown));

@@ -3,7 +3,6 @@
 #[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../server/http.rs"]
 mod http;
-#[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../hermes/provider.rs"]
 mod provider;
 
