@@ -41,6 +41,11 @@ fn probes(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
         };
         let unknown = contract.unknown_session.as_ref().filter(|_| *about != Probe::WrongMethod);
         let refused = match completed.what {
+            // Nothing was asked: the server is away, or the profile has no such request.
+            Outcome::Failed { status: 0, body } => {
+                judge.undecided(requirement, format!("{what} was not sent: {body}"));
+                continue;
+            }
             Outcome::Failed { status, .. } => match unknown {
                 Some(set) => set.contains(*status),
                 None => (400..500).contains(status) || *about == Probe::WrongMethod && *status == 501,

@@ -136,6 +136,13 @@ pub fn recover(store: &mut dyn Store, now: Millis, bugs: BugSet) -> Result<Vec<S
             store.commit(&[Change::Append { id: stored.id.clone(), event: again.clone(), key: None }])?;
             stored.events.push(again);
         }
+        // A row of an answer that was being written; nothing behind it was.
+        let torn = stored.events.last().is_some_and(|last| last.seq == stored.head && last.event_type == "token");
+        if bugs.has(Bug::TornRowRenumbered) && torn {
+            store.commit(&[Change::Truncate { id: stored.id.clone() }])?;
+            stored.events.pop();
+            stored.head -= 1;
+        }
         // What has expired while the server was away goes from the disk, also when a bug forgets that it was there.
         let behind_all = stored.head + 1;
         let session = Session::restore(stored, now, bugs);

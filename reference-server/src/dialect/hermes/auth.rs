@@ -48,7 +48,7 @@ pub(super) async fn login(State(server): State<Shared>, body: String) -> Answere
 /// Lets only those in who are logged in, and no writing call that another site's page has made.
 pub(super) async fn guard(State(server): State<Shared>, request: Request, next: Next) -> Response {
     let (path, headers) = (request.uri().path(), request.headers());
-    let public = !path.starts_with("/api/")
+    let public = !path.starts_with("/api/") && !(path == "/health" && server.hub.bugs.has(Bug::HealthNeedsLogin))
         || path == "/api/auth/login"
         || path == "/api/chat/stream" && server.hub.bugs.has(Bug::StreamWithoutLogin);
     if server.password.is_some() && !public {

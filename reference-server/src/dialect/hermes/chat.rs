@@ -33,6 +33,9 @@ pub(super) async fn start(State(server): State<Shared>, headers: HeaderMap, body
     if let Some(active) = conversation.active(&server) {
         return Err(Refusal::new(StatusCode::CONFLICT, "a run is active").with("active_stream_id", &active.run));
     }
+    if server.hub.bugs.has(Bug::DeadRunHolds) && conversation.ended_by_a_crash(&server) {
+        return Err(Refusal::new(StatusCode::CONFLICT, "a run is active"));
+    }
     let started_at = now();
     let record = Record {
         run: hex(32),

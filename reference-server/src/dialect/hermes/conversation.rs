@@ -99,6 +99,11 @@ impl Conversation {
         self.records.last().filter(|last| is_active(server, &last.run))
     }
 
+    /// True when its newest turn was ended by a stop of the process.
+    pub(super) fn ended_by_a_crash(&self, server: &Server) -> bool {
+        self.records.last().and_then(|last| journal(server, &last.run)).is_some_and(|journal| journal.state == RunState::Crashed)
+    }
+
     /// The title: the first thing said.
     pub(super) fn title(&self) -> String {
         let first = self.records.first().map_or("", |record| record.message.as_str());

@@ -127,7 +127,10 @@ fn find(server: &Server, session: &str, asked: &str) -> Option<PathBuf> {
 pub(super) async fn raw(State(server): State<Shared>, headers: HeaderMap, Query(query): Query<HashMap<String, String>>) -> Answered {
     let text = |name: &str| query.get(name).map_or("", String::as_str);
     let conversation = Conversation::of(&server, &headers, text("session_id"))?;
-    let path = find(&server, &conversation.id, text("path")).ok_or_else(not_found)?;
+    let path = find(&server, &conversation.id, text("path")).ok_or_else(|| {
+        let told = server.hub.bugs.has(Bug::EscapeForbidden) && text("path").contains("..");
+        if told { Refusal::new(StatusCode::FORBIDDEN, "outside the workspace") } else { not_found() }
+    })?;
     let bytes = tokio::fs::read(&path).await.map_err(|_| not_found())?;
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let (mime, in_place) = media(&name);
