@@ -492,7 +492,7 @@ fn lists_explain_themselves() {
 
 #[test]
 fn a_bug_is_killed_by_the_requirement_that_it_names() {
-    let output = streamspec(&["selftest", "--only", "replay-inclusive", "--only", "boundary-twice"]);
+    let output = streamspec(&["selftest", "--profile", "sse", "--only", "replay-inclusive", "--only", "boundary-twice"]);
     assert_eq!(code(&output), OK, "{}", stdout(&output));
     assert_eq!(stdout(&output).matches("killed  ").count(), 2, "{}", stdout(&output));
 }

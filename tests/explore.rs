@@ -196,7 +196,7 @@ fn what_cannot_be_replayed_says_why() {
 #[test]
 fn a_sweep_names_the_places_that_failed() {
     let folder = tempfile::tempdir().unwrap();
-    let right = run(folder.path(), &["test", "--sweep", "resume"]);
+    let right = run(folder.path(), &["test", "--profile", "sse", "--sweep", "resume"]);
     assert_eq!(code(&right), OK, "{}", text(&right));
     assert!(text(&right).contains("held   steady: a reader of s after every event and id, 14 places"), "{}", text(&right));
     let start = reference(&["off-by-one"]);

@@ -115,7 +115,10 @@ impl Session {
             behind.filter(|event| shown(event)).take(limit).cloned().collect()
         };
         let last = events.last().map_or(from, |e| e.seq);
-        let more = self.kept_from(last.saturating_add(1)).any(&shown) || self.bugs.has(Bug::FullPageHasMore) && events.len() == limit;
+        let rest = self.kept_from(last.saturating_add(1)).any(&shown);
+        // A page behind which nothing is shown has reached the end, also when what stands there was removed.
+        let last = if rest { last } else { self.head.max(from) };
+        let more = rest || self.bugs.has(Bug::FullPageHasMore) && events.len() == limit;
         let skip = u64::from(self.bugs.has(Bug::PageSkipsOne) && last < self.head);
         Page { more, next: self.cursor(last + skip), gap: after + 1 < oldest, events }
     }

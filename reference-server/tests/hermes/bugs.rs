@@ -59,15 +59,19 @@ fn script(bug: &str) -> Script {
         | "empty-after-end"
         | "terminal-live-only" => Script::Finished,
         "detached-tail-only" => Script::Alone,
-        "unstored-id" | "partial-dropped" | "repair-before-journal" | "repair-skipped" | "torn-row-renumbered" | "row-appended-again" => {
-            Script::Restart
-        }
+        "unstored-id"
+        | "partial-dropped"
+        | "repair-before-journal"
+        | "repair-skipped"
+        | "torn-row-renumbered"
+        | "row-appended-again"
+        | "dead-run-holds" => Script::Restart,
         "cancel-id-reused" | "cancelled-still-active" | "late-worker-writes" | "cancel-loses-prompt" => Script::Cancel,
         "seq-filter-across-runs" | "short-run-missed" | "close-on-long-lived" => Script::Sessions,
         "deleted-still-streams" | "numbers-survive" => Script::Deletion,
         "snapshot-unredacted" | "live-unredacted" => Script::Secrets,
-        "attachment-root" | "prefix-containment" => Script::Files,
-        "profile-unchecked" | "stream-without-login" => Script::Access,
+        "attachment-root" | "prefix-containment" | "escape-forbidden" => Script::Files,
+        "profile-unchecked" | "stream-without-login" | "health-needs-login" => Script::Access,
         "leaving-touches" | "turn-dies-with-its-reader" => Script::Leaving,
         "no-heartbeat" | "headers-wait" => Script::Quiet,
         "silent-eviction" => Script::Eviction,

@@ -71,8 +71,7 @@ impl InFlight {
 
     /// How many events the slowest of those who watch is behind.
     pub(super) fn lag(&self) -> u64 {
-        let log = self.log();
-        log.head().seq.saturating_sub(log.slowest())
+        self.log().slowest()
     }
 
     fn frames(&self, id: SubscriptionId) -> Vec<Frame> {

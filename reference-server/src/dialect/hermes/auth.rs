@@ -48,9 +48,8 @@ pub(super) async fn login(State(server): State<Shared>, body: String) -> Answere
 /// Lets only those in who are logged in, and no writing call that another site's page has made.
 pub(super) async fn guard(State(server): State<Shared>, request: Request, next: Next) -> Response {
     let (path, headers) = (request.uri().path(), request.headers());
-    let public = !path.starts_with("/api/") && !(path == "/health" && server.hub.bugs.has(Bug::HealthNeedsLogin))
-        || path == "/api/auth/login"
-        || path == "/api/chat/stream" && server.hub.bugs.has(Bug::StreamWithoutLogin);
+    let closed = path.starts_with("/api/") || path == "/health" && server.hub.bugs.has(Bug::HealthNeedsLogin);
+    let public = !closed || path == "/api/auth/login" || path == "/api/chat/stream" && server.hub.bugs.has(Bug::StreamWithoutLogin);
     if server.password.is_some() && !public {
         let logins = server.logins.lock().expect("nobody panics while holding the logins");
         if !cookie(headers, COOKIE).is_some_and(|login| logins.contains(login)) {

@@ -493,8 +493,9 @@ fn fields_that_belong_together() {
          29 │ headers = { Id = "{kee}" }
             ╰────
           help: did you mean `key`? known are: `channel`, `cursor`, `expires`, `key`,
-                `limit`, `opened`, `path`, `payload`, `provider`, `retain_age_ms`,
-                `retain_bytes`, `retain_records`, `session`, `type`, `uuid`
+                `limit`, `opened`, `path`, `payload`, `provider`, `reborn`,
+                `retain_age_ms`, `retain_bytes`, `retain_records`, `session`, `type`,
+                `uuid`
 
         Error:
           × `{kee}` is no placeholder
@@ -506,9 +507,9 @@ fn fields_that_belong_together() {
          30 │
             ╰────
           help: did you mean `key`? known are: `channel`, `cursor`, `expires`, `key`,
-                `limit`, `opened`, `path`, `payload`, `provider`, `retain_age_ms`,
-                `retain_bytes`, `retain_records`, `session`, `type`, `uuid`,
-                `env.NAME`, and what `binding.open.take` names
+                `limit`, `opened`, `path`, `payload`, `provider`, `reborn`,
+                `retain_age_ms`, `retain_bytes`, `retain_records`, `session`, `type`,
+                `uuid`, `env.NAME`, and what `binding.open.take` names
         "##);
     insta::assert_snapshot!(profile("[binding.delete]", "[binding.publish.when.key]\n\n[binding.delete]"), @r##"
          × nothing is sent when there is a `key`
