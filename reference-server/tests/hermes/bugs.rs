@@ -464,13 +464,16 @@ async fn said(script: Script, bug: Option<&str>) -> Vec<String> {
     stage.notes.said
 }
 
+/// Defects that the kill table shows: these scripts log in first, and need the next run after a restart.
+const ELSEWHERE: [&str; 2] = ["health-needs-login", "dead-run-holds"];
+
 /// Runs the script against the right server twice and against each bug that it shows.
 async fn shows(script_: Script) {
     let right = said(script_, None).await;
     assert_eq!(right, said(script_, None).await, "the right server says the same twice");
     // The bound that this one needs is the operator's; no profile has it.
     let shown = |entry: &&BugEntry| entry.name == "silent-eviction" || entry.dialects.iter().any(|dialect| dialect.starts_with("hermes"));
-    let bugs = BUGS.iter().filter(shown).map(|entry| entry.name).filter(|name| script(name) == script_);
+    let bugs = BUGS.iter().filter(shown).map(|entry| entry.name).filter(|name| !ELSEWHERE.contains(name) && script(name) == script_);
     let wrong = futures_util::stream::iter(bugs).map(async |name| (name, said(script_, Some(name)).await)).buffer_unordered(AT_ONCE);
     let wrong: Vec<(&str, Vec<String>)> = wrong.collect().await;
     assert!(!wrong.is_empty(), "a script for no bug");

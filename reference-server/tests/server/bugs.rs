@@ -147,11 +147,15 @@ async fn said(script: Script, bug: Option<&str>) -> Vec<String> {
     probe.said()
 }
 
+/// Defects that the kill table shows: they need a cursor at the edge of what is kept, or a publish amid the replay.
+const ELSEWHERE: [&str; 3] = ["empty-is-no-gap", "gap-one-late", "live-during-replay"];
+
 /// Runs the script against the right server twice and against each bug that it shows.
 async fn shows(script_: Script) {
     let right = said(script_, None).await;
     assert_eq!(right, said(script_, None).await, "the right server says the same twice");
-    let bugs = BUGS.iter().filter(|entry| entry.dialects.contains(&"sse")).map(|entry| entry.name).filter(|name| script(name) == script_);
+    let bugs = BUGS.iter().filter(|entry| entry.dialects.contains(&"sse")).map(|entry| entry.name);
+    let bugs = bugs.filter(|name| !ELSEWHERE.contains(name) && script(name) == script_);
     let wrong = stream::iter(bugs).map(async |name| (name, said(script_, Some(name)).await)).buffer_unordered(AT_ONCE);
     let hidden: Vec<&str> =
         wrong.collect::<Vec<_>>().await.into_iter().filter(|(_, wrong)| *wrong == right).map(|(name, _)| name).collect();
