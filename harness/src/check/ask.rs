@@ -8,7 +8,7 @@
 use super::judge::Judge;
 use super::verdict::Violation;
 use crate::contract::{CATALOGUE, Contract};
-use crate::history::View;
+use crate::history::{ConnView, View};
 
 /// Families that only expectations, probes and waits can show.
 const ASKED: [&str; 9] = ["START", "AUTH", "DETACH", "CRASH", "RETRY", "COMPACT", "CONTAIN", "MONEY", "FINAL"];
@@ -17,18 +17,12 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
     for one in &view.expectations {
         let Some(requirement) = CATALOGUE.iter().find(|r| r.id == one.what.judges) else { continue };
         judge.asked(requirement.id);
+        let op = one.what.op.and_then(|op| view.ops.get(op.0 as usize));
         judge.require(requirement.id, one.what.held, || Violation {
             says: format!("{} is not what it must be", one.what.says),
             expected: one.what.expected.clone(),
             seen: one.what.seen.clone(),
-            records: one
-                .what
-                .op
-                .and_then(|op| view.ops.get(op.0 as usize))
-                .map(|op| op.invoked.record)
-                .into_iter()
-                .chain([one.record])
-                .collect(),
+            records: op.map(|op| op.invoked.record).into_iter().chain([one.record]).collect(),
             shape: format!("expectation: {}", one.what.says),
         });
     }
@@ -57,34 +51,20 @@ fn secrets(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
         return judge.not_applicable("REDACT-1", "the profile does not promise that secrets are masked");
     }
     for leaked in &view.leaks {
-        let on = leaked.what.conn.map_or_else(
-            || leaked.what.surface.clone(),
-            |id| {
-                view.conns
-                    .get(id.0 as usize)
-                    .map_or_else(|| leaked.what.surface.clone(), |conn| format!("{} of {}", leaked.what.surface, conn.name()))
-            },
-        );
+        let surface = &leaked.what.surface;
+        let conn = leaked.what.conn.and_then(|id| view.conns.get(id.0 as usize));
+        let on = conn.map_or_else(|| surface.clone(), |conn| format!("{surface} of {}", conn.name()));
         judge.violated(
             "REDACT-1",
             Violation {
                 says: format!("a planted secret came back in {on}"),
                 expected: "a masked one".to_owned(),
                 seen: leaked.what.around.clone(),
-                records: leaked
-                    .what
-                    .conn
-                    .and_then(|id| view.conns.get(id.0 as usize))
-                    .map(|c| c.connect.record)
-                    .into_iter()
-                    .chain([leaked.record])
-                    .collect(),
-                shape: format!("leaked: {}", leaked.what.surface),
+                records: conn.map(|conn| conn.connect.record).into_iter().chain([leaked.record]).collect(),
+                shape: format!("leaked: {surface}"),
             },
         );
     }
-    let masked = view.sessions.iter().flat_map(|s| &s.events).filter(|e| e.secret && e.cursor.is_some()).count();
-    let came =
-        view.conns.iter().map(|conn| conn.arrivals().filter(|(_, e)| view.session_of(conn).events[*e].secret).count()).sum::<usize>();
-    judge.held_n("REDACT-1", (masked + came) as u64);
+    let secrets = |conn: &ConnView<'_>| conn.arrivals().filter(|(_, event)| view.session_of(conn).events[*event].secret).count();
+    judge.held_n("REDACT-1", view.conns.iter().map(|conn| secrets(conn) as u64).sum());
 }

@@ -1,5 +1,9 @@
 //! Exit codes: one table.
 
+use super::tell;
+use crate::report::visible;
+use crate::run::suite::SuiteError;
+
 /// Everything required passed, or failed as it is known to.
 pub(super) const OK: u8 = 0;
 /// A requirement is violated.
@@ -65,6 +69,23 @@ impl Ended {
             NOTHING_RAN
         } else {
             OK
+        }
+    }
+}
+
+impl Ended {
+    /// Says on standard error what kept a suite from running to its end, and takes note of it.
+    pub(super) fn hear(&mut self, ran: &Result<(), SuiteError>) {
+        match ran {
+            Ok(()) => {}
+            Err(SuiteError::Server(error)) => {
+                tell(&format!("error: {}", visible(&error.to_string())));
+                self.could_not_test = true;
+            }
+            Err(SuiteError::Bug(why)) => {
+                tell(&format!("error: a defect of streamspec: {why}"));
+                self.our_bug = true;
+            }
         }
     }
 }

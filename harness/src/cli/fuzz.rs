@@ -204,17 +204,7 @@ impl Prepared {
             could_not_test: standing.unfinished.0 * 2 > standing.cases && !stop.is_raised(),
             ..Ended::default()
         };
-        match ran {
-            Ok(()) => {}
-            Err(SuiteError::Server(error)) => {
-                eprintln!("error: {error}");
-                ended.could_not_test = true;
-            }
-            Err(SuiteError::Bug(why)) => {
-                eprintln!("error: a defect of streamspec: {why}");
-                ended.our_bug = true;
-            }
-        }
+        ended.hear(&ran);
         print(&self.summary(&standing, &missed, took, paint));
         if let Some(why) = trouble {
             eprintln!("error: {why}");

@@ -14,7 +14,7 @@ use super::plan::reference;
 use super::progress::Progress;
 use super::{Complaint, complain, exit, meant, print};
 use crate::check::Finding;
-use crate::contract::Profile;
+use crate::contract::{CATALOGUE, Profile};
 use crate::report::Paint;
 use crate::run::suite::{StopSign, Subject, Suite, SuiteError, run as run_suite};
 use crate::scenario::{Capabilities, Scenario, applicable};
@@ -110,9 +110,14 @@ fn table(args: &SelftestArgs) -> Result<u8, Complaint> {
         print(&format!("{} {alarm}\n", paint.bad("FALSE ALARM")));
     }
     let proven = |id: &str| BUGS.iter().any(|bug| bug.killed_by == id);
-    let unproven: Vec<&str> = clean.judged.iter().map(String::as_str).filter(|id| !proven(id)).collect();
+    let whole = args.only.is_empty() && args.profile.is_none();
+    let unproven: Vec<&str> = CATALOGUE.iter().map(|r| r.id).filter(|id| whole && !proven(id)).collect();
+    let unseen: Vec<&str> = CATALOGUE.iter().map(|r| r.id).filter(|id| whole && !clean.judged.contains(*id)).collect();
     for id in &unproven {
         print(&format!("{} no bug proves {id}\n", paint.bad("UNPROVEN")));
+    }
+    for id in &unseen {
+        print(&format!("{} the right server never shows {id}\n", paint.bad("UNSEEN  ")));
     }
     print(&format!(
         "\n{} bug{} under {} profile{}, {count} hunts in {:.1} s{}\n{} passed, {} failed, 0 skipped\n",
@@ -127,9 +132,9 @@ fn table(args: &SelftestArgs) -> Result<u8, Complaint> {
             (judged, without) => format!("; {judged} requirements judged on the right server, {without} of them without a bug"),
         },
         count as u32 - bad,
-        bad as usize + clean.alarms.len() + unproven.len(),
+        bad as usize + clean.alarms.len() + unproven.len() + unseen.len(),
     ));
-    Ok(if bad > 0 || !clean.alarms.is_empty() || !unproven.is_empty() { exit::VIOLATED } else { exit::OK })
+    Ok(if bad > 0 || !clean.alarms.is_empty() || !unproven.is_empty() || !unseen.is_empty() { exit::VIOLATED } else { exit::OK })
 }
 
 fn line(row: &Row, killed: bool, paint: Paint) -> String {

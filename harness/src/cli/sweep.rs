@@ -11,7 +11,7 @@ use crate::check::Finding;
 use crate::contract::{CATALOGUE, Level};
 use crate::explore::{Palette, SweepKind, Swept, sweeps};
 use crate::report::Paint;
-use crate::run::suite::{Case, StopSign, Suite, SuiteError, run as run_suite};
+use crate::run::suite::{Case, StopSign, Suite, run as run_suite};
 use crate::scenario::Scenario;
 
 /// What is swept unless scenarios are named.
@@ -79,17 +79,7 @@ pub(super) fn run(kind: SweepKind, mut suite: Suite, named: bool, resolved: &Res
         nothing_ran: done.iter().all(|cases| *cases == 0),
         ..Ended::default()
     };
-    match ran {
-        Ok(()) => {}
-        Err(SuiteError::Server(error)) => {
-            eprintln!("error: {error}");
-            ended.could_not_test = true;
-        }
-        Err(SuiteError::Bug(why)) => {
-            eprintln!("error: a defect of streamspec: {why}");
-            ended.our_bug = true;
-        }
-    }
+    ended.hear(&ran);
     let paint = Paint::for_stdout();
     let mut out = String::new();
     for (nth, swept) in all.iter().enumerate() {

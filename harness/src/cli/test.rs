@@ -10,9 +10,9 @@ use super::plan::{Resolved, TargetArgs, quoted};
 use super::progress::Progress;
 use super::{Complaint, complain, every, meant, print, tell};
 use crate::contract::{CATALOGUE, FAMILIES, requirement};
-use crate::report::{Heading, Page, Row, Tally, json_report, visible, write_json, write_text};
+use crate::report::{Heading, Page, Row, Tally, json_report, write_json, write_text};
 use crate::run::Abort;
-use crate::run::suite::{Case, StopSign, Suite, SuiteError, cases, run as run_suite};
+use crate::run::suite::{Case, StopSign, Suite, cases, run as run_suite};
 use crate::scenario::{Scenario, applicable};
 
 /// Cases wait more than they compute, so more workers than cores are right.
@@ -276,17 +276,7 @@ impl Prepared {
         let seconds = began.elapsed().as_secs_f64();
         self.tally.cut_short = stop.is_raised() || ran.is_err();
         let mut ended = self.ended(stop);
-        match &ran {
-            Ok(()) => {}
-            Err(SuiteError::Server(error)) => {
-                tell(&format!("error: {}", visible(&error.to_string())));
-                ended.could_not_test = true;
-            }
-            Err(SuiteError::Bug(why)) => {
-                tell(&format!("error: a defect of streamspec: {why}"));
-                ended.our_bug = true;
-            }
-        }
+        ended.hear(&ran);
         if let Some(why) = &trouble {
             tell(&format!("error: {why}"));
         }

@@ -130,24 +130,30 @@ impl<W: World> Walk<'_, W> {
     /// What a probe found that more than its outcome tells.
     pub(super) fn probed(&self, about: Probe, reply: &Reply) {
         let of = |name: &str| reply.taken.get(name).map_or("", String::as_str);
-        if of("asked").parse().unwrap_or(0) == 0 {
-            return;
-        }
-        let expect = |judges: &str, says: &str, expected: &str, against: &str| {
+        let count = |name: &str| of(name).parse().unwrap_or(0_u32);
+        let expect = |judges: &str, says: &str, expected: &str, (asked, against): (&str, &str)| {
+            if count(asked) == 0 {
+                return;
+            }
             let held = of(against).is_empty();
-            let seen = if held { format!("{} answers", of("asked")) } else { of(against).to_owned() };
+            let seen = if held { format!("{} answers", of(asked)) } else { of(against).to_owned() };
             let seen = seen[..seen.floor_char_boundary(4 * MOST_SHOWN)].to_owned();
             let (judges, says, expected) = (judges.to_owned(), says.to_owned(), expected.to_owned());
             self.record(What::Expectation(Expectation { judges, says, held, expected, seen, op: None }));
         };
         match about {
             Probe::NoCredentials => {
-                expect("AUTH-1", "every surface, without credentials and with wrong ones", "a refusal", "open");
-                expect("AUTH-2", "what is public, without credentials", "an answer", "shut");
+                expect("AUTH-1", "every surface, without credentials and with wrong ones", "a refusal", ("asked", "open"));
+                expect("AUTH-2", "what is public, without credentials", "an answer", ("public", "shut"));
             }
             Probe::Escape => {
-                expect("CONTAIN-1", "a planted file outside the root, by every spelling of its path", "no byte of it", "outside");
-                expect("CONTAIN-2", "the answer to an escape", "the answer to a missing file", "told");
+                expect(
+                    "CONTAIN-1",
+                    "a planted file outside the root, by every spelling of its path",
+                    "no byte of it",
+                    ("asked", "outside"),
+                );
+                expect("CONTAIN-2", "the answer to an escape", "the answer to a missing file", ("asked", "told"));
             }
             Probe::UnknownSession | Probe::PublishUnknown | Probe::WrongMethod | Probe::SenselessLimit => {}
         }

@@ -181,22 +181,10 @@ impl World for LiveWorld<'_> {
             paying: None,
         };
         let request = for_stream(&self.profile.binding, &self.vars(&address), &crate::history::From::Live);
-        let following = follow.run(request);
-        let come = async {
-            loop {
-                let changed = recorder.changed().notified();
-                let mut changed = std::pin::pin!(changed);
-                changed.as_mut().enable();
-                if progress.state().boundaries > 0 || progress.state().ended.is_some() {
-                    return;
-                }
-                changed.await;
-            }
-        };
+        let come = until(&recorder, deadline, || progress.state().boundaries > 0 || progress.state().ended.is_some());
         tokio::select! {
-            () = following => {}
-            () = come => {}
-            () = tokio::time::sleep(deadline) => {}
+            () = follow.run(request) => {}
+            _ = come => {}
         }
         progress.state().cursor.take().map(|(cursor, _)| cursor)
     }
@@ -290,26 +278,31 @@ impl World for LiveWorld<'_> {
         self.server.absent()
     }
 
-    async fn wait(&self, deadline: Duration, mut done: impl FnMut() -> bool) -> bool {
-        let end = tokio::time::Instant::now() + deadline;
-        loop {
-            let changed = self.recorder.changed().notified();
-            let mut changed = std::pin::pin!(changed);
-            // Enabled before the look, so that a change in between wakes it.
-            changed.as_mut().enable();
-            if done() {
-                return true;
-            }
-            // Processes change without an observation of ours; a slow look covers them.
-            let look = tokio::time::Instant::now() + Duration::from_millis(50);
-            if tokio::time::timeout_at(end.min(look), changed).await.is_err() && tokio::time::Instant::now() >= end {
-                return done();
-            }
-        }
+    async fn wait(&self, deadline: Duration, done: impl FnMut() -> bool) -> bool {
+        until(&self.recorder, deadline, done).await
     }
 
     async fn pass(&self, time: Duration) {
         tokio::time::sleep(time).await;
+    }
+}
+
+/// Waits until `done` holds or `deadline` has passed; true when it holds. It is looked at after every observation.
+async fn until(recorder: &Recorder, deadline: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let end = tokio::time::Instant::now() + deadline;
+    loop {
+        let changed = recorder.changed().notified();
+        let mut changed = std::pin::pin!(changed);
+        // Enabled before the look, so that a change in between wakes it.
+        changed.as_mut().enable();
+        if done() {
+            return true;
+        }
+        // Processes change without an observation of ours; a slow look covers them.
+        let look = tokio::time::Instant::now() + Duration::from_millis(50);
+        if tokio::time::timeout_at(end.min(look), changed).await.is_err() && tokio::time::Instant::now() >= end {
+            return done();
+        }
     }
 }
 

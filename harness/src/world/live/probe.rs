@@ -140,13 +140,14 @@ fn stripped(request: &Request, auth: &AuthContract, wrong: bool) -> Request {
     request
 }
 
-/// Asks every surface without credentials and with wrong ones: `open` names those that answered all the same, `asked` counts.
+/// Asks every surface without credentials and with wrong ones: `open` names those that answered all the same, `asked` counts
+/// the answers. Where the health check is public, `public` says that it was asked, and `shut` how it refused.
 async fn without_credentials(server: &Server, profile: &Profile, vars: &Vars, within: Duration) -> Reply {
     let Some(auth) = &profile.contract.auth else {
         return unknown(NoAnswer::NotSent("the contract demands no credentials".to_owned()));
     };
     let refused = |status: u16| auth.status.as_ref().map_or(matches!(status, 401 | 403), |set| set.contains(status));
-    let (mut open, mut asked, mut shut) = (Vec::new(), 0, String::new());
+    let (mut open, mut asked) = (Vec::new(), 0);
     for (name, request) in surfaces(&profile.binding, vars) {
         for wrong in [false, true] {
             let request = stripped(&request, auth, wrong);
@@ -157,32 +158,34 @@ async fn without_credentials(server: &Server, profile: &Profile, vars: &Vars, wi
                     open.push(format!("{name} {how}: status {status} {}", body.trim()));
                     asked += 1;
                 }
-                Err(NoAnswer::NotSent(why) | NoAnswer::Lost(why)) => shut = format!("{name}: {why}"),
+                // Who gives no answer lets nobody in.
+                Err(NoAnswer::NotSent(_) | NoAnswer::Lost(_)) => {}
             }
         }
     }
-    if auth.health_is_public
-        && let Some(health) = &profile.binding.health
-    {
+    let (mut public, mut shut) = (String::new(), String::new());
+    if let Some(health) = profile.binding.health.as_ref().filter(|_| auth.health_is_public) {
         let request = stripped(&for_operation(&profile.binding, health, vars), auth, false);
-        if let Ok((status, body)) = touch(server, &request, within).await
-            && status >= 300
-        {
-            shut = format!("the health check without credentials: status {status} {}", body.trim());
+        if let Ok((status, body)) = touch(server, &request, within).await {
+            public = "1".to_owned();
+            if status >= 300 {
+                shut = format!("the health check without credentials: status {status} {}", body.trim());
+            }
         }
     }
-    finding(Outcome::Ok { status: 0, cursor: None }, [("open", open.join("; ")), ("asked", asked.to_string()), ("shut", shut)])
+    let found = [("open", open.join("; ")), ("asked", asked.to_string()), ("public", public), ("shut", shut)];
+    finding(Outcome::Ok { status: 0, cursor: None }, found)
 }
 
 /// Spellings of a path from the root to the planted file beside it, and of its absolute path.
-fn spellings(absolute: &str, name: &str) -> Vec<String> {
+fn spellings(absolute: &str, root: &str, name: &str) -> Vec<String> {
     let up = format!("../{name}");
     let dots = |dots: &str, slash: &str| format!("{dots}{slash}{name}");
     let mut all = vec![
         up.clone(),
         format!("./{up}"),
         format!("x/../{up}"),
-        format!("../../root/../{name}"),
+        format!("../{root}/../{name}"),
         format!("....//{name}"),
         format!("..%2f{name}"),
         format!("%2e%2e/{name}"),
@@ -226,7 +229,8 @@ async fn escapes(server: &Server, profile: &Profile, vars: &Vars, within: Durati
     };
     let name = planted.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let (mut outside, mut told, mut asked) = (Vec::new(), Vec::new(), 0);
-    for path in spellings(&planted.display().to_string(), name) {
+    let folder = root.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    for path in spellings(&planted.display().to_string(), folder, name) {
         let Ok(answer) = ask(&path).await else { continue };
         asked += 1;
         if answer.body.contains(PLANTED) {

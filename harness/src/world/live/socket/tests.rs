@@ -254,10 +254,9 @@ async fn messages_that_are_no_events_are_noise() {
 async fn a_silent_server_is_left_when_the_runner_says_so() {
     let (base, _) = server(event(1), Then::Silence).await;
     let (follow, recorder, handle, progress) = follow(&base, None, Vec::new());
+    let observed = recorder.clone();
     let closing = async {
-        while progress.state().markers.is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        assert!(super::super::until(&observed, Duration::from_secs(10), || !progress.state().markers.is_empty()).await);
         handle.order(Command::Close);
     };
     let (read, ()) = tokio::join!(run(follow, recorder), closing);
