@@ -80,7 +80,7 @@ fn resume_point(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge)
     }
     let named = expect.named(presented);
     let evictable = match named {
-        Some(event) if expect.keep().bounded() => (event + 1..session.events.len()).any(|e| expect.kept(e, conn.connect.at) != Kept::Yes),
+        Some(event) if expect.keep().bounded() => (event + 1..session.events.len()).any(|e| expect.kept(e, answer.at) != Kept::Yes),
         Some(_) => false,
         None => expect.keep().bounded(),
     };
@@ -169,7 +169,7 @@ fn answered(
                         let event = &expect.session.events[*e];
                         event.durable
                             && event.acked_at().is_some_and(|a| a < conn.connect.at)
-                            && expect.kept(*e, conn.connect.at) == Kept::Yes
+                            && expect.kept(*e, expect.read_by(conn)) == Kept::Yes
                     });
                     let first = conn.arrivals().next().map(|(_, event)| event);
                     let holds = first_due.is_none()
@@ -277,7 +277,7 @@ fn same_cursor(expect: &Expect<'_, '_>, judge: &mut Judge) {
             let shared = if whole(pair[0]) && whole(pair[1]) { first.len().max(second.len()) } else { first.len().min(second.len()) };
             let whole_log = || {
                 let start = expect.start(pair[0]).flatten();
-                expect.first_behind(start, pair[0]).is_none_or(|first| expect.kept(first, pair[1].connect.at) == Kept::Yes)
+                expect.first_behind(start, pair[0]).is_none_or(|first| expect.kept(first, expect.read_by(pair[0]).max(expect.read_by(pair[1]))) == Kept::Yes)
             };
             if shared == 0 || expect.keep().bounded() && !whole_log() {
                 continue;

@@ -165,7 +165,7 @@ fn missing(
             judge.held(requirement);
             continue;
         }
-        let by_then = if phase == Phase::Replay { conn.connect.at } else { ended };
+        let by_then = if phase == Phase::Replay { expect.read_by(conn) } else { ended };
         let owed = contract.durability.disconnect || phase != Phase::Replay;
         let forgotten = expect.session.deleted.is_some_and(|deleted| deleted < conn.connect.at);
         if !owed || forgotten || gaps.excuse(expect, event, phase) || expect.kept(event, by_then) != Kept::Yes {
@@ -304,7 +304,7 @@ impl Gaps {
             };
             let by_right = || {
                 let start = expect.start(conn).flatten();
-                expect.first_behind(start, conn).is_some_and(|first| expect.kept(first, conn.connect.at) != Kept::Yes)
+                expect.first_behind(start, conn).is_some_and(|first| expect.kept(first, expect.read_by(conn)) != Kept::Yes)
             };
             gap.then != AfterGap::Kept && said && by_right()
         });

@@ -95,6 +95,6 @@ fn is_gap_signal(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contra
     }
     let since = expect.conns().next().map_or(conn.connect.at, |first| first.connect.at);
     let Some(start) = expect.start(conn) else { return true };
-    let gone = expect.first_behind(start, conn).is_some_and(|first| expect.kept(first, conn.connect.at) != Kept::Yes);
+    let gone = expect.first_behind(start, conn).is_some_and(|first| expect.kept(first, expect.read_by(conn)) != Kept::Yes);
     gone || expect.keep().cleared_before(conn.connect.at) || expect.view.stop_between(since, conn.connect.at).is_some()
 }

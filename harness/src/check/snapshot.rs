@@ -65,7 +65,7 @@ fn snapshot(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     for (nth, event) in
         expect.session.events.iter().enumerate().filter(|(_, e)| e.durable && e.acked_at().is_some_and(|a| a < conn.connect.at))
     {
-        if expect.kept(nth, conn.connect.at) == Kept::Yes {
+        if expect.kept(nth, expect.read_by(conn)) == Kept::Yes {
             judge.require("SNAPSHOT-1", held.contains(&nth), || Violation {
                 says: format!("the snapshot lacks {}, acknowledged before it was asked for", event.marker),
                 expected: event.marker.to_string(),

@@ -245,6 +245,12 @@ impl<'v, 'h> Expect<'v, 'h> {
         behind.take(usize::try_from(most).unwrap_or(usize::MAX)).count() as u64
     }
 
+    /// By when the server had surely read its log for what a connection asked for: when it was live, else when it ended.
+    /// What was sent in the meantime may have evicted what was kept when the connection was asked for.
+    pub(crate) fn read_by(&self, conn: &ConnView<'h>) -> Micros {
+        self.live_at(conn).min(conn.ended_at()).min(self.view.ended_at())
+    }
+
     /// Whether an event is still kept at a time.
     pub(crate) fn kept(&self, event: usize, at: Micros) -> Kept {
         self.keep.kept(&self.session.events[event], at)

@@ -1,7 +1,7 @@
 //! SNAPSHOT.
 
 use crate::check::story::{Story, cursor_of, presenting};
-use crate::history::{Action, ConnId, CursorClass, Ended, From, Kind, Outcome, Probe, Role, Surface, What};
+use crate::history::{Action, ConnId, CursorClass, Ended, From, Kind, Outcome, Probe, Retain, Role, Surface, What};
 
 /// A session with these many events.
 fn published(events: u32) -> Story {
@@ -126,6 +126,21 @@ fn an_event_published_while_the_page_is_read_may_be_missing() {
     page(&mut story, From::Start, 9, 1..=2);
     story.ack(op);
     story.holds(&["SNAPSHOT-3"]);
+}
+
+#[test]
+fn an_event_evicted_while_the_page_is_read_may_be_missing() {
+    for (sent, evicts) in [(10, true), (9, false)] {
+        let mut story = Story::new();
+        story.open("kept", Some(Retain { records: Some(4), ..Retain::default() }), None);
+        story.publish(1..=9);
+        let conn = story.ask("pages", Surface::History, From::Start, Role::Plain);
+        story.publish(10..=sent);
+        story.answer(conn, 200, "");
+        story.got(conn, 7..=sent);
+        story.end(conn, Ended::Done);
+        if evicts { story.holds(&["SNAPSHOT-3"]) } else { assert_eq!(story.violates("SNAPSHOT-3").len(), 1) }
+    }
 }
 
 #[test]
