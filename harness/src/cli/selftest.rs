@@ -179,6 +179,7 @@ impl Ground {
             seed: 0x5eed,
             jobs,
             repeat,
+            fresh: false,
             deadline: if bugs.is_empty() { bound } else { DEADLINE },
         })
     }
