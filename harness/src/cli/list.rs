@@ -12,6 +12,9 @@ use crate::scenario::Scenario;
 pub(super) struct ListArgs {
     #[arg(value_enum)]
     what: What,
+    /// Print the requirements as the Markdown page of the documentation, with the defects that each catches
+    #[arg(long)]
+    markdown: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -42,7 +45,11 @@ fn scenarios() -> Result<Vec<Scenario>, Complaint> {
 }
 
 pub(super) fn list(args: &ListArgs) -> u8 {
+    if args.markdown && !matches!(args.what, What::Requirements) {
+        return complain(&Complaint::Usage("only `list requirements` has a Markdown page; leave --markdown away".to_owned()));
+    }
     let text = match args.what {
+        What::Requirements if args.markdown => page(),
         What::Requirements => FAMILIES
             .iter()
             .map(|(family, about)| {
@@ -63,6 +70,26 @@ pub(super) fn list(args: &ListArgs) -> u8 {
     };
     print(&text);
     exit::OK
+}
+
+/// docs/requirements.md.
+fn page() -> String {
+    let mut page = "# Requirements
+
+Every sentence that a server is held to. `streamspec explain ID` adds what is looked at, the usual cause and the scenarios
+written for it. The last column names the defects of the reference server that the requirement catches; `streamspec selftest`
+proves it. This page is what `streamspec list requirements --markdown` prints.
+"
+    .to_owned();
+    for (family, about) in FAMILIES {
+        page.push_str(&format!("\n## {family}: {about}\n\n| id | level | sentence | source | catches |\n|---|---|---|---|---|\n"));
+        for r in CATALOGUE.iter().filter(|r| r.family() == *family) {
+            let bugs: Vec<String> = BUGS.iter().filter(|b| b.killed_by == r.id).map(|b| format!("`{}`", b.name)).collect();
+            let level = format!("{:?}", r.level).to_uppercase();
+            page.push_str(&format!("| {} | {level} | {} | {} | {} |\n", r.id, r.says, r.source, bugs.join(", ")));
+        }
+    }
+    page
 }
 
 pub(super) fn explain(args: &ExplainArgs) -> u8 {
