@@ -75,7 +75,7 @@ fn resume_point(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge)
     };
     let session = expect.session;
     let of_the_end = session.terminal_cursor == Some(presented) || session.closing.is_some_and(|at| at < answer.at);
-    if of_the_end || session.deleted.is_some_and(|at| at < answer.at) {
+    if of_the_end || session.may_be_gone(answer.at) {
         return;
     }
     let named = expect.named(presented);

@@ -198,7 +198,7 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
         let until = end.map(|e| e.at).or(in_vain.map(|w| w.at));
         let torn = end.is_some_and(|e| e.what.unfinished > 0);
         let Some(until) = until.filter(|until| !torn && !conn.disturbed() && expect.view.running(conn.connect.at, *until)) else { return };
-        if expect.session.deleted.is_some_and(|deleted| deleted < until) {
+        if expect.session.may_be_gone(until) {
             return;
         }
         judge.violated(
@@ -216,7 +216,7 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
     /// END-4: the terminal's own cursor is answered with the word to stop.
     fn told_to_stop(&self, expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
         let (Some(answer), Some((presented, _))) = (conn.answer, conn.presented()) else { return };
-        let gone = expect.session.deleted.is_some_and(|deleted| deleted < answer.at);
+        let gone = expect.session.may_be_gone(answer.at);
         if gone || !self.cursors.contains(presented) || !self.over(expect.view, conn) {
             return;
         }
@@ -232,7 +232,7 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
     /// END-1 over a reader's life: one that was there at the close, and that the run waited for, got the terminal on some
     /// connection.
     fn readers(&self, expect: &Expect<'_, '_>, judge: &mut Judge) {
-        let Some(closed) = self.closed.filter(|_| expect.session.deleted.is_none()) else { return };
+        let Some(closed) = self.closed.filter(|_| expect.session.deleting.is_none()) else { return };
         let told: FxHashSet<&str> =
             expect.conns().filter(|c| terminals(c).next().is_some()).map(|c| c.connect.what.reader.as_str()).collect();
         let there = |c: &&ConnView<'_>| c.is_stream() && c.accepted() && c.connect.at < closed && !c.disturbed() && !is_slow(c);

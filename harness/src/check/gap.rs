@@ -67,7 +67,8 @@ fn silent(expect: &Expect<'_, '_>, conn: &ConnView<'_>, start: Option<usize>, sa
     let showed = !conn.accepted() || conn.boundaries().next().is_some() || conn.got.iter().any(|g| g.what.durable);
     // What had expired and is served all the same is GAP-3's.
     let by_age = expect.keep().expires() && conn.arrivals().any(|(_, event)| event == first);
-    if !showed || by_age || expect.kept(first, conn.connect.at) != Kept::No {
+    let gone = !conn.accepted() && expect.session.may_be_gone(conn.ended_at());
+    if !showed || gone || by_age || expect.kept(first, conn.connect.at) != Kept::No {
         return;
     }
     let early = conn.events.iter().position(Option::is_some);

@@ -167,7 +167,7 @@ fn known_after_restart(view: &View<'_>, contract: &Contract, judge: &mut Judge) 
             let Some(answer) = conn.answer else { continue };
             let Some(signal) = view.stop_between(first, conn.connect.at) else { continue };
             let promised = if signal == "TERM" { contract.durability.restart } else { contract.durability.kill };
-            if !promised || session.deleted.is_some() {
+            if !promised || session.deleting.is_some() {
                 continue;
             }
             judge.require("RESTART-5", answer.what.status != 404, || Violation {

@@ -2,7 +2,7 @@
 
 use crate::check::story::{Story, after, cursor_of};
 use crate::contract::{AfterGap, GapSignal};
-use crate::history::{ConnId, From, Kind, Retain, Role};
+use crate::history::{ConnId, Ended, From, Kind, Retain, Role, Surface};
 
 /// A session that keeps `records` events and had `events` published.
 fn keeping(records: i64, events: u32) -> Story {
@@ -38,6 +38,16 @@ fn an_evicted_cursor_answered_in_silence_is_seen() {
     story.got(a, 8..=12);
     story.boundary(a);
     assert_eq!(story.violates("GAP-1")[0].shape, "silent");
+}
+
+#[test]
+fn a_session_that_is_deleted_meanwhile_owes_no_gap_signal() {
+    let mut story = keeping(1, 3);
+    let a = story.ask("a", Surface::Stream, From::Start, Role::Plain);
+    story.delete();
+    story.answer(a, 404, r#"{"error":"unknown"}"#);
+    story.end(a, Ended::Done);
+    story.holds(&[]);
 }
 
 #[test]

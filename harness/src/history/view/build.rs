@@ -178,12 +178,12 @@ impl<'h> View<'h> {
                     session.closing.get_or_insert(at);
                 }
             }
-            Action::Open { .. }
-            | Action::Delete { .. }
-            | Action::Health
-            | Action::Custom { .. }
-            | Action::Pay(_)
-            | Action::Probe { .. } => {}
+            Action::Delete { session } => {
+                if let Some(session) = self.session(*session) {
+                    session.deleting.get_or_insert(at);
+                }
+            }
+            Action::Open { .. } | Action::Health | Action::Custom { .. } | Action::Pay(_) | Action::Probe { .. } => {}
         }
     }
 

@@ -89,6 +89,8 @@ pub struct SessionView<'h> {
     pub ended_by_stop: bool,
     /// When an operation that removes the events before it was sent, and when that was acknowledged.
     pub cleared: Vec<(Micros, Micros)>,
+    /// When its removal was sent.
+    pub deleting: Option<Micros>,
     /// When its removal was acknowledged.
     pub deleted: Option<Micros>,
     /// The cursor that the close was answered with.
@@ -190,6 +192,13 @@ pub struct ConnView<'h> {
     pub waits: Vec<Seen<&'h Wait>>,
     /// Its end.
     pub end: Option<Seen<&'h End>>,
+}
+
+impl SessionView<'_> {
+    /// True when its removal had been sent by then: it may be unknown, acknowledged or not.
+    pub(crate) fn may_be_gone(&self, by: Micros) -> bool {
+        self.deleting.is_some_and(|sent| sent < by)
+    }
 }
 
 impl EventView<'_> {
