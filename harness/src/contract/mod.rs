@@ -1,6 +1,7 @@
 //! What a protocol promises: the requirement catalogue, and (in the files beside it) the contract and profile files.
 
 mod ask;
+mod binding;
 mod catalogue;
 pub(crate) mod file;
 mod machine;
@@ -12,11 +13,13 @@ mod target;
 mod validate;
 
 pub use ask::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Recipient, Talk};
+pub use binding::*;
 pub use catalogue::{CATALOGUE, FAMILIES, Level, Requirement, requirement};
 pub use file::FileError;
 pub(crate) use file::nearest;
 pub use machine::Machine;
 pub use payment::{PaymentBinding, PaymentContract, Signer};
+
 pub use profile::*;
 pub use schema::{SCHEMAS, schema};
 pub use starter::{Found, starter_profile, starter_target};
