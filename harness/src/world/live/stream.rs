@@ -165,8 +165,9 @@ impl Follow {
             Format::LongPoll => Framing::Auto,
             Format::Websocket => Framing::Messages,
         };
+        // The link holds its observer: held in turn by what holds the link, neither would ever go.
         let (recorder, progress, conn, proxied) =
-            (self.recorder.clone(), self.progress.clone(), self.conn, Arc::clone(&self.handle.proxied));
+            (self.recorder.clone(), self.progress.clone(), self.conn, Arc::downgrade(&self.handle.proxied));
         let observer = move |observed: proxy::Observed| {
             let at = Micros(u64::try_from(observed.at.as_micros()).unwrap_or(u64::MAX));
             let record = |fault: &proxy::Fault, reached: bool| {
@@ -174,7 +175,9 @@ impl Follow {
             };
             match &observed.what {
                 Happened::Accepted { .. } => {
-                    proxied.lock().unwrap_or_else(PoisonError::into_inner).conn = Some(observed.conn);
+                    if let Some(proxied) = proxied.upgrade() {
+                        proxied.lock().unwrap_or_else(PoisonError::into_inner).conn = Some(observed.conn);
+                    }
                 }
                 Happened::Applied { fault } => {
                     {
