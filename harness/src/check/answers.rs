@@ -141,6 +141,9 @@ fn answered(
         return unanswered(conn, contract, (id, presented, wanted), judge);
     };
     let (accepted, status) = (answer.what.accepted, answer.what.status);
+    if !accepted && expect.session.may_be_gone(answer.at) {
+        return;
+    }
     let shown: String = presented.chars().take(60).collect();
     let mut require = |holds: bool, expected: String, seen: String, shape: &str| {
         judge.require(id, holds, || Violation {

@@ -79,10 +79,10 @@ impl<'v, 'h> Expect<'v, 'h> {
         view.sessions.iter().map(|session| Expect::new(view, session, contract)).collect()
     }
 
-    /// Its streams and finite reads.
+    /// Its streams and finite reads, but for those that may have reached its successor.
     pub(crate) fn conns(&self) -> impl Iterator<Item = &'v ConnView<'h>> {
         let view = self.view;
-        self.session.conns.iter().map(move |id| view.conn(*id))
+        self.session.conns.iter().map(move |id| view.conn(*id)).filter(|conn| !conn.astray)
     }
 
     /// The place of an event in the order that the strongest view shows.

@@ -242,3 +242,24 @@ fn a_control_frame_between_events_changes_nothing() {
     story.got(a, [3]);
     story.holds(&["DELIVER-1", "RESUME-1", "RESUME-2", "ORDER-3"]);
 }
+
+#[test]
+fn a_reader_answered_when_its_session_has_a_successor_may_read_either() {
+    for late in [true, false] {
+        let mut story = Story::new();
+        story.publish([1]);
+        story.delete();
+        let a = story.ask("a", Surface::Stream, From::Start, Role::Plain);
+        if !late {
+            story.answer(a, 200, "");
+        }
+        story.open("next", None, Some(0));
+        if late {
+            story.answer(a, 200, "");
+        }
+        story.turn_to(1);
+        story.publish([1]);
+        story.got_but(a, 1, |d| (d.marker, d.cursor) = (Some(Marker { session: 1, n: 1 }), Some(cursor_of(1, 1))));
+        if late { story.holds(&[]) } else { assert!(story.violated().iter().any(|id| id.starts_with("ISOLATE"))) }
+    }
+}

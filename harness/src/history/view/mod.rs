@@ -75,6 +75,8 @@ pub struct SessionView<'h> {
     pub retain: Option<Retain>,
     /// The session whose server-side name it took over.
     pub reborn_of: Option<SessionIx>,
+    /// True once another session has taken over its server-side name.
+    pub succeeded: bool,
     /// Its events in the order in which they were first sent.
     pub events: Vec<EventView<'h>>,
     /// From a marker's number to its place in `events`.
@@ -172,6 +174,8 @@ pub struct ConnView<'h> {
     pub connect: Seen<&'h Connect>,
     /// The head of the answer.
     pub answer: Option<Seen<&'h Answer>>,
+    /// True when another session had been opened under the name of its own before it was answered: it may read either.
+    pub astray: bool,
     /// Its place among the connections of its session.
     pub place: usize,
     /// What arrived.
