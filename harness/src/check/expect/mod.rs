@@ -200,21 +200,10 @@ impl<'v, 'h> Expect<'v, 'h> {
         if conn.ended_at() < waited.at || silenced {
             return None;
         }
-        match waited.what.until {
-            Until::Marker(marker) => {
-                let own = std::ptr::eq(self.view.sessions.get(marker.session as usize)?, self.session);
-                let event = self.session.by_marker.get(&marker.n).copied().filter(|_| own)?;
-                self.session.events[event].durable.then_some(event)
-            }
-            Until::Events(_)
-            | Until::Headers
-            | Until::Boundary
-            | Until::Gap
-            | Until::Terminal
-            | Until::Due(_)
-            | Until::Heartbeat
-            | Until::Closed => None,
-        }
+        let marker = waited.what.until.marker()?;
+        let own = std::ptr::eq(self.view.sessions.get(marker.session as usize)?, self.session);
+        let event = self.session.by_marker.get(&marker.n).copied().filter(|_| own)?;
+        self.session.events[event].durable.then_some(event)
     }
 
     /// The oldest acknowledged event behind a connection's start, of those acknowledged before it asked.
@@ -278,6 +267,6 @@ fn live_at(session: &SessionView<'_>, conn: &ConnView<'_>, contract: &Contract) 
         return conn.boundaries().next().map_or(never, |boundary| boundary.at);
     }
     let Some(answer) = conn.answer else { return never };
-    let new = conn.arrivals().find(|(_, event)| session.events[*event].acked_at().is_none_or(|acked| acked >= conn.connect.at));
+    let new = conn.arrivals().find(|(_, event)| session.events[*event].new_at(conn.connect.at));
     new.map_or(never, |(got, _)| got.at.max(answer.at))
 }
