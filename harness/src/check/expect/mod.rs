@@ -13,7 +13,7 @@ pub(crate) use keep::Kept;
 pub(crate) use order::real_time;
 
 use crate::contract::{BoundarySent, Contract, CursorAnswer, StreamAnswer};
-use crate::history::{ConnView, CursorClass, Ended, From, Micros, Role, SessionView, Surface, Until, View};
+use crate::history::{ConnView, CursorClass, Ended, From, Micros, Role, SessionView, Surface, View};
 
 /// In which phase of a connection an event was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
