@@ -5,6 +5,7 @@ mod marker;
 mod money;
 mod record;
 mod view;
+mod wire;
 
 pub use file::HistoryError;
 pub use marker::{Body, Marker};
@@ -14,6 +15,7 @@ pub use record::{
     Lint, Micros, OpId, Opened, Opinion, Outcome, Probe, Process, Publish, Record, Resources, Retain, Role, Said, Session, SessionIx,
     Stage, Step, Surface, Until, Wait, What,
 };
+pub use wire::{Headers, Message, Named, Of, Wire};
 pub use view::{ConnView, EventView, OpView, Seen, SessionView, Sight, Sights, Stop, View};
 
 /// A recorded run of one scenario.

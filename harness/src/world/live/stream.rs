@@ -13,15 +13,16 @@ use super::leak::Scanner;
 use super::money::{Purse, Till};
 use super::proxy::{self, Framing, Happened, How as ProxyHow, Link, LinkConfig};
 use super::socket;
+use super::tap::Tap;
 use crate::contract::{Format, Profile};
-use crate::history::{Answer, Comment, ConnId, End, Ended, Fault, Kind, Leaked, Lint, Micros, Opinion, What};
+use crate::history::{Answer, Comment, ConnId, End, Ended, Fault, Kind, Leaked, Lint, Micros, Of, Opinion, What};
 use crate::run::binding::{Lens, Raw, Request, Seen, Vars, see};
 use crate::run::class_of;
 use crate::run::progress::{Progress, SeenCursor};
 use crate::run::recorder::Recorder;
 use crate::scenario::Funding;
 use crate::wire::{Limits, ndjson, opinion, sse};
-use crate::world::{Command, ConnFault};
+use crate::world::{Command, ConnFault, Whole};
 
 /// How much of a stream the ordinary client is asked about.
 const OPINION: usize = 256 << 10;
@@ -127,6 +128,10 @@ impl Follow {
         self.recorder.record(self.now(), what);
     }
 
+    pub(super) fn tap(&self) -> Tap {
+        Tap { recorder: self.recorder.clone(), origin: self.origin, of: Of::Conn(self.conn) }
+    }
+
     /// Follows the connection to its end and records everything.
     pub(super) async fn run(self, request: Request) {
         let mut closing = self.handle.closing.subscribe();
@@ -229,6 +234,7 @@ impl Follow {
         let refusals: u32 = self.faults.iter().map(|f| if let ConnFault::RefuseFirst(times) = f { *times } else { 0 }).sum();
         let mut attempt = 0;
         loop {
+            self.tap().asks(request);
             let mut builder = prepare(&self.client, base, request).map_err(Over::NoAnswer)?;
             let has = |name: &str| request.headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
             if self.profile.binding.subscribe.format == Format::Sse && !has("accept") {
@@ -280,6 +286,7 @@ impl Follow {
     pub(super) fn answered(&self, response: &reqwest::Response, accepted: bool, body: String) -> bool {
         let header = |name: &str| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).chars().take(200).collect());
         self.progress.state().answer = Some((response.status().as_u16(), accepted));
+        self.tap().head(response, &body);
         self.record(What::Answer(Answer {
             conn: self.conn,
             status: response.status().as_u16(),
@@ -338,6 +345,7 @@ impl Follow {
     /// A stream that is a WebSocket: subscribes by the request's body as a message, and takes each text message as an event.
     async fn messages(&self, base: &str, request: &Request, closing: &mut watch::Receiver<bool>) -> Over {
         let slow = self.faults.iter().any(|fault| matches!(fault, ConnFault::Stall(_)));
+        self.tap().asks(&Request { body: None, ..request.clone() });
         let opened = tokio::select! {
             opened = socket::open(base, request, slow) => opened,
             _ = closing.wait_for(|closing| *closing) => return Over::Closed,
@@ -346,6 +354,7 @@ impl Follow {
             Ok(socket) => socket,
             Err(socket::Refused::Status(whole)) => {
                 self.progress.state().answer = Some((whole.status, false));
+                self.tap().hears(Some(&whole));
                 let header = |name: &str| whole.header(name).map(str::to_owned);
                 self.record(What::Answer(Answer {
                     conn: self.conn,
@@ -360,6 +369,10 @@ impl Follow {
             Err(socket::Refused::NoAnswer(NoAnswer::NotSent(why) | NoAnswer::Lost(why))) => return Over::NoAnswer(why),
         };
         self.progress.state().answer = Some((101, true));
+        self.tap().hears(Some(&Whole { status: 101, ..Whole::default() }));
+        if let Some(subscribe) = &request.body {
+            self.tap().sends(subscribe);
+        }
         let accepted =
             Answer { conn: self.conn, status: 101, accepted: true, content_type: None, cache_control: None, body: String::new() };
         self.record(What::Answer(accepted));
@@ -489,7 +502,16 @@ impl<'f> Decoding<'f> {
     /// One text message of a WebSocket.
     fn message(&mut self, text: &str) {
         self.scan(text.as_bytes());
-        for seen in see(self.follow.lens(), Raw::Json(text)) {
+        self.deliver(Raw::Json(text), text.as_bytes());
+    }
+
+    /// Records what a frame brings, and the frame where it is one of the reader's.
+    fn deliver(&mut self, raw: Raw<'_>, bytes: &[u8]) {
+        let seen = see(self.follow.lens(), raw);
+        if !seen.is_empty() {
+            self.follow.tap().frame(self.frame, bytes);
+        }
+        for seen in seen {
             self.follow.deliver(seen, self.frame);
         }
         self.frame += 1;
@@ -549,10 +571,7 @@ impl<'f> Decoding<'f> {
                 }
                 self.follow.payment(frame.event_type(), frame.data.as_deref().unwrap_or_default());
                 let raw = Raw::Sse { event: frame.event_type(), data: frame.data.as_deref(), id: frame.id.as_deref() };
-                for seen in see(self.follow.lens(), raw) {
-                    self.follow.deliver(seen, self.frame);
-                }
-                self.frame += 1;
+                self.deliver(raw, frame.raw);
             }
         }
     }
@@ -566,10 +585,7 @@ impl<'f> Decoding<'f> {
         if matches!(text, std::borrow::Cow::Owned(_)) {
             self.lint("SSE-5", true, line.offset, "bytes that are not UTF-8", &text.chars().take(60).collect::<String>());
         }
-        for seen in see(self.follow.lens(), Raw::Json(&text)) {
-            self.follow.deliver(seen, self.frame);
-        }
-        self.frame += 1;
+        self.deliver(Raw::Json(&text), line.bytes);
     }
 
     fn comment(&mut self, text: &[u8]) {
