@@ -161,7 +161,7 @@ impl Take {
         let broken = case.verdicts.iter().filter(fails).map(|verdict| verdict.requirement.to_string()).collect();
         let text = match &case.aborted {
             Some(abort) => Err(format!("the run was broken off: {abort:?}")),
-            None => transcript(&case.history, &resolved.profile),
+            None => transcript(&case.history, &resolved.profile, &case.scenario.transcript.and(&resolved.profile.transcript)),
         };
         Take { text, broken }
     }

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Machine, PaymentBinding, PaymentContract, Recipient, TranscriptRules};
+use super::{
+    Acknowledged, AuthContract, Condition, Exchange, FilesContract, Machine, PaymentBinding, PaymentContract, Recipient, TranscriptRules,
+};
 use crate::history::{CursorClass, Retain};
 
 /// A protocol: who it is, what it promises, how it looks.

@@ -18,13 +18,33 @@ pub struct TranscriptRules {
     pub leave_out: Vec<String>,
 }
 
+impl TranscriptRules {
+    /// True when they say nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == TranscriptRules::default()
+    }
+
+    /// These and `others`; where both replace something, these decide.
+    pub fn and(&self, others: &TranscriptRules) -> TranscriptRules {
+        let both = |a: &[String], b: &[String]| [a, b].concat();
+        TranscriptRules {
+            headers: both(&self.headers, &others.headers),
+            redact: [self.redact.as_slice(), &others.redact].concat(),
+            leave_out: both(&self.leave_out, &others.leave_out),
+        }
+    }
+}
+
 /// A replacement: what is found by any of the four ways stands as `[class-1]`, `[class-2]`, … in the order of appearance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redaction {
-    /// The class, `[a-z]+`. `time`, `secret` and `number` are not numbered: which one it is says nothing.
+    /// The class, one word.
     #[serde(rename = "as")]
     pub class: String,
+    /// False where it says nothing which one it is: every one then stands as `[class]`. Default true, but for the class `time`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numbered: Option<bool>,
     /// Members of JSON objects, by name, wherever they stand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<OneOrMany>,
@@ -34,7 +54,7 @@ pub struct Redaction {
     /// Headers of requests and answers, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<OneOrMany>,
-    /// A regular expression; what it matches is replaced in any text.
+    /// A regular expression; what it matches, or its first group if it has one, is replaced in any text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
 }

@@ -15,8 +15,8 @@ pub use record::{
     Lint, Micros, OpId, Opened, Opinion, Outcome, Probe, Process, Publish, Record, Resources, Retain, Role, Said, Session, SessionIx,
     Stage, Step, Surface, Until, Wait, What,
 };
-pub use wire::{Headers, Message, Named, Of, Wire};
 pub use view::{ConnView, EventView, OpView, Seen, SessionView, Sight, Sights, Stop, View};
+pub use wire::{Headers, Message, Named, Of, Wire};
 
 /// A recorded run of one scenario.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::redact::Redactor;
-use crate::contract::{Format, Profile};
+use crate::contract::{Format, Profile, TranscriptRules};
 use crate::history::{
     Action, ConnView, Ended, Headers, History, Kind, Message, Of, OpId, Role, Seen, SessionIx, Surface, Until, View, Wait, What,
 };
@@ -12,11 +12,11 @@ use crate::history::{
 /// Headers of answers that are shown in every protocol.
 const SHOWN: [&str; 6] = ["allow", "cache-control", "content-type", "location", "retry-after", "www-authenticate"];
 
-/// The canonical transcript of a run.
+/// The canonical transcript of a run under these rules: the scenario's and the profile's.
 ///
 /// # Errors
 /// In words, when the history holds no messages, more of them than were kept, or the profile's rules are wrong.
-pub fn transcript(history: &History, profile: &Profile) -> Result<String, String> {
+pub fn transcript(history: &History, profile: &Profile, rules: &TranscriptRules) -> Result<String, String> {
     let view = View::of(history);
     let mut messages: BTreeMap<Of, Vec<&Message>> = BTreeMap::new();
     for record in &history.records {
@@ -30,7 +30,8 @@ pub fn transcript(history: &History, profile: &Profile) -> Result<String, String
     if messages.is_empty() {
         return Err("the history holds no messages as they stood on the wire".to_owned());
     }
-    let mut writer = Writer { view: &view, profile, messages, redactor: Redactor::of(history, profile)?, out: String::new() };
+    let redactor = Redactor::of(history, profile, rules)?;
+    let mut writer = Writer { view: &view, profile, rules, messages, redactor, out: String::new() };
     writer.sessions();
     Ok(writer.out)
 }
@@ -38,6 +39,7 @@ pub fn transcript(history: &History, profile: &Profile) -> Result<String, String
 struct Writer<'h> {
     view: &'h View<'h>,
     profile: &'h Profile,
+    rules: &'h TranscriptRules,
     messages: BTreeMap<Of, Vec<&'h Message>>,
     redactor: Redactor,
     out: String,
@@ -61,8 +63,11 @@ impl Writer<'_> {
                     Actor::Steps => self.heading(&format!("session {}", session.name)),
                     Actor::Wallet(wallet) => self.heading(&format!("wallet {wallet}, session {}", session.name)),
                 }
-                for of in requests {
-                    self.exchange(of);
+                for (nth, of) in requests.iter().enumerate() {
+                    // What is asked again until the answer is right is shown once: how often is not the server's doing.
+                    if !requests.get(nth + 1).is_some_and(|next| self.repeats(*of, *next)) {
+                        self.exchange(*of);
+                    }
                 }
             }
             for id in &session.conns {
@@ -76,12 +81,19 @@ impl Writer<'_> {
 
     /// A session's requests that have an end, by who sent them, in the order in which they were sent.
     fn requests(&self, session: SessionIx) -> BTreeMap<Actor, Vec<Of>> {
+        let view = self.view;
+        let witness = |actor: &Actor| {
+            let of_witness =
+                |conn: &ConnView<'_>| conn.connect.what.role == Role::Witness && *actor == Actor::Wallet(conn.connect.what.reader.clone());
+            view.conns.iter().any(of_witness)
+        };
         let mut found: BTreeMap<Actor, Vec<(usize, Of)>> = BTreeMap::new();
         for (at, op) in self.view.ops.iter().enumerate() {
             let of = Of::Op(OpId(at as u32));
             if self.messages.contains_key(&of)
                 && let Some((of_session, actor)) = sender(op.invoked.what)
                 && of_session == session
+                && !witness(&actor)
             {
                 found.entry(actor).or_default().push((op.invoked.record, of));
             }
@@ -97,6 +109,15 @@ impl Writer<'_> {
             all.into_iter().map(|(_, of)| of).collect()
         };
         found.into_iter().map(|(actor, all)| (actor, in_order(all))).collect()
+    }
+
+    /// True when both are the same one GET.
+    fn repeats(&self, of: Of, next: Of) -> bool {
+        let asked = |of: &Of| match self.messages.get(of).map(Vec::as_slice) {
+            Some([request @ Message::Request { method, .. }, _]) if method == "GET" => Some(*request),
+            Some(_) | None => None,
+        };
+        asked(&of).is_some_and(|request| asked(&next) == Some(request))
     }
 
     fn heading(&mut self, text: &str) {
@@ -173,7 +194,7 @@ impl Writer<'_> {
         let named = |source: &String| source.strip_prefix("header:").is_some_and(|header| header.eq_ignore_ascii_case(name));
         let operations = [&binding.open, &binding.publish, &binding.close];
         let of_operations = operations.into_iter().flatten().chain(binding.ops.values());
-        self.profile.transcript.headers.iter().any(|shown| shown.eq_ignore_ascii_case(name))
+        self.rules.headers.iter().any(|shown| shown.eq_ignore_ascii_case(name))
             || binding.subscribe.next.as_ref().is_some_and(named)
             || binding.history.as_ref().and_then(|history| history.next.as_ref()).is_some_and(named)
             || of_operations.flat_map(|operation| operation.take.values()).any(named)
@@ -183,7 +204,6 @@ impl Writer<'_> {
         let Some(messages) = self.messages.get(&Of::Conn(conn.id)).cloned() else { return };
         self.heading(&format!("reader {}, session {session}", conn.name()));
         let kept = kept(conn);
-        let mut missing = false;
         for message in messages {
             match message {
                 Message::Frame { frame, text } => {
@@ -191,9 +211,8 @@ impl Writer<'_> {
                     if of_frame.iter().all(|got| self.left_out(got)) {
                         continue;
                     }
-                    match kept {
-                        Some(upto) if of_frame.iter().all(|got| got.record > upto) => missing = true,
-                        Some(_) | None => self.frame(text),
+                    if kept.is_none_or(|upto| of_frame.iter().any(|got| got.record <= upto)) {
+                        self.frame(text);
                     }
                 }
                 other => self.message(other),
@@ -208,7 +227,6 @@ impl Writer<'_> {
         self.line(match ended {
             Some(Ended::Eof) => "(ended by the server)",
             Some(Ended::Done) => "(refused)",
-            Some(Ended::Ours) if conn.faults.is_empty() && missing => "(closed by the reader; what came until then was not waited for)",
             Some(Ended::Ours) if conn.faults.is_empty() => "(closed by the reader)",
             Some(Ended::Ours) => "(ended by the fault)",
             Some(Ended::Broken { .. }) => "(broken)",
@@ -219,7 +237,7 @@ impl Writer<'_> {
     }
 
     fn left_out(&self, got: &Seen<&crate::history::Delivery>) -> bool {
-        got.what.kind == Kind::Heartbeat || self.profile.transcript.leave_out.contains(&got.what.event_type)
+        got.what.kind == Kind::Heartbeat || self.rules.leave_out.contains(&got.what.event_type)
     }
 
     fn frame(&mut self, text: &str) {
@@ -274,8 +292,7 @@ fn kept(conn: &ConnView<'_>) -> Option<usize> {
     if !ours || conn.faults.iter().any(|fault| fault.what.reached) {
         return None;
     }
-    let seam = conn.boundaries().next().map_or(0, |boundary| boundary.record);
-    Some(conn.waits.iter().map(|wait| reached(conn, wait)).fold(seam, usize::max))
+    Some(conn.waits.iter().map(|wait| reached(conn, wait)).max().unwrap_or(0))
 }
 
 /// The record of what a wait waited for.

@@ -6,21 +6,21 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::cursors::Cursors;
-use crate::contract::{Profile, Redaction};
+use crate::contract::{Profile, Redaction, TranscriptRules};
 use crate::history::{Action, History, SessionIx, What};
 use crate::run::binding::encode;
 
 /// What looks the same in every protocol, by class.
 const EVERYWHERE: [(&str, &str); 5] = [
-    ("time", r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?"),
+    ("time", r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?"),
     ("time", r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"),
     ("id", r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"),
     ("id", r"\b[0-9a-f]{32}\b"),
-    ("server", r"(127\.0\.0\.1|localhost|\[::1\]):\d{2,5}"),
+    ("server", r"(?:127\.0\.0\.1|localhost|\[::1\]):\d{2,5}"),
 ];
 
 /// Classes of which it says nothing which one it is.
-const UNNUMBERED: [&str; 4] = ["time", "secret", "number", "server"];
+const UNNUMBERED: [&str; 2] = ["time", "server"];
 
 /// Replaces; the same value stands as the same label in the whole transcript.
 #[derive(Debug)]
@@ -40,9 +40,9 @@ impl Redactor {
     /// The replacements for a run.
     ///
     /// # Errors
-    /// When a pattern of the profile is no regular expression; the text names it.
-    pub fn of(history: &History, profile: &Profile) -> Result<Redactor, String> {
-        let rules = profile.transcript.redact.clone();
+    /// When a pattern is no regular expression; the text names it.
+    pub fn of(history: &History, profile: &Profile, rules: &TranscriptRules) -> Result<Redactor, String> {
+        let rules = rules.redact.clone();
         let own = rules.iter().filter_map(|rule| Some((rule.class.as_str(), rule.pattern.as_deref()?)));
         let mut patterns = Vec::new();
         for (class, pattern) in own.chain(EVERYWHERE) {
@@ -83,7 +83,8 @@ impl Redactor {
 
     /// The label of a value of a class.
     fn label(&mut self, class: &str, value: &str) -> String {
-        if UNNUMBERED.contains(&class) {
+        let said = self.rules.iter().find(|rule| rule.class == class).and_then(|rule| rule.numbered);
+        if !said.unwrap_or(!UNNUMBERED.contains(&class)) {
             return format!("[{class}]");
         }
         let seen = self.seen.entry(class.to_owned()).or_default();
@@ -103,7 +104,16 @@ impl Redactor {
         let patterns = std::mem::take(&mut self.patterns);
         for (class, pattern) in &patterns {
             if pattern.is_match(&text) {
-                text = pattern.replace_all(&text, |found: &regex::Captures<'_>| self.label(class, &found[0])).into_owned();
+                let label = |found: &regex::Captures<'_>| match found.get(1) {
+                    Some(part) => {
+                        let whole = found.get(0).expect("what was found has a whole");
+                        let (before, behind) = (part.start() - whole.start(), part.end() - whole.start());
+                        let whole = whole.as_str();
+                        format!("{}{}{}", &whole[..before], self.label(class, part.as_str()), &whole[behind..])
+                    }
+                    None => self.label(class, &found[0]),
+                };
+                text = pattern.replace_all(&text, label).into_owned();
             }
         }
         self.patterns = patterns;

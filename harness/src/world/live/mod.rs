@@ -228,7 +228,8 @@ impl World for LiveWorld<'_> {
         finite_vars(&mut vars, &read);
         let finite = self.finite(read.surface).ok_or_else(|| "the profile has no such read".to_owned())?;
         let lens = Lens::of(&self.profile, &read.address.id);
-        let at = operation::Site { server: self.server, binding: &self.profile.binding, tap: self.tap(Of::Conn(read.conn)), within: OPERATION };
+        let at =
+            operation::Site { server: self.server, binding: &self.profile.binding, tap: self.tap(Of::Conn(read.conn)), within: OPERATION };
         let page = http::page(&at, lens, finite, &vars).await?;
         let about = match read.surface {
             Surface::History => "a page of history",

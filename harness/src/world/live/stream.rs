@@ -345,7 +345,7 @@ impl Follow {
     /// A stream that is a WebSocket: subscribes by the request's body as a message, and takes each text message as an event.
     async fn messages(&self, base: &str, request: &Request, closing: &mut watch::Receiver<bool>) -> Over {
         let slow = self.faults.iter().any(|fault| matches!(fault, ConnFault::Stall(_)));
-        self.tap().asks(&Request { body: None, ..request.clone() });
+        self.tap().asks(&upgrade(request));
         let opened = tokio::select! {
             opened = socket::open(base, request, slow) => opened,
             _ = closing.wait_for(|closing| *closing) => return Over::Closed,
@@ -446,6 +446,13 @@ impl Follow {
         }
         self.record(What::Delivery(seen.delivery(self.conn, frame)));
     }
+}
+
+/// The request that opens a WebSocket: the body is a message behind it.
+fn upgrade(request: &Request) -> Request {
+    let mut upgrade = Request { body: None, ..request.clone() };
+    upgrade.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+    upgrade
 }
 
 /// The decoding of one body.

@@ -27,7 +27,8 @@ impl Tap {
     /// A request that is about to be sent, or was.
     pub(super) fn asks(&self, request: &Request) {
         self.take(|| {
-            let hide = |text: &str| request.secrets.iter().fold(text.to_owned(), |text, (name, value)| text.replace(value, &format!("${name}")));
+            let hide =
+                |text: &str| request.secrets.iter().fold(text.to_owned(), |text, (name, value)| text.replace(value, &format!("${name}")));
             Message::Request {
                 method: request.method.clone(),
                 target: hide(&request.target),
@@ -40,9 +41,7 @@ impl Tap {
     /// What came of it.
     pub(super) fn hears(&self, answer: Option<&Whole>) {
         self.take(|| match answer {
-            Some(whole) => {
-                Message::Answer { status: whole.status, headers: whole.headers.clone(), body: bounded(&whole.body).to_owned() }
-            }
+            Some(whole) => Message::Answer { status: whole.status, headers: whole.headers.clone(), body: bounded(&whole.body).to_owned() },
             None => Message::Silence,
         });
     }

@@ -20,7 +20,8 @@ use super::http::{NoAnswer, ask, excerpt};
 use super::tap::Tap;
 use crate::contract::{Profile, Signer};
 use crate::history::{
-    AccountIx, Action, Complete, ConnId, Flaw, From, Invoke, Micros, Of, OpId, Outcome, Paid, PayAct, Payment, Says, SessionIx, ToldBy, What,
+    AccountIx, Action, Complete, ConnId, Flaw, From, Invoke, Micros, Of, OpId, Outcome, Paid, PayAct, Payment, Says, SessionIx, ToldBy,
+    What,
 };
 use crate::run::binding::{Request, Vars, for_stream};
 use crate::run::recorder::Recorder;
