@@ -180,6 +180,7 @@ impl Ground {
             jobs,
             repeat,
             deadline: if bugs.is_empty() { bound } else { DEADLINE },
+            transcribed: Default::default(),
         })
     }
 }

@@ -178,6 +178,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         jobs: args.jobs.map_or(cores * JOBS_A_CORE, usize::from),
         repeat: args.repeat.max(1),
         deadline: args.deadline.unwrap_or(bound * 2),
+        transcribed: Default::default(),
     };
     let heading = Heading {
         profile: resolved.profile.name.clone(),

@@ -107,7 +107,7 @@ impl<W: World> Walk<'_, W> {
         call: Call,
     ) -> crate::world::Reply {
         self.record(What::Invoke(crate::history::Invoke { op, action }));
-        let reply = self.world.call(address, call).await;
+        let reply = self.world.call(op, address, call).await;
         self.record(What::Complete(crate::history::Complete { op, outcome: reply.outcome.clone() }));
         reply
     }
@@ -162,6 +162,9 @@ impl<W: World> Walk<'_, W> {
         }
         if let Some(fence) = fence {
             address.taken.entry("opened".to_owned()).or_insert(fence);
+        }
+        if self.world.recorder().keeps_wire() {
+            self.record(What::Named(crate::history::Named { session: ix, id: address.id.clone(), taken: address.taken.clone() }));
         }
         let opened = address.taken.get("opened").filter(|_| anchored).cloned();
         if let Some(cursor) = opened.clone() {

@@ -15,14 +15,15 @@ use super::http::{NoAnswer, beginning, excerpt, prepare, words};
 use super::money::{Purse, Till};
 use super::proxy::{self, Framing, Happened, How as ProxyHow, Link, LinkConfig};
 use super::socket;
+use super::tap::Tap;
 use crate::contract::{Format, Profile};
-use crate::history::{Answer, ConnId, End, Ended, Fault, Kind, Micros, What};
+use crate::history::{Answer, ConnId, End, Ended, Fault, Kind, Micros, Of, What};
 use crate::run::binding::{Lens, Request, Seen, Vars};
 use crate::run::class_of;
 use crate::run::progress::{Progress, SeenCursor};
 use crate::run::recorder::Recorder;
 use crate::scenario::Funding;
-use crate::world::{Command, ConnFault};
+use crate::world::{Command, ConnFault, Whole};
 
 /// The runner's end of a connection.
 #[derive(Clone, Debug)]
@@ -119,6 +120,10 @@ impl Follow {
 
     fn record(&self, what: What) {
         self.recorder.record(self.now(), what);
+    }
+
+    pub(super) fn tap(&self) -> Tap {
+        Tap { recorder: self.recorder.clone(), origin: self.origin, of: Of::Conn(self.conn) }
     }
 
     /// Follows the connection to its end and records everything.
@@ -226,6 +231,7 @@ impl Follow {
         let refusals: u32 = self.faults.iter().map(|f| if let ConnFault::RefuseFirst(times) = f { *times } else { 0 }).sum();
         let mut attempt = 0;
         loop {
+            self.tap().asks(request);
             let mut builder = prepare(&self.client, base, request).map_err(Over::NoAnswer)?;
             let has = |name: &str| request.headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
             if self.profile.binding.subscribe.format == Format::Sse && !has("accept") {
@@ -277,6 +283,7 @@ impl Follow {
     pub(super) fn answered(&self, response: &reqwest::Response, accepted: bool, body: String) -> bool {
         let header = |name: &str| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).chars().take(200).collect());
         self.progress.state().answer = Some((response.status().as_u16(), accepted));
+        self.tap().head(response, &body);
         self.record(What::Answer(Answer {
             conn: self.conn,
             status: response.status().as_u16(),
@@ -335,6 +342,7 @@ impl Follow {
     /// A stream that is a WebSocket: subscribes by the request's body as a message, and takes each text message as an event.
     async fn messages(&self, base: &str, request: &Request, closing: &mut watch::Receiver<bool>) -> Over {
         let slow = self.faults.iter().any(|fault| matches!(fault, ConnFault::Stall(_)));
+        self.tap().asks(&upgrade(request));
         let opened = tokio::select! {
             opened = socket::open(base, request, slow) => opened,
             _ = closing.wait_for(|closing| *closing) => return Over::Closed,
@@ -343,6 +351,7 @@ impl Follow {
             Ok(socket) => socket,
             Err(socket::Refused::Status(whole)) => {
                 self.progress.state().answer = Some((whole.status, false));
+                self.tap().hears(Some(&whole));
                 let header = |name: &str| whole.header(name).map(str::to_owned);
                 self.record(What::Answer(Answer {
                     conn: self.conn,
@@ -357,6 +366,10 @@ impl Follow {
             Err(socket::Refused::NoAnswer(NoAnswer::NotSent(why) | NoAnswer::Lost(why))) => return Over::NoAnswer(why),
         };
         self.progress.state().answer = Some((101, true));
+        self.tap().hears(Some(&Whole { status: 101, ..Whole::default() }));
+        if let Some(subscribe) = &request.body {
+            self.tap().sends(subscribe);
+        }
         let accepted =
             Answer { conn: self.conn, status: 101, accepted: true, content_type: None, cache_control: None, body: String::new() };
         self.record(What::Answer(accepted));
@@ -430,4 +443,11 @@ impl Follow {
         }
         self.record(What::Delivery(seen.delivery(self.conn, frame)));
     }
+}
+
+/// The request that opens a WebSocket: the body is a message behind it.
+fn upgrade(request: &Request) -> Request {
+    let mut upgrade = Request { body: None, ..request.clone() };
+    upgrade.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+    upgrade
 }
