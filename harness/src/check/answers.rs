@@ -277,7 +277,9 @@ fn same_cursor(expect: &Expect<'_, '_>, judge: &mut Judge) {
             let shared = if whole(pair[0]) && whole(pair[1]) { first.len().max(second.len()) } else { first.len().min(second.len()) };
             let whole_log = || {
                 let start = expect.start(pair[0]).flatten();
-                expect.first_behind(start, pair[0]).is_none_or(|first| expect.kept(first, expect.read_by(pair[0]).max(expect.read_by(pair[1]))) == Kept::Yes)
+                expect
+                    .first_behind(start, pair[0])
+                    .is_none_or(|first| expect.kept(first, expect.read_by(pair[0]).max(expect.read_by(pair[1]))) == Kept::Yes)
             };
             if shared == 0 || expect.keep().bounded() && !whole_log() {
                 continue;

@@ -32,6 +32,9 @@ pub struct Profile {
     /// Requirements that cannot be seen from outside on this protocol, each with the reason.
     #[serde(default)]
     pub not_observable: BTreeMap<String, String>,
+    /// The program of the target under test that reads streams; a profile names none.
+    #[serde(skip)]
+    pub driver: Option<Vec<String>>,
 }
 
 impl Profile {

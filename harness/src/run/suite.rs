@@ -238,7 +238,7 @@ pub(crate) async fn run_one(
 ) -> (History, Option<Abort>) {
     let world = LiveWorld::new(Arc::clone(profile), server);
     let walk = async {
-        world.prepare().await.map_err(Abort::CouldNot)?;
+        world.prepare(scenario).await.map_err(Abort::CouldNot)?;
         walk(&world, profile, scenario, patience).await
     };
     let walked = tokio::select! {

@@ -124,6 +124,8 @@ pub enum Need {
     Machines,
     /// Streams are paid.
     Payment,
+    /// The target names a program that reads streams with a client of its own.
+    Driver,
 }
 
 /// A number, or every place where the fault can stand.
@@ -385,6 +387,8 @@ pub struct Subscribe {
     pub readers: u32,
     /// How it pays, where streams are paid. Default: from a wallet of its own, far ahead.
     pub pay: Option<Funding>,
+    /// Ask for what is at this path, instead of the session's stream.
+    pub content: Option<String>,
 }
 
 /// Where a subscription starts.
