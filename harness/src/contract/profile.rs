@@ -35,6 +35,9 @@ pub struct Profile {
     /// How its transcripts are made the same for every run of a right server.
     #[serde(default)]
     pub transcript: TranscriptRules,
+    /// The program of the target under test that reads streams; a profile names none.
+    #[serde(skip)]
+    pub driver: Option<Vec<String>>,
 }
 
 impl Profile {

@@ -243,7 +243,7 @@ pub(crate) async fn run_one(
     interrupted: impl Future<Output = ()>,
 ) -> (History, Option<Abort>) {
     let walk = async {
-        world.prepare().await.map_err(Abort::CouldNot)?;
+        world.prepare(scenario).await.map_err(Abort::CouldNot)?;
         walk(world, profile, scenario, patience).await
     };
     let walked = tokio::select! {

@@ -138,6 +138,8 @@ pub enum Need {
     Machines,
     /// Streams are paid.
     Payment,
+    /// The target names a program that reads streams with a client of its own.
+    Driver,
 }
 
 /// A number, or every place where the fault can stand.

@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 mod decoding;
 
 use self::decoding::Decoding;
+use super::driver::Driven;
 use super::faults;
 use super::http::{NoAnswer, beginning, excerpt, prepare, words};
 use super::money::{Purse, Till};
@@ -89,6 +90,8 @@ pub(super) struct Follow {
     pub(super) handle: Handle,
     /// Who pays, where streams are paid.
     pub(super) paying: Option<Paying>,
+    /// The program that reads it, if one does.
+    pub(super) driven: Option<Driven>,
 }
 
 /// Who pays for a stream, and how.
@@ -114,7 +117,7 @@ pub(super) enum Over {
 }
 
 impl Follow {
-    fn now(&self) -> Micros {
+    pub(super) fn now(&self) -> Micros {
         Micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
@@ -130,6 +133,9 @@ impl Follow {
     pub(super) async fn run(self, request: Request) {
         let mut closing = self.handle.closing.subscribe();
         let over = self.follow(request, &mut closing).await;
+        if let Some(driven) = &self.driven {
+            driven.overheard.settle(self.now());
+        }
         let cut = self.progress.state().cut;
         let (how, unfinished) = match over {
             Over::Closed => (Ended::Ours, 0),
@@ -152,6 +158,9 @@ impl Follow {
                 Err(error) => return Over::NoAnswer(format!("the proxy could not listen: {error}")),
             },
         };
+        if let Some(driven) = &self.driven {
+            return self.driven(driven, &base, &request, closing).await;
+        }
         match self.profile.binding.subscribe.format {
             Format::Sse | Format::Ndjson => self.stream(&base, &request, closing).await,
             Format::Websocket => self.messages(&base, &request, closing).await,
@@ -173,18 +182,33 @@ impl Follow {
         // The link holds its observer: held in turn by what holds the link, neither would ever go.
         let (recorder, progress, conn, proxied) =
             (self.recorder.clone(), self.progress.clone(), self.conn, Arc::downgrade(&self.handle.proxied));
+        let overheard = self.driven.as_ref().map(|driven| Arc::clone(&driven.overheard));
+        let holder = proxied.clone();
+        let passed_by = move |through: proxy::ConnId| {
+            if let Some(proxied) = holder.upgrade() {
+                proxied.lock().unwrap_or_else(PoisonError::into_inner).conn = Some(through);
+            }
+        };
         let observer = move |observed: proxy::Observed| {
             let at = Micros(u64::try_from(observed.at.as_micros()).unwrap_or(u64::MAX));
+            if overheard.as_ref().is_some_and(|overheard| overheard.happened(at, observed.conn, &observed.what)) {
+                passed_by(observed.conn);
+            }
             let record = |fault: &proxy::Fault, reached: bool| {
                 recorder.record(at, What::Fault(Fault { conn: Some(conn), says: faults::say(fault), reached }));
             };
             match &observed.what {
+                Happened::Accepted { .. } if overheard.is_some() => {}
                 Happened::Accepted { .. } => {
-                    if let Some(proxied) = proxied.upgrade() {
-                        proxied.lock().unwrap_or_else(PoisonError::into_inner).conn = Some(observed.conn);
-                    }
+                    passed_by(observed.conn);
                 }
                 Happened::Applied { fault } => {
+                    if let Some(proxied) = proxied.upgrade().filter(|_| overheard.is_some())
+                        && let Some(link) = &proxied.lock().unwrap_or_else(PoisonError::into_inner).link
+                    {
+                        // What stood before every connection of the program has found its own.
+                        link.clear_plans();
+                    }
                     {
                         let mut state = progress.state();
                         match fault {
@@ -206,6 +230,8 @@ impl Follow {
                     }
                     record(fault, true);
                 }
+                // A program has connections that no fault was meant for.
+                Happened::NotReached { .. } if overheard.is_some() => {}
                 Happened::NotReached { fault } => record(fault, false),
                 Happened::Unreachable { .. }
                 | Happened::RequestHead { .. }
@@ -218,7 +244,11 @@ impl Follow {
         };
         let config = LinkConfig { upstream, framing, origin: self.origin, observer: Arc::new(observer) };
         let link = Link::open(config).await?;
-        link.plan(faults::plan(&self.faults, &self.profile.binding));
+        let plan = faults::plan(&self.faults, &self.profile.binding);
+        match self.driven {
+            None => link.plan(plan),
+            Some(_) => link.plan_each(plan),
+        }
         let base = format!("http://{}", link.address());
         let mut proxied = self.handle.proxied.lock().unwrap_or_else(PoisonError::into_inner);
         proxied.progress = self.progress.clone();
