@@ -164,6 +164,11 @@ impl Rules {
         }
     }
 
+    /// True when a stream can say in its middle that retention has overtaken its reader.
+    pub(super) fn tells_in_mid_stream(&self) -> bool {
+        self.contract.gap.as_ref().is_none_or(|gap| gap.signal == GapSignal::Frame)
+    }
+
     /// What follows a gap signal that stands at the beginning of a stream.
     pub(super) fn after_gap(&self) -> AfterGap {
         self.contract.gap.as_ref().map_or(AfterGap::Kept, |gap| gap.then)
@@ -193,7 +198,7 @@ impl Rules {
             },
             Frame::Gap { requested, oldest } => {
                 let gap = self.contract.gap.as_ref()?;
-                if requested.is_none() && !gap.on_start {
+                if gap.signal != GapSignal::Frame || requested.is_none() && !gap.on_start {
                     return None;
                 }
                 Seen { kind: Kind::Gap, event_type: "gap".to_owned(), points_to: Some(self.show(oldest)), ..Seen::default() }
