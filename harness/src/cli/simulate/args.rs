@@ -11,7 +11,6 @@ use crate::world::sim::Schedule;
 
 /// Schedules after which an exhaustive search of one scenario is given up, unless `--most` says otherwise.
 const MOST_EXHAUSTIVE: u64 = 1_000_000;
-const TABLE_SEEDS: u64 = 2_000;
 
 /// What to simulate, and how.
 #[derive(Clone, Debug, Args)]
