@@ -165,6 +165,13 @@ pub struct Durability {
     pub kill: bool,
 }
 
+impl Durability {
+    /// Whether acknowledged events survive a stop of the server by this signal.
+    pub(crate) fn survives(&self, signal: &str) -> bool {
+        if signal == "TERM" { self.restart } else { self.kill }
+    }
+}
+
 impl Default for Durability {
     fn default() -> Self {
         Durability { disconnect: true, restart: false, kill: false }
@@ -203,7 +210,8 @@ pub enum RetainKind {
 pub struct GapContract {
     /// The signal for a cursor that was evicted.
     pub signal: GapSignal,
-    /// Whether a reader without cursor is told as well that the beginning is missing.
+    /// Whether a reader without cursor is told as well that the beginning is missing. Only a frame can tell it: a refusal
+    /// would keep it out for ever.
     #[serde(default)]
     pub on_start: bool,
     /// What follows the signal on the same connection.

@@ -96,6 +96,8 @@ pub enum Need {
     Ephemeral,
     /// Idempotency keys.
     Idempotency,
+    /// The contract promises that idempotency keys outlive a restart.
+    KeysSurvive,
     /// A boundary.
     Boundary,
     /// A gap signal.

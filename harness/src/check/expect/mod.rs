@@ -42,6 +42,8 @@ pub(crate) struct Expect<'v, 'h> {
     /// The finite reads that no other page followed.
     last_pages: FxHashSet<usize>,
     keep: Keep,
+    /// How long a server may take to deliver, in microseconds.
+    patience: u64,
     /// False where one cursor stands for a batch of events.
     per_event: bool,
     /// True where an empty cursor means the beginning.
@@ -68,10 +70,11 @@ impl<'v, 'h> Expect<'v, 'h> {
         let last_pages = pages.into_values().collect();
         let live_at = conns().map(|conn| live_at(session, conn, contract)).collect();
         let keep = Keep::new(session, contract.retention.as_ref());
+        let patience = contract.liveness.delivery_ms * 1000;
         let per_event = contract.cursor.as_ref().is_none_or(|c| c.per_event);
         let empty = contract.answers.get(&CursorClass::Empty);
         let empty_is_start = empty.is_none_or(|answer| *answer == CursorAnswer::Stream(StreamAnswer::Start));
-        Expect { view, session, rank, ranked, unranked, live_at, last_pages, keep, per_event, empty_is_start }
+        Expect { view, session, rank, ranked, unranked, live_at, last_pages, keep, patience, per_event, empty_is_start }
     }
 
     /// All sessions of a view.
@@ -197,7 +200,9 @@ impl<'v, 'h> Expect<'v, 'h> {
     fn missed_wait(&self, conn: &ConnView<'h>) -> Option<usize> {
         let waited = conn.waits.iter().rev().find(|w| !w.what.reached)?;
         let silenced = conn.faults.iter().any(|f| f.what.reached && f.at < waited.at && f.what.says.starts_with("silenced"));
-        if conn.ended_at() < waited.at || silenced {
+        // A reader that reconnects until its time is up leaves the last connection none.
+        let in_time = conn.connect.at.0 + self.patience <= waited.at.0;
+        if conn.ended_at() < waited.at || silenced || !in_time {
             return None;
         }
         let marker = waited.what.until.marker()?;
