@@ -2,6 +2,7 @@
 
 mod ask;
 mod catalogue;
+mod client_target;
 pub(crate) mod file;
 mod machine;
 mod payment;
@@ -12,7 +13,8 @@ mod target;
 mod validate;
 
 pub use ask::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Recipient, Talk};
-pub use catalogue::{CATALOGUE, FAMILIES, Level, Requirement, requirement};
+pub use catalogue::{CATALOGUE, CLIENT_CATALOGUE, CLIENT_FAMILIES, FAMILIES, Level, Requirement, requirement};
+pub use client_target::ClientTarget;
 pub use file::FileError;
 pub(crate) use file::nearest;
 pub use machine::Machine;
