@@ -85,8 +85,7 @@ fn test(args: &ClientArgs) -> Result<u8, Complaint> {
     }
     keepable(&args.report, None)?;
     let (client, name, again, known) = subject(args)?;
-    let heading =
-        Heading { profile: PROFILE.to_owned(), target: name, seed: None, command: "client", tested: "client", again, known };
+    let heading = Heading { profile: PROFILE.to_owned(), target: name, seed: None, command: "client", tested: "client", again, known };
     let page = Page::of_stdout();
     let first = format!("streamspec {} · clients of {PROFILE} · {}", env!("CARGO_PKG_VERSION"), heading.target);
     print(&page.fit(format!("{}\n\n", page.paint.bold(&first))));

@@ -4,8 +4,8 @@ use clap::{Args, ValueEnum};
 use streamspec_reference_server::bugs::BUGS;
 
 use super::{Complaint, complain, exit, meant, print};
-use crate::client::trial::cases;
 use crate::client;
+use crate::client::trial::cases;
 use crate::contract::{CATALOGUE, CLIENT_CATALOGUE, CLIENT_FAMILIES, FAMILIES, Profile, Requirement, requirement};
 use crate::scenario::Scenario;
 

@@ -13,8 +13,10 @@ use crate::contract::{FrameMatch, OneOrMany, Profile};
 
 /// Which stream to read, and how.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Prints a JSON line for each event that is applied: {\"id\":…,\"type\":…,\"data\":…}; also {\"gap\":…}, {\"reset\":…}, \
-{\"closed\":…} and {\"error\":…}. Reconnects until the stream says that it has ended (a terminal event, or status 204).")]
+#[command(
+    after_help = "Prints a JSON line for each event that is applied: {\"id\":…,\"type\":…,\"data\":…}; also {\"gap\":…}, {\"reset\":…}, \
+{\"closed\":…} and {\"error\":…}. Reconnects until the stream says that it has ended (a terminal event, or status 204)."
+)]
 pub(super) struct TailArgs {
     /// The stream
     url: String,

@@ -239,9 +239,7 @@ impl<A: FnMut(&[Applied]) -> io::Result<()>> AtWork<A> {
     /// The cursor of a stream that has ended is of no more use, and would be presented to another one of that name.
     fn forget(&self) -> Result<(), FollowError> {
         match &self.what.state {
-            Some(path) if !self.what.bugs.has(Bug::KeepsState) => {
-                Position::clear(path).map_err(|e| FollowError::State(path.clone(), e))
-            }
+            Some(path) if !self.what.bugs.has(Bug::KeepsState) => Position::clear(path).map_err(|e| FollowError::State(path.clone(), e)),
             Some(_) | None => Ok(()),
         }
     }

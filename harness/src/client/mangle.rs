@@ -37,7 +37,8 @@ impl Mangle {
             bytes = replaced(&bytes, &[(b"\nDATA:", b"\ndata:"), (b"\nData:", b"\ndata:")]).into();
         }
         if bugs.has(Bug::UnicodeLines) {
-            bytes = replaced(&bytes, &[("\u{85}".as_bytes(), b"\n"), ("\u{2028}".as_bytes(), b"\n"), ("\u{2029}".as_bytes(), b"\n")]).into();
+            bytes =
+                replaced(&bytes, &[("\u{85}".as_bytes(), b"\n"), ("\u{2028}".as_bytes(), b"\n"), ("\u{2029}".as_bytes(), b"\n")]).into();
         }
         if bugs.has(Bug::HoldsCr) {
             if std::mem::take(&mut self.held) {

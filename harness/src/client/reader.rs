@@ -171,7 +171,7 @@ impl Reader {
                 out.push(Applied::Gap { gap: json!({ "refused": status }) });
                 return if self.can_refetch { Next::Refetch } else { Next::Reconnect(self.retry) };
             }
-            300..400 if self.bugs.has(Bug::LoopsNowhere) => return Next::Reconnect(self.retry),
+            300..400 if self.bugs.has(Bug::LoopsNowhere) => return Next::Reconnect(Duration::from_millis(50)),
             _ if self.bugs.has(Bug::AnyStatus) => {}
             _ if self.bugs.has(Bug::RetriesRefusals) => return Next::Reconnect(self.retry),
             _ => return refused(out, format!("the server answers with status {status}")),
@@ -382,3 +382,6 @@ impl Reader {
 fn field<'b>(bytes: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
     bytes.split(|b| matches!(b, b'\n' | b'\r')).find_map(|line| line.strip_prefix(name))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@
 //! it was answered. What was not reached, because the client had failed at something else before, is undecided.
 
 mod sequence;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
@@ -165,7 +167,9 @@ impl<'l> View<'l> {
                 let words: Vec<String> = all.iter().map(|bytes| shown(bytes)).collect();
                 (all.iter().any(|bytes| value == Some(bytes)), words.join(" or "))
             }
-            Want::Has(part) => (value.is_some_and(|v| memchr::memmem::find(v, part.as_bytes()).is_some()), format!("something with `{part}`")),
+            Want::Has(part) => {
+                (value.is_some_and(|v| memchr::memmem::find(v, part.as_bytes()).is_some()), format!("something with `{part}`"))
+            }
             Want::Absent => (value.is_none_or(<[u8]>::is_empty), "no such header".to_owned()),
         };
         if holds {
@@ -230,7 +234,13 @@ impl<'l> View<'l> {
                 "an event".to_owned(),
                 vec![next, from],
             ),
-            (_, None) => violated("silent", format!("the client says nothing of the gap{}", self.last_words()), expected, "nothing".to_owned(), vec![from]),
+            (_, None) => violated(
+                "silent",
+                format!("the client says nothing of the gap{}", self.last_words()),
+                expected,
+                "nothing".to_owned(),
+                vec![from],
+            ),
         }
     }
 
@@ -257,18 +267,21 @@ impl<'l> View<'l> {
                 "an event or another request".to_owned(),
                 vec![next, from],
             ),
-            (_, None) => {
-                violated("no-refetch", format!("the state is never fetched{}", self.last_words()), expected, "nothing".to_owned(), vec![from])
-            }
+            (_, None) => violated(
+                "no-refetch",
+                format!("the state is never fetched{}", self.last_words()),
+                expected,
+                "nothing".to_owned(),
+                vec![from],
+            ),
         }
     }
 
     fn quiet_after_close(&self) -> Found {
         let Some(told) = self.at(|saw| *saw == Saw::ToldToClose) else { return self.not_reached("the close") };
         let said = self.at_behind(told, |saw| matches!(saw, Saw::Said(Said::Closed) | Saw::Exited { .. }));
-        // A client that never answers the close has not closed: what it applies is held against it.
-        let from = said.unwrap_or(told);
-        let noise = self.at_behind(from, |saw| match saw {
+        // The server was quiet when the client was told, and goes on only when the client has answered or was waited for.
+        let noise = self.at_behind(told, |saw| match saw {
             Saw::Said(Said::Event(_)) => true,
             Saw::Request(request) => request.nth > 0,
             _ => false,

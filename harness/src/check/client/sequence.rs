@@ -25,7 +25,8 @@ impl View<'_> {
                 Some((at, event)) => {
                     let place = applied.iter().take(nth).any(|(_, before)| same(before, event));
                     let shape = if place { "repeated" } else { "other-event" };
-                    let says = format!("event {} of the client is {}", nth + 1, if place { "one that it applied before" } else { "another one" });
+                    let says =
+                        format!("event {} of the client is {}", nth + 1, if place { "one that it applied before" } else { "another one" });
                     return violated(shape, says, shown(want), shown(event), vec![*at]);
                 }
                 None => {

@@ -190,7 +190,7 @@ pub enum Check {
         /// The reply that gives it cause.
         after: u32,
     },
-    /// Nothing is applied and nothing is asked once the client has said that it closed.
+    /// Nothing is applied and nothing is asked once the client was told to close.
     QuietAfterClose,
 }
 

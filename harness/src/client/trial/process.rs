@@ -63,7 +63,12 @@ impl Process {
         if let Some(folder) = &command.folder {
             process.current_dir(folder);
         }
-        process.stdin(if listens { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+        process
+            .stdin(if listens { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
         #[cfg(target_os = "linux")]
         // SAFETY: prctl is async-signal-safe.
         unsafe {

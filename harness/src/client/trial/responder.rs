@@ -80,9 +80,8 @@ impl Responder {
         let next = self.asked.load(Ordering::SeqCst);
         if self.reply(next + 1).is_some_and(|reply| reply.head == Head::Refuse) {
             self.asked.store(next + 1, Ordering::SeqCst);
-            let _ = stream.set_zero_linger();
-            drop(stream);
             self.shared.saw(Saw::Refused { nth: next + 1 });
+            let _ = stream.set_zero_linger();
             return;
         }
         let Ok(Some(Read { mut request, rest })) = timeout(POLITE, read(&mut stream)).await else { return };
@@ -121,11 +120,12 @@ impl Responder {
         };
         let over = self.steps(&mut stream, nth, reply, request).await.unwrap_or(Over::Left);
         match over {
+            // An end is written down before the client can see it: its wait is never measured too short.
             Over::Whole => {
+                self.shared.saw(Saw::Ended { nth, how: "end of body" });
                 if has_body(&reply.head) {
                     let _ = stream.write_all(b"0\r\n\r\n").await;
                 }
-                self.shared.saw(Saw::Ended { nth, how: "end of body" });
                 leave(stream).await;
             }
             Over::Broken => {

@@ -148,11 +148,8 @@ impl<'t> Stage<'t> {
     fn start(&mut self) -> Result<(), String> {
         let case = &self.trial.case;
         let needs: Vec<&str> = case.needs.iter().map(|need| need.word()).collect();
-        let mut told = vec![
-            ("STREAMSPEC_URL", self.url.clone()),
-            ("STREAMSPEC_CASE", case.name.clone()),
-            ("STREAMSPEC_NEEDS", needs.join(",")),
-        ];
+        let mut told =
+            vec![("STREAMSPEC_URL", self.url.clone()), ("STREAMSPEC_CASE", case.name.clone()), ("STREAMSPEC_NEEDS", needs.join(","))];
         for need in &case.needs {
             match need {
                 Need::Headers => told.push(("STREAMSPEC_HEADERS", HEADERS.to_owned())),
@@ -262,9 +259,9 @@ impl<'t> Stage<'t> {
         let replies = self.trial.case.replies.len() as u32;
         let log = self.shared.log();
         replies > 0
-            && log.iter().any(|entry| {
-                matches!(entry.what, Saw::Ended { nth, .. } | Saw::Left { nth } | Saw::Refused { nth } if nth >= replies)
-            })
+            && log
+                .iter()
+                .any(|entry| matches!(entry.what, Saw::Ended { nth, .. } | Saw::Left { nth } | Saw::Refused { nth } if nth >= replies))
     }
 
     /// True when a request came that is answered with 204 because nothing was planned for it.
@@ -305,7 +302,9 @@ impl<'t> Stage<'t> {
         let asked = self.responder.asked.load(Ordering::SeqCst);
         if asked == 0 {
             let waited = self.trial.patience.start.as_secs_f64();
-            return Err(format!("the client asked for nothing within {waited:.0} s; it is told the URL as its last argument and in STREAMSPEC_URL"));
+            return Err(format!(
+                "the client asked for nothing within {waited:.0} s; it is told the URL as its last argument and in STREAMSPEC_URL"
+            ));
         }
         self.shared.saw(Saw::InVain { what: format!("request {}", asked + 1) });
         Ok(Outcome::Played)

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::file::{Problems, Seg, short, spot, suggest};
 use crate::contract::{
-    Binding, CATALOGUE, CLIENT_CATALOGUE, CursorCarrier, CursorOrder, EventShape, Exchange, Format, FrameMatch, GapSignal, Group, Known, Operation, Profile,
-    RetainKind, Subscribe, Target, requirement,
+    Binding, CATALOGUE, CLIENT_CATALOGUE, CursorCarrier, CursorOrder, EventShape, Exchange, Format, FrameMatch, GapSignal, Group, Known,
+    Operation, Profile, RetainKind, Subscribe, Target, requirement,
 };
 use crate::run::binding::PLACEHOLDERS;
 

@@ -48,7 +48,9 @@ fn delivered() -> Vec<Case> {
             .reply(Reply::stream().send(events(&[3, 1])))
             .reply(Reply::stream().send(events(&[50, 2])).end())
             .check("C-DELIVER-3", all_of(&[due(1, &[9, 100, 20]), due(2, &[3, 1]), due(3, &[50, 2])].concat())),
-        Case::new("burst", "5,000 events in one write").reply(Reply::stream().send(events(&burst)).end()).check("C-DELIVER-4", all_of(&due(1, &burst))),
+        Case::new("burst", "5,000 events in one write")
+            .reply(Reply::stream().send(events(&burst)).end())
+            .check("C-DELIVER-4", all_of(&due(1, &burst))),
         reference(),
     ]
 }
@@ -123,7 +125,15 @@ fn ends() -> Vec<Case> {
             .applies("C-END-2", &[(1, "message", "a"), (1, "end", "over")]),
         Case::new("close", "the application closes the stream, which goes on")
             .needs(Need::Close)
-            .reply(Reply::stream().send(SOON).send(events(&[1, 2])).until("e2").step(Step::Close).step(Step::UntilClosed).send(events(&[3, 4])))
+            .reply(
+                Reply::stream()
+                    .send(SOON)
+                    .send(events(&[1, 2]))
+                    .until("e2")
+                    .step(Step::Close)
+                    .step(Step::UntilClosed)
+                    .send(events(&[3, 4])),
+            )
             .check("C-END-3", Check::QuietAfterClose),
     ]
 }

@@ -11,16 +11,15 @@ pub(in crate::client::trial) const HEADERS: &str = "Authorization: Bearer t0ken\
 
 pub(super) fn cases() -> Vec<Case> {
     let mut all = Vec::new();
-    for status in ["201 Created", "205 Reset Content", "299 Odd", "404 Not Found", "410 Gone", "500 Internal Server Error", "503 Service Unavailable"] {
+    for status in
+        ["201 Created", "205 Reset Content", "299 Odd", "404 Not Found", "410 Gone", "500 Internal Server Error", "503 Service Unavailable"]
+    {
         let code = status.split(' ').next().unwrap_or_default();
         // A 205 has no body by definition.
         let body = if code == "205" { "" } else { BAIT };
-        let case = Case::new(&format!("status-{code}"), "the first request is answered with this status, and a body that looks like a stream");
-        all.push(
-            case.reply(Reply::status(status, "").send(body))
-                .check("C-OPEN-1", Check::StopsAfter(1))
-                .applies("C-OPEN-1", &[]),
-        );
+        let case =
+            Case::new(&format!("status-{code}"), "the first request is answered with this status, and a body that looks like a stream");
+        all.push(case.reply(Reply::status(status, "").send(body)).check("C-OPEN-1", Check::StopsAfter(1)).applies("C-OPEN-1", &[]));
     }
     all.push(
         Case::new("refused-later", "a reconnect is answered with 500 and an HTML page")
@@ -33,15 +32,13 @@ pub(super) fn cases() -> Vec<Case> {
         [("html", Some("text/html")), ("plain", Some("text/plain; charset=utf-8")), ("streamx", Some("text/event-streamx")), ("none", None)]
     {
         let case = Case::new(&format!("type-{name}"), "status 200 with this media type and a body that looks like a stream");
-        all.push(
-            case.reply(Reply::of_type(content_type).send(BAIT))
-                .check("C-OPEN-2", Check::StopsAfter(1))
-                .applies("C-OPEN-2", &[]),
-        );
+        all.push(case.reply(Reply::of_type(content_type).send(BAIT)).check("C-OPEN-2", Check::StopsAfter(1)).applies("C-OPEN-2", &[]));
     }
-    for (name, content_type) in
-        [("charset", "text/event-stream; charset=utf-8"), ("bare-semicolon", "text/event-stream;"), ("capitals", "Text/Event-Stream;x=\"y\"")]
-    {
+    for (name, content_type) in [
+        ("charset", "text/event-stream; charset=utf-8"),
+        ("bare-semicolon", "text/event-stream;"),
+        ("capitals", "Text/Event-Stream;x=\"y\""),
+    ] {
         let case = Case::new(&format!("parameters-{name}"), "the media type has parameters, or is written otherwise");
         all.push(case.reply(Reply::of_type(Some(content_type)).send("data: a\n\n").end()).applies("C-OPEN-3", &[(1, "message", "a")]));
     }

@@ -4,7 +4,11 @@ use super::super::case::{Case, Check, Reply, Step};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut all = Vec::new();
-    for (name, text) in [("lf", "data: a\n\ndata: b\ndata: c\n\n"), ("crlf", "data: a\r\n\r\ndata: b\r\ndata: c\r\n\r\n"), ("cr", "data: a\r\rdata: b\rdata: c\r\r")] {
+    for (name, text) in [
+        ("lf", "data: a\n\ndata: b\ndata: c\n\n"),
+        ("crlf", "data: a\r\n\r\ndata: b\r\ndata: c\r\n\r\n"),
+        ("cr", "data: a\r\rdata: b\rdata: c\r\r"),
+    ] {
         let case = Case::new(&format!("line-ends-{name}"), "two events whose lines end in one way");
         all.push(case.reply(Reply::stream().send(text).end()).applies("C-PARSE-1", &[(1, "message", "a"), (1, "message", "b\nc")]));
     }
@@ -17,9 +21,12 @@ pub(super) fn cases() -> Vec<Case> {
     let wide = "id: 1\r\ndata: x\u{2026}y\r\n\r\nid: 2\r\nevent: update\r\ndata: \u{1f600}\r\ndata: z\r\n\r\n";
     for size in [1, 2, 3, 7] {
         all.push(
-            Case::new(&format!("pieces-of-{size}"), "two events with lines ended by CR LF and characters of several bytes, in small chunks")
-                .reply(Reply::stream().step(Step::Pieces(wide.as_bytes().to_vec(), size)).end())
-                .applies("C-PARSE-2", &[(1, "message", "x\u{2026}y"), (1, "update", "\u{1f600}\nz")]),
+            Case::new(
+                &format!("pieces-of-{size}"),
+                "two events with lines ended by CR LF and characters of several bytes, in small chunks",
+            )
+            .reply(Reply::stream().step(Step::Pieces(wide.as_bytes().to_vec(), size)).end())
+            .applies("C-PARSE-2", &[(1, "message", "x\u{2026}y"), (1, "update", "\u{1f600}\nz")]),
         );
     }
     all.push(
@@ -82,17 +89,41 @@ pub(super) fn cases() -> Vec<Case> {
             .reply(Reply::of_type(Some("text/event-stream;charset=windows-1252")).send("data: \u{2026}\n\n").end())
             .applies("C-PARSE-7", &[(1, "message", "\u{2026}")]),
     );
-    all.push(one("mark", "a byte-order mark before the first field", "C-PARSE-8", "\u{feff}data: a\n\ndata: b\n\n", &[(1, "message", "a"), (1, "message", "b")]));
+    all.push(one(
+        "mark",
+        "a byte-order mark before the first field",
+        "C-PARSE-8",
+        "\u{feff}data: a\n\ndata: b\n\n",
+        &[(1, "message", "a"), (1, "message", "b")],
+    ));
     all.push(
         Case::new("split-mark", "a byte-order mark in three chunks")
             .reply(Reply::stream().step(Step::Pieces("\u{feff}data: a\n\n".as_bytes().to_vec(), 1)).end())
             .applies("C-PARSE-8", &[(1, "message", "a")]),
     );
-    all.push(one("two-marks", "the second byte-order mark makes the field unknown", "C-PARSE-8", "\u{feff}\u{feff}data: a\n\ndata: b\n\n", &[(1, "message", "b")]));
+    all.push(one(
+        "two-marks",
+        "the second byte-order mark makes the field unknown",
+        "C-PARSE-8",
+        "\u{feff}\u{feff}data: a\n\ndata: b\n\n",
+        &[(1, "message", "b")],
+    ));
     let odd = "a\u{85}b\u{2028}c\u{2029}d\u{b}e\u{c}f\u{1c}g\u{1d}h\u{1e}i\u{0}j";
-    all.push(one("odd-characters", "characters that other line splitters take for line ends, and NUL", "C-PARSE-9", &format!("data: {odd}\n\ndata: b\n\n"), &[(1, "message", odd), (1, "message", "b")]));
+    all.push(one(
+        "odd-characters",
+        "characters that other line splitters take for line ends, and NUL",
+        "C-PARSE-9",
+        &format!("data: {odd}\n\ndata: b\n\n"),
+        &[(1, "message", odd), (1, "message", "b")],
+    ));
     let long = "0123456789abcdef".repeat(128 << 10);
-    all.push(one("long-line", "a line of 2 MiB", "C-PARSE-10", &format!("retry: 50\n\ndata: {long}\n\ndata: b\n\n"), &[(1, "message", &long), (1, "message", "b")]));
+    all.push(one(
+        "long-line",
+        "a line of 2 MiB",
+        "C-PARSE-10",
+        &format!("retry: 50\n\ndata: {long}\n\ndata: b\n\n"),
+        &[(1, "message", &long), (1, "message", "b")],
+    ));
     all.push(
         Case::new("quiet-behind-cr", "a CR-only stream goes quiet behind the CR that ends an event")
             .reply(Reply::stream().send("data: a\r\r").until("a").send("data: b\r\r").end())

@@ -12,10 +12,8 @@ pub(super) fn cases() -> Vec<Case> {
             .reply(Reply::stream().end())
             .presents(id, 2, cursor)
     }
-    let with_id = |reply: u32, id: &str, data: &str| Due {
-        reply,
-        event: Event { id: Some(id.to_owned()), event_type: None, data: data.to_owned() },
-    };
+    let with_id =
+        |reply: u32, id: &str, data: &str| Due { reply, event: Event { id: Some(id.to_owned()), event_type: None, data: data.to_owned() } };
     vec![
         Case::new("first-request", "a fresh client").reply(Reply::stream().send("data: a\n\n").end()).presents("C-RESUME-1", 1, ""),
         Case::new("three-connections", "each connection brings new ids")

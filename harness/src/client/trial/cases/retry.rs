@@ -20,23 +20,25 @@ pub(super) fn cases() -> Vec<Case> {
             .reply(Reply::stream().send("data: b\n\n").end())
             .check("C-RETRY-1", Check::Comes(2))
             .applies("C-RETRY-1", &[(1, "message", "a"), (2, "message", "b")]),
-        Case::new("retry-is-kept", "the server asks for 400 ms, and is left twice")
-            .reply(Reply::stream().send("retry: 400\n\ndata: a\n\n").until("a"))
+        Case::new("retry-is-kept", "the server asks for a second, and its body ends twice")
+            .reply(Reply::stream().send("retry: 1000\n\ndata: a\n\n").until("a"))
             .reply(Reply::stream().send("data: b\n\n").until("b"))
             .reply(Reply::stream().end())
-            .check("C-RETRY-2", Check::Waits { nth: 2, least: Some(360), most: None })
-            .check("C-RETRY-2", Check::Waits { nth: 3, least: Some(360), most: None })
-            .check("C-RETRY-3", Check::Waits { nth: 2, least: None, most: Some(1400) })
-            .check("C-RETRY-3", Check::Waits { nth: 3, least: None, most: Some(1400) }),
-        Case::new("refused-connections", "three connections in a row are refused behind a stream that asked for 100 ms")
-            .reply(Reply::stream().send("retry: 100\n\ndata: a\n\n").until("a"))
+            .check("C-RETRY-2", Check::Waits { nth: 2, least: Some(900), most: None })
+            .check("C-RETRY-2", Check::Waits { nth: 3, least: Some(900), most: None })
+            .check("C-RETRY-3", Check::Waits { nth: 2, least: None, most: Some(3000) })
+            .check("C-RETRY-3", Check::Waits { nth: 3, least: None, most: Some(3000) }),
+        Case::new("refused-connections", "three connections in a row are refused behind a stream that asked for 400 ms")
+            .reply(Reply::stream().send("retry: 400\n\ndata: a\n\n").until("a"))
             .reply(Reply::refuse())
             .reply(Reply::refuse())
             .reply(Reply::refuse())
             .reply(Reply::stream().send("data: b\n\n").end())
-            .check("C-RETRY-5", Check::Waits { nth: 3, least: Some(90), most: None })
-            .check("C-RETRY-5", Check::Waits { nth: 4, least: Some(90), most: None })
-            .check("C-RETRY-5", Check::Waits { nth: 5, least: Some(90), most: None })
+            .check("C-RETRY-5", Check::Waits { nth: 3, least: Some(360), most: None })
+            .check("C-RETRY-5", Check::Waits { nth: 4, least: Some(360), most: None })
+            .check("C-RETRY-5", Check::Waits { nth: 5, least: Some(360), most: None })
+            .check("C-RETRY-6", Check::Comes(3))
+            .check("C-RETRY-6", Check::Comes(4))
             .check("C-RETRY-6", Check::Comes(5)),
     ];
     for (name, value) in [("suffix", "60000x"), ("sign", "+60000"), ("exponent", "6e4"), ("empty", "")] {
