@@ -68,7 +68,7 @@ pub(super) enum Report {
     Json(PathBuf),
 }
 
-fn report(text: &str) -> Result<Report, String> {
+pub(super) fn report(text: &str) -> Result<Report, String> {
     match text.split_once('=') {
         Some(("json", path)) if !path.is_empty() => Ok(Report::Json(path.into())),
         Some(("json", _)) => Err("write a path behind it, such as json=report.json".to_owned()),
@@ -100,8 +100,8 @@ pub(super) fn run(args: &TestArgs) -> u8 {
 }
 
 /// Finds out before a long run that what it brings cannot be kept.
-fn keepable(args: &TestArgs) -> Result<(), Complaint> {
-    for Report::Json(path) in &args.report {
+pub(super) fn keepable(reports: &[Report], history: Option<&std::path::Path>) -> Result<(), Complaint> {
+    for Report::Json(path) in reports {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
         let cannot = |why: String| Err(Complaint::Usage(format!("cannot write the report {}: {why}", path.display())));
         if path.is_dir() {
@@ -114,7 +114,7 @@ fn keepable(args: &TestArgs) -> Result<(), Complaint> {
             return cannot(error.kind().to_string());
         }
     }
-    if let Some(folder) = &args.history {
+    if let Some(folder) = history {
         let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));
         made.map_err(|e| Complaint::Usage(format!("cannot keep histories in {}: {}", folder.display(), e.kind())))?;
     }
@@ -143,7 +143,7 @@ pub(super) struct Done {
 pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     let resolved = args.target.resolve()?;
     if !args.list {
-        keepable(args)?;
+        keepable(&args.report, args.history.as_deref())?;
     }
     if args.fresh && matches!(resolved.subject, Subject::Url { .. }) {
         let why = "--fresh starts the server anew for every case, and this one was given by its URL: leave it out, or use --start";
@@ -188,11 +188,14 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         repeat: args.repeat.max(1),
         fresh: args.fresh,
         deadline: args.deadline.unwrap_or(bound * 2),
+        transcribed: Default::default(),
     };
     let heading = Heading {
         profile: resolved.profile.name.clone(),
         target: resolved.name.clone(),
-        seed: suite.seed,
+        seed: Some(suite.seed),
+        command: "test",
+        tested: "server",
         again: format!("{}{}", resolved.again, again(args)),
         known: resolved.target.known.clone(),
     };

@@ -5,7 +5,7 @@
 //! sweep; what it brought is judged where it ran and handed to the caller in the order of completion.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,8 @@ pub struct Suite {
     pub fresh: bool,
     /// How long a wait may take.
     pub deadline: Duration,
+    /// Scenarios of whose runs the messages are kept as they stood on the wire.
+    pub transcribed: BTreeSet<String>,
 }
 
 /// One case that was run.
@@ -289,7 +291,11 @@ async fn run_case(suite: &Suite, server: &Server, planned: Planned, stopped: &mu
     let interrupted = async {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let (history, aborted) = run_one(&suite.profile, server, &planned.scenario, suite.seed, patience, interrupted).await;
+    let world = LiveWorld::new(Arc::clone(&suite.profile), server);
+    if suite.transcribed.contains(&planned.base) {
+        world.keep_wire();
+    }
+    let (history, aborted) = run_one(&world, &suite.profile, &planned.scenario, suite.seed, patience, interrupted).await;
     let output = if aborted.is_some() { server.output().await } else { String::new() };
     let verdicts = judge(&history, &suite.profile);
     Case {
@@ -304,20 +310,19 @@ async fn run_case(suite: &Suite, server: &Server, planned: Planned, stopped: &mu
     }
 }
 
-/// Walks one scenario over a server: what was seen, and why the walk did not reach its end, if it did not. It is broken off
+/// Walks one scenario over a fresh world: what was seen, and why the walk did not reach its end, if it did not. It is broken off
 /// when `interrupted` ends.
 pub(crate) async fn run_one(
-    profile: &Arc<Profile>,
-    server: &Server,
+    world: &LiveWorld<'_>,
+    profile: &Profile,
     scenario: &Scenario,
     seed: u64,
     patience: Patience,
     interrupted: impl Future<Output = ()>,
 ) -> (History, Option<Abort>) {
-    let world = LiveWorld::new(Arc::clone(profile), server);
     let walk = async {
-        world.prepare().await.map_err(Abort::CouldNot)?;
-        walk(&world, profile, scenario, patience).await
+        world.prepare(scenario).await.map_err(Abort::CouldNot)?;
+        walk(world, profile, scenario, patience).await
     };
     let walked = tokio::select! {
         walked = walk => walked,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustls_platform_verifier::BuilderVerifierExt;
 use serde_json::Value;
 
+use super::operation::Site;
 use super::server::{Server, ServerError};
-use crate::contract::Binding;
 use crate::run::binding::{Finite, Lens, Request, Vars, for_page, see_document, see_snapshot, taken};
 use crate::world::{PageAnswer, Whole};
 
@@ -177,16 +177,12 @@ pub(super) async fn beginning(response: &mut reqwest::Response, within: Duration
 }
 
 /// Reads one page of history, or the snapshot.
-pub(super) async fn page(
-    server: &Server,
-    binding: &Binding,
-    lens: Lens<'_>,
-    finite: Finite<'_>,
-    vars: &Vars,
-    within: Duration,
-) -> Result<PageAnswer, String> {
-    let request = for_page(binding, finite, vars);
-    let whole = send(&server.clients().operations(), &server.base(), &request, within).await.map_err(|why| match why {
+pub(super) async fn page(at: &Site<'_>, lens: Lens<'_>, finite: Finite<'_>, vars: &Vars) -> Result<PageAnswer, String> {
+    let request = for_page(at.binding, finite, vars);
+    let whole = send(&at.server.clients().operations(), &at.server.base(), &request, at.within).await;
+    at.tap.asks(&request);
+    at.tap.hears(whole.as_ref().ok());
+    let whole = whole.map_err(|why| match why {
         NoAnswer::NotSent(why) | NoAnswer::Lost(why) => why,
     })?;
     let operation = match finite {
