@@ -4,14 +4,12 @@
 //! nothing left of its suite goes on to the next suite, with another server. A case is one scenario at one place of its
 //! sweep; what it brought is judged where it ran and handed to the caller in the order of completion.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::length::length;
 use super::walk::{Abort, Patience, walk};
 use crate::check::{Verdict, judge};
 use crate::contract::Profile;
@@ -158,11 +156,7 @@ pub fn run(suite: &Suite, stop: &StopSign, mut each: impl FnMut(Case)) -> Result
 /// Runs suites side by side with `jobs` workers, the first ones first, and hands each finished case to `each` with the
 /// place of its suite. What came of each suite; see [`run`].
 pub fn run_all(suites: &[Suite], jobs: usize, stop: &StopSign, mut each: impl FnMut(usize, Case)) -> Vec<Result<(), SuiteError>> {
-    let mut planned: Vec<VecDeque<Planned>> = suites.iter().enumerate().map(|(nth, suite)| plan(nth, suite)).collect();
-    if jobs > 1 {
-        // The long ones first, so that at the end no worker is alone with one.
-        planned.iter_mut().for_each(|cases| cases.make_contiguous().sort_by_cached_key(|case| Reverse(length(&case.scenario))));
-    }
+    let planned: Vec<VecDeque<Planned>> = suites.iter().enumerate().map(|(nth, suite)| plan(nth, suite)).collect();
     let mut left: Vec<usize> = planned.iter().map(VecDeque::len).collect();
     let mut ended: Vec<Result<(), SuiteError>> = suites.iter().map(|_| Ok(())).collect();
     let queue = Queue(Mutex::new(planned));

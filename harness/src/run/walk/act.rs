@@ -39,7 +39,7 @@ impl<W: World> Walk<'_, W> {
             Step::Resume(resume) => self.resume(resume, ahead).await,
             Step::Drop(of) => self.drop_connection(&of.reader).await,
             Step::Cut(cut) => self.cut(cut).await,
-            Step::Stall(stall) | Step::Hold(stall) => self.fault_applied(&stall.reader).await,
+            Step::Stall(stall) | Step::Hold(stall) => self.fault_applied(&stall.reader).await.map(drop),
             Step::Unstall(of) => self.tell(&of.reader, Command::Unstall),
             Step::Release(of) => self.tell(&of.reader, Command::Release),
             Step::Shape(_) => Ok(()),
