@@ -116,6 +116,7 @@ fn one(resolved: &Resolved, text: &str) -> Result<Case, String> {
         seed: rand::random(),
         jobs: 1,
         repeat: 1,
+        fresh: false,
         deadline: Duration::from_millis(resolved.profile.contract.liveness.delivery_ms * 2),
         transcribed: Default::default(),
     };

@@ -74,6 +74,7 @@ fn record(args: &RecordArgs) -> Result<u8, Complaint> {
     let suite = Suite {
         profile: resolved.profile.clone(),
         subject: resolved.subject.clone(),
+        fresh: false,
         transcribed: scenarios.iter().map(|scenario| scenario.name.clone()).collect(),
         scenarios,
         seed: rand::random(),

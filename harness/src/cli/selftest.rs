@@ -191,6 +191,7 @@ impl Ground {
             seed: 0x5eed,
             jobs,
             repeat,
+            fresh: false,
             deadline: if bugs.is_empty() { bound } else { DEADLINE },
             transcribed: Default::default(),
         })

@@ -12,7 +12,7 @@ use super::{Complaint, complain, every, meant, print, tell};
 use crate::contract::{CATALOGUE, FAMILIES, requirement};
 use crate::report::{Heading, Page, Row, Tally, json_report, write_json, write_text};
 use crate::run::Abort;
-use crate::run::suite::{Case, StopSign, Suite, SuiteError, cases, run as run_suite};
+use crate::run::suite::{Case, StopSign, Subject, Suite, SuiteError, cases, run as run_suite};
 use crate::scenario::{Scenario, applicable};
 
 /// Cases wait more than they compute, so more workers than cores are right.
@@ -39,6 +39,9 @@ pub(super) struct TestArgs {
     /// Run every case this often
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) repeat: u32,
+    /// Start the server anew, on empty data, for every case: none can be influenced by another
+    #[arg(long)]
+    pub(super) fresh: bool,
     /// How long to wait for anything; default: twice the profile's delivery bound
     #[arg(long, value_name = "TIME", value_parser = streamspec_reference_server::duration)]
     pub(super) deadline: Option<Duration>,
@@ -142,6 +145,10 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     if !args.list {
         keepable(&args.report, args.history.as_deref())?;
     }
+    if args.fresh && matches!(resolved.subject, Subject::Url { .. }) {
+        let why = "--fresh starts the server anew for every case, and this one was given by its URL: leave it out, or use --start";
+        return Err(Complaint::Usage(why.to_owned()));
+    }
     let mut all = Scenario::built_in(&resolved.profile.name)?;
     if let Some(folder) = &args.scenarios {
         all.extend(own_scenarios(folder)?);
@@ -179,6 +186,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         seed: args.seed.unwrap_or_else(rand::random),
         jobs: args.jobs.map_or(cores * JOBS_A_CORE, usize::from),
         repeat: args.repeat.max(1),
+        fresh: args.fresh,
         deadline: args.deadline.unwrap_or(bound * 2),
         transcribed: Default::default(),
     };
@@ -198,7 +206,8 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
 fn again(args: &TestArgs) -> String {
     let scenarios = args.scenarios.as_ref().map(|folder| format!(" --scenarios {}", quoted(&folder.display().to_string())));
     let deadline = args.deadline.map(|deadline| format!(" --deadline {}ms", deadline.as_millis()));
-    scenarios.unwrap_or_default() + &deadline.unwrap_or_default()
+    let fresh = if args.fresh { " --fresh" } else { "" };
+    scenarios.unwrap_or_default() + &deadline.unwrap_or_default() + fresh
 }
 
 /// The scenarios in a folder.

@@ -1,6 +1,7 @@
 //! The runner: walks the steps of a scenario over a world.
 
 pub mod binding;
+mod length;
 pub mod payload;
 pub mod progress;
 pub mod recorder;

@@ -4,12 +4,14 @@
 //! nothing left of its suite goes on to the next suite, with another server. A case is one scenario at one place of its
 //! sweep; what it brought is judged where it ran and handed to the caller in the order of completion.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::length::length;
 use super::walk::{Abort, Patience, walk};
 use crate::check::{Verdict, judge};
 use crate::contract::Profile;
@@ -49,6 +51,8 @@ pub struct Suite {
     pub jobs: usize,
     /// How often each case is run.
     pub repeat: u32,
+    /// Whether each case has a process of its own on empty data, instead of fresh sessions on one that earlier cases used.
+    pub fresh: bool,
     /// How long a wait may take.
     pub deadline: Duration,
     /// Scenarios of whose runs the messages are kept as they stood on the wire.
@@ -154,7 +158,11 @@ pub fn run(suite: &Suite, stop: &StopSign, mut each: impl FnMut(Case)) -> Result
 /// Runs suites side by side with `jobs` workers, the first ones first, and hands each finished case to `each` with the
 /// place of its suite. What came of each suite; see [`run`].
 pub fn run_all(suites: &[Suite], jobs: usize, stop: &StopSign, mut each: impl FnMut(usize, Case)) -> Vec<Result<(), SuiteError>> {
-    let planned: Vec<VecDeque<Planned>> = suites.iter().enumerate().map(|(nth, suite)| plan(nth, suite)).collect();
+    let mut planned: Vec<VecDeque<Planned>> = suites.iter().enumerate().map(|(nth, suite)| plan(nth, suite)).collect();
+    if jobs > 1 {
+        // The long ones first, so that at the end no worker is alone with one.
+        planned.iter_mut().for_each(|cases| cases.make_contiguous().sort_by_cached_key(|case| Reverse(length(&case.scenario))));
+    }
     let mut left: Vec<usize> = planned.iter().map(VecDeque::len).collect();
     let mut ended: Vec<Result<(), SuiteError>> = suites.iter().map(|_| Ok(())).collect();
     let queue = Queue(Mutex::new(planned));
@@ -213,6 +221,15 @@ impl Queue {
 
 type Finished = mpsc::Sender<(usize, Result<Case, SuiteError>)>;
 
+/// A worker's server.
+struct Held {
+    /// Of which suite.
+    suite: usize,
+    server: Server,
+    /// The next case must not find it as the last one left it.
+    used_up: bool,
+}
+
 /// Takes cases until there are none; returns without a server left.
 fn work(suites: &[Suite], stop: &StopSign, queue: &Queue, finished: &Finished) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -226,44 +243,34 @@ fn work(suites: &[Suite], stop: &StopSign, queue: &Queue, finished: &Finished) {
     };
     runtime.block_on(async {
         let mut stopped = stop.0.subscribe();
-        let mut held: Option<(usize, Server)> = None;
+        let mut held: Option<Held> = None;
         while !stop.is_raised() {
-            let Some(planned) = queue.next(held.as_ref().map(|(nth, _)| *nth)) else { break };
+            let Some(planned) = queue.next(held.as_ref().map(|held| held.suite)) else { break };
             let nth = planned.suite;
             if let Err(error) = serve(nth, &suites[nth], &mut held, &mut stopped).await {
+                held = None;
                 queue.clear(nth);
                 let _ = finished.send((nth, Err(SuiteError::Server(error))));
                 continue;
             }
-            let Some((_, server)) = &held else { break };
-            let case = run_case(&suites[nth], server, planned, &mut stopped).await;
-            let lost = case.aborted.is_some();
+            let Some(held) = &mut held else { break };
+            let case = run_case(&suites[nth], &held.server, planned, &mut stopped).await;
+            held.used_up = suites[nth].fresh || case.aborted.is_some();
             let _ = finished.send((nth, Ok(case)));
-            let ready = if lost { server.renew().await } else { server.ensure().await };
-            if let Err(error) = ready {
-                queue.clear(nth);
-                let _ = finished.send((nth, Err(SuiteError::Server(error))));
-                held = None;
-            }
         }
-        if let Some((_, server)) = held {
-            server.shut_down().await;
+        if let Some(held) = held {
+            held.server.shut_down().await;
         }
     });
 }
 
-/// Sees to it that the server of this suite is held; none is when the start was interrupted.
-async fn serve(
-    nth: usize,
-    suite: &Suite,
-    held: &mut Option<(usize, Server)>,
-    stopped: &mut watch::Receiver<bool>,
-) -> Result<(), ServerError> {
-    if held.as_ref().is_some_and(|(of, _)| *of == nth) {
-        return Ok(());
+/// Sees to it that a server of this suite is held and runs; none is held when its start was interrupted.
+async fn serve(nth: usize, suite: &Suite, held: &mut Option<Held>, stopped: &mut watch::Receiver<bool>) -> Result<(), ServerError> {
+    if let Some(held) = held.as_ref().filter(|held| held.suite == nth) {
+        return if held.used_up { held.server.renew().await } else { held.server.ensure().await };
     }
-    if let Some((_, other)) = held.take() {
-        other.shut_down().await;
+    if let Some(other) = held.take() {
+        other.server.shut_down().await;
     }
     let start = async {
         match &suite.subject {
@@ -272,7 +279,7 @@ async fn serve(
         }
     };
     tokio::select! {
-        server = start => *held = Some((nth, server?)),
+        server = start => *held = Some(Held { suite: nth, server: server?, used_up: false }),
         _ = stopped.wait_for(|stop| *stop) => {}
     }
     Ok(())
