@@ -1,5 +1,6 @@
 //! The command line, one file a subcommand.
 
+mod check;
 mod compare;
 mod doctor;
 mod every;
@@ -49,6 +50,8 @@ enum Command {
     Record(Box<record::RecordArgs>),
     /// Stand between a client and a server, and break their connections where an HTTP request asks for it
     Proxy(proxy::ProxyArgs),
+    /// Judge a history, a HAR file or captures of curl by the same requirements
+    Check(check::CheckArgs),
     /// Accept, reject or skip transcripts that changed
     Review(review::ReviewArgs),
     /// Run the built-in reference server, right or with defects
@@ -89,6 +92,7 @@ fn dispatch(arguments: &Arguments) -> u8 {
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Proxy(args)) => proxy::run(args),
+        Some(Command::Check(args)) => check::run(args),
         Some(Command::Review(args)) => review::run(args),
         Some(Command::Simulate(args)) => simulate::run(args),
         Some(Command::Serve(options)) => serve(options),
