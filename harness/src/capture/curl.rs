@@ -80,6 +80,7 @@ pub(super) fn trace(text: &str) -> Result<Captured, String> {
             Part::Other => {}
         }
     }
+    let pieces = if is_chunked(&pieces) { unchunked(pieces) } else { pieces };
     let lines = |bytes: &[u8]| -> Vec<String> {
         String::from_utf8_lossy(bytes).split("\r\n").filter(|line| !line.is_empty()).map(str::to_owned).collect()
     };
@@ -94,6 +95,40 @@ pub(super) fn trace(text: &str) -> Result<Captured, String> {
         at: asked,
         body: Body::Bytes(pieces),
     })
+}
+
+/// True where the trace shows the chunked coding, as older versions of curl do: a size in a line of its own comes first.
+fn is_chunked(pieces: &[(Micros, Vec<u8>)]) -> bool {
+    let Some((_, first)) = pieces.first() else { return false };
+    let Some(end) = memchr::memmem::find(first, b"\r\n") else { return false };
+    (1..=16).contains(&end) && first[..end].iter().all(u8::is_ascii_hexdigit)
+}
+
+/// The pieces without the chunked coding; each byte keeps the time of its piece.
+fn unchunked(pieces: Vec<(Micros, Vec<u8>)>) -> Vec<(Micros, Vec<u8>)> {
+    let (mut left, mut size, mut behind) = (0_u64, String::new(), 0);
+    let mut plain = |bytes: Vec<u8>| -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len());
+        for byte in bytes {
+            match (left, behind, byte) {
+                (1.., _, _) => {
+                    out.push(byte);
+                    left -= 1;
+                    behind = if left == 0 { 2 } else { 0 };
+                }
+                (0, 1.., _) => behind -= 1,
+                (0, 0, b'\n') => {
+                    let digits = size.split(';').next().unwrap_or_default().trim();
+                    left = u64::from_str_radix(digits, 16).unwrap_or(0);
+                    size.clear();
+                }
+                (0, 0, _) if size.len() < 64 => size.push(char::from(byte)),
+                (0, 0, _) => {}
+            }
+        }
+        out
+    };
+    pieces.into_iter().map(|(at, bytes)| (at, plain(bytes))).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +183,19 @@ mod tests {
         assert_eq!((captured.target.as_deref(), captured.status), (Some("/s"), Some(200)));
         assert_eq!(captured.request, [("A".to_owned(), "b".to_owned())]);
         assert_eq!(captured.body, Body::Bytes(vec![(Micros(500_100), b"data: 1\n\n".to_vec()), (Micros(1_000_100), b":\n".to_vec())]));
+    }
+
+    #[test]
+    fn the_chunked_coding_of_older_traces_is_taken_off() {
+        let pieces = vec![
+            (Micros(1), b"B\r\ndata: 1".to_vec()),
+            (Micros(2), b"23\n\r\n2;x\r\n\nd\r\n".to_vec()),
+            (Micros(3), b"0\r\n\r\n".to_vec()),
+        ];
+        assert!(is_chunked(&pieces));
+        let plain = [(Micros(1), b"data: 1".to_vec()), (Micros(2), b"23\n\nd".to_vec()), (Micros(3), Vec::new())];
+        assert_eq!(unchunked(pieces), plain);
+        assert!(!is_chunked(&[(Micros(0), b"data: 1\r\n".to_vec())]));
     }
 
     #[test]

@@ -250,7 +250,7 @@ impl<'c> Builder<'c> {
             let known = &mut self.known[at];
             self.events += known.len();
             let numbers: std::collections::BTreeSet<u64> = known.values().filter_map(|known| known.number).collect();
-            let span = numbers.first().zip(numbers.last()).map_or(0, |(first, last)| last - first);
+            let span = numbers.first().zip(numbers.last()).map_or(0, |(first, last)| (last - first).saturating_add(1));
             if let (true, Some(first), Some(last)) = (dense && span - numbers.len() as u64 <= MOST_HOLES, numbers.first(), numbers.last()) {
                 for missing in (*first..*last).filter(|number| !numbers.contains(number)) {
                     let marker = Marker { session: at as u32, n: known.len() as u32 + 1 };
@@ -403,4 +403,68 @@ fn decode(value: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{Finding, judge};
+
+    /// A stream of the built-in protocol with these numbers, asked for from the beginning or behind a number.
+    fn stream(after: Option<u64>, numbers: &[u64]) -> Captured {
+        let target = after.map_or_else(|| "/sessions/s/events".to_owned(), |after| format!("/sessions/s/events?after=e%3A{after}"));
+        let frame = |n: &u64| format!("id: e:{n}\nevent: message\ndata: {{\"session\":\"s\",\"data\":\"w{n}\"}}\n\n");
+        let body: String = numbers.iter().map(frame).collect();
+        let headers = [("Content-Type", "text/event-stream"), ("Cache-Control", "no-cache")];
+        Captured {
+            target: Some(target),
+            request: Vec::new(),
+            status: Some(200),
+            answer: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            at: Micros(0),
+            body: Came::Bytes(vec![(Micros(10), body.into_bytes())]),
+        }
+    }
+
+    /// The requirements that the streams violate, one connection after the other.
+    fn violated(streams: &[Captured]) -> Vec<String> {
+        let profile = Profile::load("sse").unwrap();
+        let later = |(nth, one): (usize, &Captured)| one.clone().later(nth as u64 * 1_000);
+        let streams: Vec<Captured> = streams.iter().enumerate().map(later).collect();
+        let told = history(&streams, &profile).unwrap();
+        let failed = judge(&told.history, &profile).into_iter().filter(|verdict| matches!(verdict.finding, Finding::Fail { .. }));
+        failed.map(|verdict| verdict.requirement.to_string()).collect()
+    }
+
+    #[test]
+    fn a_right_capture_violates_nothing_and_is_judged() {
+        let streams = [stream(None, &[1, 2, 3]), stream(Some(2), &[3, 4])];
+        assert_eq!(violated(&streams), Vec::<String>::new());
+        let profile = Profile::load("sse").unwrap();
+        let told = history(&streams, &profile).unwrap();
+        let held =
+            |id: &str| judge(&told.history, &profile).iter().any(|v| *v.requirement == *id && matches!(v.finding, Finding::Pass { .. }));
+        assert!(held("ORDER-5") && held("DELIVER-2"), "{:?}", judge(&told.history, &profile));
+        assert_eq!((told.events, told.holes), (4, 0));
+    }
+
+    #[test]
+    fn repetitions_and_inclusive_resumes_are_seen() {
+        assert!(violated(&[stream(None, &[1, 2, 2, 3])]).contains(&"DELIVER-2".to_owned()));
+        let inclusive = violated(&[stream(None, &[1, 2]), stream(Some(2), &[2, 3])]);
+        assert!(inclusive.contains(&"RESUME-1".to_owned()), "{inclusive:?}");
+    }
+
+    #[test]
+    fn disorder_and_holes_are_seen() {
+        let swapped = violated(&[stream(None, &[1, 3, 2, 4])]);
+        assert!(swapped.iter().any(|id| id.starts_with("ORDER")), "{swapped:?}");
+        assert!(!violated(&[stream(None, &[1, 2, 4])]).is_empty(), "3 was there, because 4 was");
+    }
+
+    #[test]
+    fn without_a_request_a_later_beginning_is_no_hole() {
+        let bare = Captured { target: None, ..stream(None, &[5, 6, 7]) };
+        assert_eq!(violated(&[bare]), Vec::<String>::new());
+    }
 }
