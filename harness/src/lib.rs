@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod contract;
 pub mod explore;
 pub mod history;

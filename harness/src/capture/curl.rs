@@ -106,7 +106,7 @@ fn is_chunked(pieces: &[(Micros, Vec<u8>)]) -> bool {
 
 /// The pieces without the chunked coding; each byte keeps the time of its piece.
 fn unchunked(pieces: Vec<(Micros, Vec<u8>)>) -> Vec<(Micros, Vec<u8>)> {
-    let (mut left, mut size, mut behind) = (0_u64, String::new(), 0);
+    let (mut left, mut size, mut behind) = (0_u64, String::new(), 0_u8);
     let mut plain = |bytes: Vec<u8>| -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len());
         for byte in bytes {

@@ -167,7 +167,7 @@ fn missing(
         }
         let by_then = if phase == Phase::Replay { expect.read_by(conn) } else { ended };
         let owed = contract.durability.disconnect || phase != Phase::Replay;
-        let forgotten = expect.session.deleted.is_some_and(|deleted| deleted < conn.connect.at);
+        let forgotten = expect.session.may_be_gone(expect.read_by(conn));
         if !owed || forgotten || gaps.excuse(expect, event, phase) || expect.kept(event, by_then) != Kept::Yes {
             continue;
         }

@@ -9,6 +9,7 @@ mod wire;
 
 pub use file::HistoryError;
 pub use marker::{Body, Marker};
+pub(crate) use marker::{FNV_START, fnv};
 pub use money::{AccountIx, Flaw, Paid, PayAct, Payment, Says, Told, ToldBy};
 pub use record::{
     Action, Answer, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Expectation, Fault, From, Invoke, Kind, Leaked,

@@ -117,6 +117,8 @@ pub struct Opening {
     pub faults: Vec<ConnFault>,
     /// How it pays, where streams are paid.
     pub funding: Funding,
+    /// The path that it asks for instead of the session's stream.
+    pub content: Option<String>,
 }
 
 /// A fault of one connection.

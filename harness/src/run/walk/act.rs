@@ -63,6 +63,10 @@ impl<W: World> Walk<'_, W> {
             Step::Probe(probe) => {
                 let (ix, address) = match &probe.session {
                     Some(name) => self.with(name, |s| (Some(s.ix), s.address.clone()))?,
+                    // Without credentials it would be refused for the lack of them.
+                    None if self.profile.contract.auth.is_some() && self.cast.borrow().sessions.is_empty() => {
+                        return self.could_not("no session was opened before the probe, so there are no credentials to send".to_owned());
+                    }
                     None => (None, self.unknown_address()),
                 };
                 let reply = self.operation(Action::Probe { about: probe.about, session: ix }, &address, Call::Probe(probe.about)).await;

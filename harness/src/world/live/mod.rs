@@ -4,11 +4,14 @@
 //! readers are tasks that record what they see; a reader that a fault may hit goes through a link of the proxy that is its
 //! own, so that every byte and every command has exactly one connection to strike.
 
+mod driver;
 pub(super) mod faults;
 mod http;
 mod leak;
+mod lines;
 mod money;
 mod operation;
+mod overheard;
 mod poll;
 mod probe;
 pub mod process;
@@ -30,11 +33,13 @@ use crate::history::{ConnId, Micros, Of, OpId, Process, Resources, Role, Session
 use crate::run::binding::{Finite, Lens, Vars, for_page, for_stream};
 use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
-use crate::scenario::{Pay, Stop};
+use crate::scenario::{Need, Pay, Scenario, Stop};
 use crate::world::{Address, Call, Command, Opening, PageAnswer, PageRead, Reply, World};
 
+use driver::{Driven, Driver};
 pub use http::Clients;
 use money::{Purse, Till};
+use overheard::Overheard;
 pub use server::{Server, ServerError, StartSpec};
 use stream::Handle;
 use tap::Tap;
@@ -51,6 +56,8 @@ pub struct LiveWorld<'s> {
     handles: RefCell<HashMap<ConnId, Handle>>,
     /// Wallets, where streams are paid.
     purse: Option<Arc<Purse>>,
+    /// The program that reads for the readers of this role.
+    driver: RefCell<Option<Arc<Driver>>>,
 }
 
 impl<'s> LiveWorld<'s> {
@@ -58,18 +65,23 @@ impl<'s> LiveWorld<'s> {
     pub fn new(profile: Arc<Profile>, server: &'s Server) -> LiveWorld<'s> {
         let (recorder, origin) = (Recorder::default(), Instant::now());
         let purse = profile.binding.payment.is_some().then(|| Arc::new(Purse::new(Arc::clone(&profile), recorder.clone(), origin)));
-        LiveWorld { profile, server, recorder, origin, handles: RefCell::default(), purse }
+        LiveWorld { profile, server, recorder, origin, handles: RefCell::default(), purse, driver: RefCell::default() }
     }
 
     /// Starts what helps the run beside the server, before its clock matters.
     ///
     /// # Errors
     /// Why it cannot be started.
-    pub async fn prepare(&self) -> Result<(), String> {
-        match &self.purse {
-            Some(purse) => purse.prepare(&self.server.base()).await,
-            None => Ok(()),
+    pub async fn prepare(&self, scenario: &Scenario) -> Result<(), String> {
+        if let Some(purse) = &self.purse {
+            purse.prepare(&self.server.base()).await?;
         }
+        if let Some(words) = self.profile.driver.as_ref().filter(|_| scenario.needs.contains(&Need::Driver)) {
+            let words: Vec<String> = words.iter().map(|word| word.replace("{base}", &self.server.base())).collect();
+            let driver = Driver::start(&words, &uuid()).await?;
+            *self.driver.borrow_mut() = Some(Arc::new(driver));
+        }
+        Ok(())
     }
 
     /// What was observed; the world goes on with an empty list.
@@ -129,7 +141,10 @@ impl World for LiveWorld<'_> {
         if let Some(expires) = opening.funding.expires {
             vars.number("expires", i64::from(expires));
         }
-        let request = for_stream(&self.profile.binding, &vars, &opening.from);
+        let mut request = for_stream(&self.profile.binding, &vars, &opening.from);
+        if let Some(path) = &opening.content {
+            request.target.clone_from(path);
+        }
         self.recorder.record(
             self.now(),
             What::Connect(crate::history::Connect {
@@ -147,6 +162,13 @@ impl World for LiveWorld<'_> {
         // Views that others are compared with go straight to the server; so does a stream that the proxy cannot read.
         let direct = matches!(opening.role, Role::Witness | Role::Compressed) || self.server.upstream().is_none();
         let handle = Handle::default();
+        let driver = self.driver.borrow().clone().filter(|_| opening.role == Role::Driven);
+        let driven = driver.map(|driver| {
+            let paid = self.purse.as_ref().map(|purse| (Arc::clone(purse), opening.session));
+            let format = self.profile.binding.subscribe.format;
+            let who = (opening.conn, opening.reader.clone());
+            Driven { driver, overheard: Arc::new(Overheard::new(who, format, self.recorder.clone(), progress.clone(), paid)) }
+        });
         let follow = stream::Follow {
             conn: opening.conn,
             profile: Arc::clone(&self.profile),
@@ -167,6 +189,7 @@ impl World for LiveWorld<'_> {
                 reader: opening.reader.clone(),
                 funding: opening.funding.clone(),
             }),
+            driven,
         };
         self.handles.borrow_mut().insert(opening.conn, handle);
         tokio::spawn(follow.run(request));
@@ -191,6 +214,7 @@ impl World for LiveWorld<'_> {
             progress: progress.clone(),
             handle: handle.clone(),
             paying: None,
+            driven: None,
         };
         let request = for_stream(&self.profile.binding, &self.vars(&address), &crate::history::From::Live);
         let come = until(&recorder, deadline, || progress.state().boundaries > 0 || progress.state().ended.is_some());

@@ -4,6 +4,7 @@
 //! asks for one. Everything is recorded as it happens (a payment before it is sent, so that nothing that it pays for can
 //! come before it); nothing here judges.
 
+mod overheard;
 mod signer;
 mod wallet;
 mod wire;
@@ -27,6 +28,7 @@ use crate::run::binding::{Request, Vars, for_stream};
 use crate::run::recorder::Recorder;
 use crate::scenario::{Funding, Pay};
 use crate::world::Whole;
+pub(super) use overheard::Sent;
 use signer::Driver;
 use wallet::{Channel, Keys, Signed, Wallet};
 use wire::Challenge;
