@@ -171,7 +171,8 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     }
     let mut tally = Tally::default();
     let mut scenarios = Vec::new();
-    for scenario in all {
+    for mut scenario in all {
+        scenario.sweep_limit = [scenario.sweep_limit, resolved.target.sweep_limit].into_iter().flatten().min();
         let selected = wanted(&scenario, &args.only);
         match applicable(&scenario, &resolved.profile, &resolved.capabilities) {
             Ok(()) if selected => {
