@@ -2,7 +2,8 @@
 
 use clients::{headers, say, supports, url};
 use eventsource_client::{Client, ClientBuilder, SSE};
-use futures_util::TryStreamExt;
+use futures_util::StreamExt;
+use launchdarkly_sdk_transport::HyperTransport;
 use serde_json::json;
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,25 +19,21 @@ async fn main() {
     if let Ok(body) = std::env::var("STREAMSPEC_BODY") {
         builder = builder.body(body);
     }
-    let client = builder.build_http();
+    let client = builder.build_with_transport(HyperTransport::new().expect("a transport"));
     let mut stream = client.stream();
-    loop {
-        match stream.try_next().await {
-            Ok(Some(SSE::Event(event))) => {
+    while let Some(item) = stream.next().await {
+        match item {
+            Ok(SSE::Event(event)) => {
                 say(&json!({ "id": event.id, "type": event.event_type, "data": event.data }));
                 if event.event_type == "end" {
                     say(&json!({ "closed": "the stream has ended" }));
                     return;
                 }
             }
-            Ok(Some(SSE::Comment(_) | SSE::Connected(_))) => {}
-            Ok(None) => return say(&json!({ "closed": "it ended" })),
-            Err(error) => {
-                eprintln!("{error}");
-                if matches!(error, eventsource_client::Error::StreamClosed) {
-                    return say(&json!({ "closed": error.to_string() }));
-                }
-            }
+            Ok(SSE::Comment(_) | SSE::Connected(_)) => {}
+            // It goes on by itself unless the error is final for it, in which case the stream ends.
+            Err(error) => eprintln!("{error}"),
         }
     }
+    say(&json!({ "closed": "it ended" }));
 }
