@@ -8,8 +8,6 @@
 //! | OPEN-3 | 4xx of a subscription, or of a probe of an unknown session | an empty body, an HTML page | other statuses: 204 after the end needs no body |
 //! | OPEN-4 | probe with another method | neither 4xx nor 501 | no answer |
 
-use rustc_hash::FxHashSet;
-
 use super::judge::Judge;
 use super::live::patient;
 use super::verdict::Violation;
@@ -72,12 +70,10 @@ fn probes(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
 
 /// OPEN-2: a deleted session ends its streams and refuses new ones.
 fn deleted(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
-    // A successor under the same name answers in the old one's stead.
-    let reborn: FxHashSet<u32> = view.sessions.iter().filter_map(|s| s.reborn_of.map(|ix| ix.0)).collect();
-    for (ix, session) in view.sessions.iter().enumerate() {
+    for session in &view.sessions {
         let Some(deleted) = session.deleted else { continue };
-        for conn in session.conns.iter().map(|id| view.conn(*id)).filter(|c| c.is_stream()) {
-            if conn.connect.at > deleted && !reborn.contains(&(ix as u32)) {
+        for conn in session.conns.iter().map(|id| view.conn(*id)).filter(|c| c.is_stream() && !c.astray) {
+            if conn.connect.at > deleted {
                 let Some(answer) = conn.answer else { continue };
                 let refused = (400..500).contains(&answer.what.status);
                 judge.require("OPEN-2", refused, || Violation {
@@ -124,7 +120,8 @@ fn streams_end(view: &View<'_>, contract: &Contract, conn: &ConnView<'_>, delete
 
 /// OPEN-3: a refusal says why.
 fn bodies(view: &View<'_>, judge: &mut Judge) {
-    for conn in view.conns.iter().filter(|c| c.is_stream()) {
+    // Of what a program was answered only the head is seen.
+    for conn in view.conns.iter().filter(|c| c.is_stream() && c.connect.what.role != Role::Driven) {
         let Some(answer) = conn.answer.filter(|a| !a.what.accepted && (400..500).contains(&a.what.status)) else { continue };
         let html = answer.what.content_type.as_deref().is_some_and(|media| media.to_ascii_lowercase().contains("html"));
         reasoned((&answer.what.body, html), answer.what.status, answer.record, judge);

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::file::{Problems, Seg, short, spot, suggest};
 use crate::contract::{
-    Binding, CATALOGUE, CLIENT_CATALOGUE, CursorCarrier, CursorOrder, EventShape, Exchange, Format, FrameMatch, GapSignal, Group, Known,
-    Operation, Profile, RetainKind, Subscribe, Target, requirement,
+    AfterGap, Binding, BoundarySent, CATALOGUE, CLIENT_CATALOGUE, CursorCarrier, CursorOrder, EventShape, Exchange, Format, FrameMatch,
+    GapSignal, Group, Known, Operation, Profile, RetainKind, Subscribe, Target, requirement,
 };
 use crate::run::binding::PLACEHOLDERS;
 
@@ -459,6 +459,12 @@ fn promises(profile: &Profile, problems: &mut Problems<'_>) {
     }
     if contract.ephemeral.is_some() && frames.ephemeral.is_none() {
         unseen(&spot!["contract", "ephemeral"], "live-only events", "ephemeral");
+    }
+    let by_replay = contract.boundary.as_ref().is_some_and(|boundary| boundary.sent != BoundarySent::WithoutReplay);
+    if contract.gap.as_ref().is_some_and(|gap| gap.signal == GapSignal::Boundary && (by_replay || gap.then == AfterGap::Kept)) {
+        let help = "set `contract.boundary.sent = \"without-replay\"` and `then = \"live\"`; a signal of its own is `signal = \"frame\"`";
+        let what = "a boundary tells of a gap only where it is sent without a replay, and nothing old follows";
+        problems.at_key(&spot!["contract", "gap"], what, "would tell nothing", help);
     }
     let open = profile.binding.open.as_ref();
     for (index, kind) in contract.retention.iter().flat_map(|retention| retention.settable.iter().enumerate()) {
