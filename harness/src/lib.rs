@@ -9,5 +9,6 @@ pub mod provider;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod transcript;
 pub mod wire;
 pub mod world;

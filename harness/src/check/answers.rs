@@ -273,8 +273,8 @@ fn same_cursor(expect: &Expect<'_, '_>, judge: &mut Judge) {
             };
             let (first, second) = (replayed(pair[0]), replayed(pair[1]));
             let whole = |c: &ConnView<'_>| {
-                let newer = |event: usize| expect.session.events[event].acked_at().is_none_or(|a| a >= pair[0].connect.at);
-                c.boundaries().next().is_some() || c.arrivals().any(|(_, event)| newer(event))
+                let new = |event: usize| expect.session.events[event].new_at(pair[0].connect.at);
+                c.boundaries().next().is_some() || c.arrivals().any(|(_, event)| new(event))
             };
             // A connection that was cut in mid-replay shows only the beginning of it.
             let shared = if whole(pair[0]) && whole(pair[1]) { first.len().max(second.len()) } else { first.len().min(second.len()) };

@@ -31,7 +31,9 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
     let slow = view.conns.iter().filter(|c| is_slow(c)).filter_map(|c| Some((c.faults.first()?.at, c.ended_at()))).collect::<Vec<_>>();
     let stalled = |at: Micros| slow.iter().any(|(from, to)| at >= *from && at <= *to);
     for expect in expects {
-        let alone = |c: &&ConnView<'_>| c.is_stream() && c.accepted() && !answers::foreign(c) && !is_slow(c) && !c.disturbed();
+        // A program has a time of its own, which is not the server's.
+        let own = |c: &&ConnView<'_>| c.connect.what.role != Role::Driven;
+        let alone = |c: &&ConnView<'_>| own(c) && c.is_stream() && c.accepted() && !answers::foreign(c) && !is_slow(c) && !c.disturbed();
         for conn in expect.conns().filter(alone) {
             in_time(expect, conn, contract, &stalled, judge);
         }
@@ -45,7 +47,7 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
         }
         None => judge.not_applicable("LIVE-2", "the profile does not promise that headers come at once"),
         Some(bound) => {
-            for conn in view.conns.iter().filter(|c| c.is_stream() && !c.disturbed()) {
+            for conn in view.conns.iter().filter(|c| c.is_stream() && !c.disturbed() && c.connect.what.role != Role::Driven) {
                 headers(view, conn, bound * 1_000, judge);
             }
         }
@@ -56,17 +58,8 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
 
 /// The events that the run waited for at a connection and gave up, each with the first such wait.
 fn in_vain<'c, 'h>(conn: &'c ConnView<'h>, contract: &Contract) -> impl Iterator<Item = (Marker, &'c Seen<&'h Wait>)> {
-    conn.waits.iter().rev().filter(|w| !w.what.reached && patient(w.what, contract)).filter_map(|w| match w.what.until {
-        Until::Marker(marker) => Some((marker, w)),
-        Until::Events(_)
-        | Until::Headers
-        | Until::Boundary
-        | Until::Gap
-        | Until::Terminal
-        | Until::Due(_)
-        | Until::Heartbeat
-        | Until::Closed => None,
-    })
+    let gave_up = conn.waits.iter().rev().filter(|w| !w.what.reached && patient(w.what, contract));
+    gave_up.filter_map(|w| Some((w.what.until.marker()?, w)))
 }
 
 /// LIVE-1 for readers that are left alone, LIVE-4 for compressed ones, FANOUT-3 while somebody else does not read.
@@ -77,7 +70,7 @@ fn in_time(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, st
     let requirement = |at: Micros| match conn.connect.what.role {
         Role::Compressed => "LIVE-4",
         _ if stalled(at) => "FANOUT-3",
-        Role::Plain | Role::Witness | Role::Slow | Role::Overlap | Role::Churn => "LIVE-1",
+        Role::Plain | Role::Witness | Role::Slow | Role::Overlap | Role::Churn | Role::Driven => "LIVE-1",
     };
     let mut seen = FxHashSet::default();
     for (got, event) in conn.arrivals().filter(|(g, e)| g.what.kind == Kind::Event && seen.insert(*e)) {

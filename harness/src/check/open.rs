@@ -120,7 +120,8 @@ fn streams_end(view: &View<'_>, contract: &Contract, conn: &ConnView<'_>, delete
 
 /// OPEN-3: a refusal says why.
 fn bodies(view: &View<'_>, judge: &mut Judge) {
-    for conn in view.conns.iter().filter(|c| c.is_stream()) {
+    // Of what a program was answered only the head is seen.
+    for conn in view.conns.iter().filter(|c| c.is_stream() && c.connect.what.role != Role::Driven) {
         let Some(answer) = conn.answer.filter(|a| !a.what.accepted && (400..500).contains(&a.what.status)) else { continue };
         let html = answer.what.content_type.as_deref().is_some_and(|media| media.to_ascii_lowercase().contains("html"));
         reasoned((&answer.what.body, html), answer.what.status, answer.record, judge);

@@ -9,6 +9,7 @@ mod list;
 mod plan;
 mod progress;
 mod provider;
+mod record;
 mod replay;
 mod selftest;
 mod simulate;
@@ -41,6 +42,8 @@ enum Command {
     Fuzz(Box<fuzz::FuzzArgs>),
     /// Run failures that were found before once more: FIXED, STILL FAILS or CANNOT
     Replay(Box<replay::ReplayArgs>),
+    /// Run scenarios and write down what stood on the wire, in a form that is the same for every run of a right server
+    Record(Box<record::RecordArgs>),
     /// Run the built-in reference server, right or with defects
     Serve(streamspec_reference_server::ServeOptions),
     /// Run a scripted model provider, with which an agent's server says exactly what its prompt tells it to
@@ -77,6 +80,7 @@ fn dispatch(arguments: &Arguments) -> u8 {
         Some(Command::Test(args)) => test::run(args),
         Some(Command::Fuzz(args)) => fuzz::run(args),
         Some(Command::Replay(args)) => replay::run(args),
+        Some(Command::Record(args)) => record::run(args),
         Some(Command::Simulate(args)) => simulate::run(args),
         Some(Command::Serve(options)) => serve(options),
         Some(Command::Provider(args)) => provider::run(args),

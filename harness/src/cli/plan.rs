@@ -86,6 +86,7 @@ impl TargetArgs {
         if let (Some(payment), Some(signer)) = (&mut profile.binding.payment, &target.signer) {
             payment.signer = Signer::Command(signer.clone());
         }
+        profile.driver.clone_from(&target.driver);
         let missing = crate::run::binding::unset(&profile.binding);
         if !missing.is_empty() {
             return Err(Complaint::Usage(format!("the profile needs the environment variables {}; set them", missing.join(", "))));
@@ -168,6 +169,7 @@ fn bare(url: Option<String>, start: Option<String>) -> Target {
         provider: None,
         env: Default::default(),
         signer: None,
+        driver: None,
         cwd: None,
         ready: Default::default(),
         allow: None,

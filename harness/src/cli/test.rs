@@ -12,7 +12,7 @@ use super::{Complaint, complain, every, meant, print, tell};
 use crate::contract::{CATALOGUE, FAMILIES, requirement};
 use crate::report::{Heading, Page, Row, Tally, json_report, write_json, write_text};
 use crate::run::Abort;
-use crate::run::suite::{Case, StopSign, Suite, cases, run as run_suite};
+use crate::run::suite::{Case, StopSign, Suite, SuiteError, cases, run as run_suite};
 use crate::scenario::{Scenario, applicable};
 
 /// Cases wait more than they compute, so more workers than cores are right.
@@ -124,6 +124,8 @@ pub(super) struct Prepared {
     pub(super) suite: Suite,
     pub(super) heading: Heading,
     pub(super) tally: Tally,
+    /// Why some history could not be kept.
+    trouble: Option<String>,
 }
 
 /// What a run came to.
@@ -178,6 +180,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         jobs: args.jobs.map_or(cores * JOBS_A_CORE, usize::from),
         repeat: args.repeat.max(1),
         deadline: args.deadline.unwrap_or(bound * 2),
+        transcribed: Default::default(),
     };
     let heading = Heading {
         profile: resolved.profile.name.clone(),
@@ -186,7 +189,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         again: format!("{}{}", resolved.again, again(args)),
         known: resolved.target.known.clone(),
     };
-    Ok(Prepared { resolved, suite, heading, tally })
+    Ok(Prepared { resolved, suite, heading, tally, trouble: None })
 }
 
 /// The arguments beside the target's that a failure may hang on.
@@ -261,26 +264,35 @@ impl Prepared {
     }
 
     /// Runs the scenarios and counts what they bring; says on standard error what kept them from running.
-    pub(super) fn execute(&mut self, args: &TestArgs, stop: &StopSign) -> Done {
+    fn execute(&mut self, args: &TestArgs, stop: &StopSign) -> Done {
         let began = Instant::now();
         let mut progress = Progress::new(cases(&self.suite));
-        let mut trouble = None;
-        let ran = run_suite(&self.suite, stop, |case| {
+        let suite = self.suite.clone();
+        let ran = run_suite(&suite, stop, |case| {
             progress.step(&case.base);
-            if let Err(why) = keep(args.history.as_deref(), &case) {
-                trouble.get_or_insert(why);
-            }
-            self.tally.add(&case);
+            self.take(args, &case);
         });
         progress.clear();
-        let seconds = began.elapsed().as_secs_f64();
+        self.finish(&ran, stop, began.elapsed().as_secs_f64())
+    }
+
+    /// Counts what a case brought, and keeps its history where that is asked.
+    pub(super) fn take(&mut self, args: &TestArgs, case: &Case) {
+        if let Err(why) = keep(args.history.as_deref(), case) {
+            self.trouble.get_or_insert(why);
+        }
+        self.tally.add(case);
+    }
+
+    /// What it came to, when there are no more cases.
+    pub(super) fn finish(&mut self, ran: &Result<(), SuiteError>, stop: &StopSign, seconds: f64) -> Done {
         self.tally.cut_short = stop.is_raised() || ran.is_err();
         let mut ended = self.ended(stop);
-        ended.hear(&ran);
-        if let Some(why) = &trouble {
+        ended.hear(ran);
+        if let Some(why) = &self.trouble {
             tell(&format!("error: {why}"));
         }
-        let code = if trouble.is_some() { exit::USAGE } else { ended.code() };
+        let code = if self.trouble.is_some() { exit::USAGE } else { ended.code() };
         Done { code, seconds, ran: self.tally.cases > 0 || ran.is_ok() }
     }
 

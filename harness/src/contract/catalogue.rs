@@ -351,6 +351,9 @@ catalogue! {
     "START-2" Must "content that looks like a control frame arrives as content",
         from "MPPX-26, SSE-46", by "payloads with line breaks and with the protocol's own control frames in them",
         likely "content is written into the stream without being encoded as data";
+    "START-3" Must "a client takes nothing from an answer that is no stream, and says that it failed",
+        from "MPPX-15, SSE-1", by "what a program that reads reports of answers with another status or media type",
+        likely "the body is parsed as soon as its media type fits, whatever the status";
 
     "AUTH-1" Must "every surface demands its credentials",
         from "OC-43, hermes b.2", by "each bound operation and stream, sent without the credentials and with wrong ones",
@@ -463,6 +466,9 @@ catalogue! {
     "MONEY-12" Must "a challenge or proof is good once and for its time",
         from "MPPX-24, MPPX-25", by "challenges after their expiry and proofs sent twice",
         likely "nothing remembers what was used";
+    "MONEY-13" Must "a client pays once for what it asks once",
+        from "MPPX-4, MPPX-15", by "requests of a program that pay for one stream and are answered, as they pass the proxy",
+        likely "a receipt in an answer that cannot be used is taken for a reason to ask again";
 }
 
 #[cfg(test)]

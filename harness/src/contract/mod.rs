@@ -10,6 +10,7 @@ mod profile;
 mod schema;
 mod starter;
 mod target;
+mod transcript;
 mod validate;
 
 pub use ask::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Recipient, Talk};
@@ -24,4 +25,5 @@ pub use profile::*;
 pub use schema::{SCHEMAS, schema};
 pub use starter::{Found, starter_profile, starter_target};
 pub use target::*;
+pub use transcript::{Redaction, TranscriptRules};
 pub(crate) use validate::{known_requirement, names_a_host, placeholder_used};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Acknowledged, AuthContract, Binding, CursorCarrier, FilesContract, Machine, PaymentContract};
+use super::{Acknowledged, AuthContract, Binding, CursorCarrier, FilesContract, Machine, PaymentContract, TranscriptRules};
 use crate::history::{CursorClass, Retain};
 
 /// A protocol: who it is, what it promises, how it looks.
@@ -32,6 +32,12 @@ pub struct Profile {
     /// Requirements that cannot be seen from outside on this protocol, each with the reason.
     #[serde(default)]
     pub not_observable: BTreeMap<String, String>,
+    /// How its transcripts are made the same for every run of a right server.
+    #[serde(default)]
+    pub transcript: TranscriptRules,
+    /// The program of the target under test that reads streams; a profile names none.
+    #[serde(skip)]
+    pub driver: Option<Vec<String>>,
 }
 
 impl Profile {

@@ -29,6 +29,9 @@ pub struct Target {
     /// A program that signs payments in the implementation's own way, and its words, instead of the profile's signer: it
     /// reads and writes JSON lines. `{base}` is the server's address; a program written `./…` is relative to this file.
     pub signer: Option<Vec<String>>,
+    /// A program that reads streams with the implementation's own client, and its words, for readers of the role `driven`: it
+    /// reads and writes JSON lines. `{base}` is the server's address; a program written `./…` is relative to this file.
+    pub driver: Option<Vec<String>>,
     /// Working directory for `start`, relative to the target file.
     pub cwd: Option<String>,
     /// When it is ready.

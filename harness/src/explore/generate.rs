@@ -473,7 +473,8 @@ fn publish(session: &str, count: u32) -> Step {
 }
 
 fn subscribing(reader: &str, session: &str, from: Start) -> Subscribe {
-    Subscribe { reader: reader.to_owned(), session: session.to_owned(), from, role: Role::Plain, beside: false, readers: 1, pay: None }
+    let (reader, session) = (reader.to_owned(), session.to_owned());
+    Subscribe { reader, session, from, role: Role::Plain, beside: false, readers: 1, pay: None, content: None }
 }
 
 fn subscribe(reader: &str, session: &str, from: Start) -> Step {

@@ -12,6 +12,7 @@ mod goals;
 mod lab;
 mod mend;
 mod palette;
+mod pressure;
 mod pursue;
 mod rate;
 mod replay;

@@ -166,7 +166,7 @@ fn open(steps: &[Step]) -> Vec<String> {
 
 fn subscribe(session: &str, from: Start) -> Step {
     let (reader, session) = ("sweeper".to_owned(), session.to_owned());
-    Step::Subscribe(Subscribe { reader, session, from, role: Role::Plain, beside: false, readers: 1, pay: None })
+    Step::Subscribe(Subscribe { reader, session, from, role: Role::Plain, beside: false, readers: 1, pay: None, content: None })
 }
 
 fn resumes(steps: &[Step]) -> Variants {

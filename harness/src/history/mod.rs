@@ -5,6 +5,7 @@ mod marker;
 mod money;
 mod record;
 mod view;
+mod wire;
 
 pub use file::HistoryError;
 pub use marker::{Body, Marker};
@@ -16,6 +17,7 @@ pub use record::{
     Stage, Step, Surface, Until, Wait, What,
 };
 pub use view::{ConnView, EventView, OpView, Seen, SessionView, Sight, Sights, Stop, View};
+pub use wire::{Headers, Message, Named, Of, Wire};
 
 /// A recorded run of one scenario.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

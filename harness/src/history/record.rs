@@ -87,6 +87,10 @@ pub enum What {
     Paid(super::Paid),
     /// What the server said of an account.
     Told(super::Told),
+    /// What the server calls a session.
+    Named(super::Named),
+    /// What stood on the wire.
+    Wire(super::Wire),
 }
 
 /// A step of the scenario, for timelines.

@@ -1,5 +1,6 @@
 //! Consumers of what a run brings: a tally over all cases, and one file a format.
 
+mod difference;
 mod json;
 mod page;
 mod paint;
@@ -7,6 +8,7 @@ mod tally;
 mod text;
 mod timeline;
 
+pub(crate) use difference::drawn_difference;
 pub use json::{json_report, json_reports, write_json};
 pub use page::{Page, visible};
 pub use paint::Paint;

@@ -29,6 +29,8 @@ pub struct Capabilities {
     pub proxy: bool,
     /// Read descriptors, threads and memory of its processes.
     pub resources: bool,
+    /// Read its streams with a program that brings its own client.
+    pub driver: bool,
 }
 
 impl Capabilities {
@@ -44,12 +46,14 @@ impl Capabilities {
             wipe: may(Allowed::Wipe) && may(Allowed::Restart),
             proxy: target.url.as_ref().is_none_or(|url| url.starts_with("http://")),
             resources: started && cfg!(target_os = "linux"),
+            driver: target.driver.is_some(),
         }
     }
 
-    /// Everything: a target that streamspec starts and may do anything to.
+    /// Everything that the built-in server allows: streamspec starts it, may do anything to it, and reads it itself.
     pub fn all() -> Capabilities {
-        Capabilities { started: true, restart: true, pause: true, wipe: true, proxy: true, resources: cfg!(target_os = "linux") }
+        let resources = cfg!(target_os = "linux");
+        Capabilities { started: true, restart: true, pause: true, wipe: true, proxy: true, resources, driver: false }
     }
 
     fn process(self, may: bool, what: &str) -> Result<(), String> {
@@ -163,6 +167,8 @@ fn met(need: Need, scenario: &Scenario, profile: &Profile, can: Capabilities) ->
             if can.started { Ok(()) } else { Err("the target was given by URL: no file can be planted beside it".to_owned()) }
         }
         Need::Payment => promises(contract.payment.is_some() && binding.payment.is_some(), "that streams are paid"),
+        Need::Driver if can.driver => Ok(()),
+        Need::Driver => Err("the target names no `driver`: no program reads its streams".to_owned()),
         Need::Machines => promises(!contract.machines.is_empty(), "things that start and end"),
     }
 }
@@ -223,8 +229,12 @@ mod tests {
     fn every_built_in_scenario_can_be_run_on_the_reference_server() {
         let profile = Profile::load("sse").unwrap();
         let all = Scenario::built_in("sse").unwrap();
-        let not: Vec<_> =
-            all.iter().filter_map(|s| applicable(s, &profile, &Capabilities::all()).err().map(|why| (&s.name, why))).collect();
+        let of_its_own = |s: &&Scenario| !s.needs.contains(&Need::Driver);
+        let not: Vec<_> = all
+            .iter()
+            .filter(of_its_own)
+            .filter_map(|s| applicable(s, &profile, &Capabilities::all()).err().map(|why| (&s.name, why)))
+            .collect();
         assert_eq!(not, []);
     }
 

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Do, Pay};
+use crate::contract::TranscriptRules;
 use crate::history::Probe;
 
 mod fault;
@@ -42,6 +43,9 @@ pub struct Scenario {
     pub audit: bool,
     /// At most this many places of a sweep (`"each"`), evenly spread. Default 64.
     pub sweep_limit: Option<u32>,
+    /// What its transcript shows and replaces, beside the profile's rules.
+    #[serde(default, skip_serializing_if = "TranscriptRules::is_empty")]
+    pub transcript: TranscriptRules,
 }
 
 fn yes() -> bool {
@@ -136,6 +140,8 @@ pub enum Need {
     Machines,
     /// Streams are paid.
     Payment,
+    /// The target names a program that reads streams with a client of its own.
+    Driver,
 }
 
 /// A number, or every place where the fault can stand.

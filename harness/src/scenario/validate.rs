@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::file::{Problems, Seg, short, spot, suggest};
 use crate::contract::known_requirement;
-use crate::history::Probe;
+use crate::history::{Probe, Role};
 
 use super::sweep::swept_fields;
 use super::{Cut, EvictBy, How, Need, Scenario, Start, Step, Stop, Text, Upto};
@@ -160,6 +160,13 @@ fn step(step: &Step, at: &[Seg], cast: &mut Cast, problems: &mut Problems<'_>) {
             }
             if subscribe.pay.is_some() {
                 cast.need(Need::Payment, &key("subscribe"), "a reader pays");
+            }
+            if subscribe.role == Role::Driven {
+                cast.need(Need::Driver, &key("subscribe"), "a program reads");
+            }
+            if let Some(path) = subscribe.content.as_ref().filter(|path| !path.starts_with('/')) {
+                let what = format!("`{}` is no path", short(path));
+                problems.at(&to("subscribe", "content"), what, "no `/` in front", "give a path of the server, as in `/answer/other`");
             }
             if subscribe.readers == 0 {
                 problems.at(&to("subscribe", "readers"), "nobody would read", "zero", "give 1 or more");

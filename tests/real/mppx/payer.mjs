@@ -1,15 +1,20 @@
 // payer.mjs CHAIN [FILE]: mppx's own client, driven by JSON lines on stdin, answering by JSON lines on stdout.
 // CHAIN is the address of the chain (http://127.0.0.1:PORT/chain); FILE keeps the client's channels over restarts.
 //
-//   {"do":"hello"}                            {"ready":true}
+//   {"do":"hello","run":R}                    {"ready":true}
+//   {"do":"subscribe","conn":n,"reader":T,"url":U,"headers":{}}
+//                                             {"conn":n,"data":text}… then {"conn":n,"end":true}, or {"conn":n,"error":text}; the
+//                                             receipt is an event, too. Each reader has a client, and a key made of R and its name.
+//   {"do":"close","conn":n}                   the reader leaves
 //   {"do":"stream","url":U,"headers":{}}      {"item":text}… then {"receipt":{…}} and {"end":true}, or {"error":text}
 //   {"do":"fetch","url":U}                    {"status":n,"type":text,"body":text}
 //   {"do":"state"}                            {"opened":bool,"channelId":text,"cumulative":text,"state":{…}}
-//   {"do":"close"}                            {"closed":receipt}
+//   {"do":"settle"}                           {"closed":receipt}
 //   {"do":"sign","key":B,"challenge":H,"action":A,"amount":n,"deposit":n,"channelId":I,"descriptor":{…}}
 //                                             {"authorization":text,"payload":{…}}: one credential for the WWW-Authenticate header H,
 //                                             sent by nobody. A is open, voucher, topUp, close or proof (zero-amount identity).
 // Environment: KEY, a byte in hex, is the payer's key (default 11); BOOTSTRAP=1 restores by HEAD; MAX_DEPOSIT (default 100).
+import { createHash } from "node:crypto"
 import { createInterface } from "node:readline"
 import { CHAIN } from "./chain.mjs"
 import { read, write } from "./files.mjs"
@@ -33,7 +38,8 @@ const channelStore = createJsonChannelStore({
   set: (key, value) => change(() => { kept[key] = value }),
   delete: (key) => change(() => { delete kept[key] }),
 })
-const session = tempo.session.manager({ account: payer, client: payerClient, decimals: 0, maxDeposit, bootstrap: process.env.BOOTSTRAP === "1", channelStore })
+const manager = (payer, payerClient, more) => tempo.session.manager({ account: payer, client: payerClient, decimals: 0, maxDeposit, ...more })
+const session = manager(payer, payerClient, { bootstrap: process.env.BOOTSTRAP === "1", channelStore })
 const opener = (payer, payerClient) => tempo.session({ account: payer, decimals: 0, maxDeposit: "1000000000", getClient: () => payerClient }) // knows no channel: always opens
 const prover = (payer, payerClient) => tempo.charge({ account: payer, getClient: () => payerClient })
 
@@ -50,9 +56,36 @@ async function credential(challenge, action, { key, amount, deposit, channelId, 
   return ChannelOps.serializeCredential(challenge, channelId ? { ...payload, channelId } : payload, CHAIN, payer)
 }
 
+/** The readers of a run: each has a key that no other run has, so that no account of another one is found for it. */
+const readers = {}
+let run = ""
+const reader = (name) => {
+  if (!readers[name]) {
+    const key = account(createHash("sha256").update(`${run} ${name}`).digest("hex"))
+    readers[name] = manager(key, client(key, chain))
+  }
+  return readers[name]
+}
+/** How to leave each connection that is open. */
+const leaving = {}
+
 const commands = {
-  async hello() {
+  async hello(greeting) {
+    run = greeting.run ?? ""
     say({ ready: true })
+  },
+  async subscribe({ conn, reader: name, url, headers }) {
+    const leave = (leaving[conn] = new AbortController())
+    let receipt
+    try {
+      for await (const data of await reader(name).sse(url, { headers, signal: leave.signal, onReceipt: (last) => { receipt = last } })) say({ conn, data })
+      if (receipt) say({ conn, event: "payment-receipt", data: JSON.stringify(receipt) })
+      say({ conn, end: true })
+    } catch (error) {
+      say({ conn, error: error.message || `${error}` })
+    } finally {
+      delete leaving[conn]
+    }
   },
   async stream({ url, headers }) {
     const items = await session.sse(url, { headers, onReceipt: (receipt) => say({ receipt }) })
@@ -66,7 +99,10 @@ const commands = {
   async state() {
     say({ opened: session.opened, channelId: session.channelId, cumulative: `${session.cumulative}`, state: session.state })
   },
-  async close() {
+  async close({ conn }) {
+    leaving[conn]?.abort()
+  },
+  async settle() {
     say({ closed: (await session.close()) ?? null })
   },
   async sign({ challenge: header, action, ...what }) {
@@ -76,9 +112,9 @@ const commands = {
   },
 }
 
-// One command after another; `stream` runs on while later ones are read.
+// One command after another; streams run on while later ones are read.
 for await (const line of createInterface({ input: process.stdin })) {
   const command = JSON.parse(line)
   const done = commands[command.do](command).catch((error) => say({ error: error.message }))
-  if (command.do !== "stream") await done
+  if (command.do !== "stream" && command.do !== "subscribe") await done
 }

@@ -13,7 +13,7 @@ pub(crate) use keep::Kept;
 pub(crate) use order::real_time;
 
 use crate::contract::{BoundarySent, Contract, CursorAnswer, StreamAnswer};
-use crate::history::{ConnView, CursorClass, Ended, From, Micros, Role, SessionView, Surface, Until, View};
+use crate::history::{ConnView, CursorClass, Ended, From, Micros, Role, SessionView, Surface, View};
 
 /// In which phase of a connection an event was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,21 +205,10 @@ impl<'v, 'h> Expect<'v, 'h> {
         if conn.ended_at() < waited.at || silenced || !in_time {
             return None;
         }
-        match waited.what.until {
-            Until::Marker(marker) => {
-                let own = std::ptr::eq(self.view.sessions.get(marker.session as usize)?, self.session);
-                let event = self.session.by_marker.get(&marker.n).copied().filter(|_| own)?;
-                self.session.events[event].durable.then_some(event)
-            }
-            Until::Events(_)
-            | Until::Headers
-            | Until::Boundary
-            | Until::Gap
-            | Until::Terminal
-            | Until::Due(_)
-            | Until::Heartbeat
-            | Until::Closed => None,
-        }
+        let marker = waited.what.until.marker()?;
+        let own = std::ptr::eq(self.view.sessions.get(marker.session as usize)?, self.session);
+        let event = self.session.by_marker.get(&marker.n).copied().filter(|_| own)?;
+        self.session.events[event].durable.then_some(event)
     }
 
     /// The oldest acknowledged event behind a connection's start, of those acknowledged before it asked.
@@ -283,6 +272,6 @@ fn live_at(session: &SessionView<'_>, conn: &ConnView<'_>, contract: &Contract) 
         return conn.boundaries().next().map_or(never, |boundary| boundary.at);
     }
     let Some(answer) = conn.answer else { return never };
-    let new = conn.arrivals().find(|(_, event)| session.events[*event].acked_at().is_none_or(|acked| acked >= conn.connect.at));
+    let new = conn.arrivals().find(|(_, event)| session.events[*event].new_at(conn.connect.at));
     new.map_or(never, |(got, _)| got.at.max(answer.at))
 }

@@ -88,9 +88,8 @@ fn never_back(ledger: &Ledger<'_, '_>, account: &Account<'_, '_>, judge: &mut Ju
 
 /// MONEY-2.
 fn bounds(account: &Account<'_, '_>, told: &Statement<'_>, judge: &mut Judge) {
-    let deposit = told.told.deposit.unwrap_or_else(|| account.paid_in_before(told.at));
-    let pairs =
-        [("spent", told.told.spent, "accepted", told.told.accepted), ("accepted", told.told.accepted, "the deposit", Some(deposit))];
+    let deposit = told.told.deposit.or_else(|| account.paid_in_before(told.at));
+    let pairs = [("spent", told.told.spent, "accepted", told.told.accepted), ("accepted", told.told.accepted, "the deposit", deposit)];
     for (less, low, more, high) in pairs {
         let (Some(low), Some(high)) = (low, high) else { continue };
         judge.require("MONEY-2", low <= high, || Violation {

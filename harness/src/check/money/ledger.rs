@@ -7,7 +7,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::history::{
-    AccountIx, Action, ConnId, ConnView, Ended, Flaw, OpId, Outcome, Paid, PayAct, Payment, Process, Seen, Told, ToldBy, View, What,
+    AccountIx, Action, ConnId, ConnView, Ended, Flaw, OpId, Outcome, Paid, PayAct, Payment, Process, Role, Seen, Told, ToldBy, View, What,
 };
 
 /// A request that paid, or had to.
@@ -95,6 +95,8 @@ impl Stream<'_, '_> {
 #[derive(Default)]
 pub(super) struct Account<'v, 'h> {
     pub(super) wallet: &'h str,
+    /// True when a program pays from it.
+    pub(super) driven: bool,
     pub(super) sent: Vec<Sent<'h>>,
     pub(super) streams: Vec<Stream<'v, 'h>>,
     /// Every statement, in order.
@@ -162,6 +164,7 @@ impl<'v, 'h> Ledger<'v, 'h> {
             let items = conn.arrivals().map(|(got, _)| got.record).collect();
             let accepted = conn.answer.is_some_and(|answer| answer.what.accepted);
             let Some(account) = ledger.account(ix) else { continue };
+            account.driven |= conn.connect.what.role == Role::Driven;
             account.told.extend(told.iter().filter(|one| one.told.account == Some(ix)));
             account.streams.push(Stream { view: conn, opened, items, told, accepted });
         }
@@ -204,16 +207,23 @@ impl Account<'_, '_> {
         accepted.map(|sent| sent.pay.amount).max().unwrap_or(0)
     }
 
-    /// What had been paid in before a place, as far as its payer had sent it.
-    pub(super) fn paid_in_before(&self, place: usize) -> u64 {
+    /// What had been paid in before a place, as far as its payer had sent it; `None` when a program opened the channel, and
+    /// what it paid in was not seen.
+    pub(super) fn paid_in_before(&self, place: usize) -> Option<u64> {
         let sent = || self.sent.iter().filter(|sent| sent.at < place && sent.honest());
-        let opened = sent().filter(|sent| sent.is(PayAct::Open)).map(|sent| sent.pay.deposit).max().unwrap_or(0);
-        sent().filter(|sent| sent.is(PayAct::TopUp)).fold(opened, |sum, sent| sum.saturating_add(sent.pay.deposit))
+        let deposits = || sent().filter(|sent| sent.is(PayAct::Open)).map(|sent| sent.pay.deposit);
+        if self.driven && deposits().all(|deposit| deposit == 0) {
+            return None;
+        }
+        let opened = deposits().max().unwrap_or(0);
+        Some(sent().filter(|sent| sent.is(PayAct::TopUp)).fold(opened, |sum, sent| sum.saturating_add(sent.pay.deposit)))
     }
 
     /// Paid answers that are no streams: those that surely ran before a place, and those that may have.
     pub(super) fn answers_before(&self, sure: usize, perhaps: usize) -> (u64, u64) {
-        let content = || self.sent.iter().filter(|sent| sent.pay.content && sent.pay.conn.is_none() && !sent.is(PayAct::Ask));
+        // A program that asks for a stream may be given something else, which is paid all the same.
+        let stream = |conn: ConnId| self.streams.iter().any(|stream| stream.view.id == conn && (stream.accepted || !self.driven));
+        let content = || self.sent.iter().filter(|sent| sent.pay.content && !sent.pay.conn.is_some_and(stream) && !sent.is(PayAct::Ask));
         let surely = content().filter(|sent| sent.done() < sure && sent.accepted()).count();
         // A handler that failed may have been paid for before it ran.
         let failed = |sent: &Sent<'_>| sent.answer.is_some_and(|answer| answer.status >= 500);

@@ -1,4 +1,4 @@
-//! MONEY-1 to MONEY-12, START-1 and START-2 for streams that are paid by the item.
+//! MONEY-1 to MONEY-13, START-1 to START-3 for streams that are paid by the item.
 //!
 //! | id | judged once for each | violated by | left open |
 //! |---|---|---|---|
@@ -14,11 +14,14 @@
 //! | MONEY-10 | use of an account behind its close | anything but a refusal; an item published later | |
 //! | MONEY-11 | statement behind a stream that was left while it waited | a charge for what came afterwards | |
 //! | MONEY-12 | payment with a challenge or proof that is good no more | success; a refusal without a fresh challenge | |
+//! | MONEY-13 | stream that a program asked for and paid | a second request that paid for it and was answered | streams that broke off |
 //! | START-1 | refusal | the media type of a stream | |
 //! | START-2 | delivery of hostile text | another text | |
+//! | START-3 | answer to a program that is no stream | an event; an end in order | streams that broke off, no answer |
 
 mod balance;
 mod ledger;
+mod program;
 mod requests;
 mod streams;
 
@@ -27,6 +30,7 @@ use crate::contract::{CATALOGUE, Contract};
 use crate::history::View;
 
 pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
+    program::refusals(view, judge);
     let Some(payment) = &contract.payment else {
         for requirement in CATALOGUE.iter().filter(|requirement| requirement.family() == "MONEY") {
             judge.not_applicable(requirement.id, "the profile's streams are free");
@@ -37,4 +41,5 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
     balance::check(view, &ledger, payment, judge);
     requests::check(view, &ledger, judge);
     streams::check(view, &ledger, judge);
+    program::paid_once(view, &ledger, judge);
 }

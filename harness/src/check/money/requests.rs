@@ -75,8 +75,8 @@ fn vouchers(ledger: &Ledger<'_, '_>, account: &Account<'_, '_>, sent: &Sent<'_>,
         });
         return;
     }
-    if sent.is(PayAct::Voucher) && sent.accepted() {
-        let paid_in = account.paid_in_before(sent.done());
+    let paid_in = account.paid_in_before(sent.done());
+    if let Some(paid_in) = paid_in.filter(|_| sent.is(PayAct::Voucher) && sent.accepted()) {
         judge.require("MONEY-2", sent.pay.amount <= paid_in, || {
             let says = format!("a voucher of {wallet} for {} was accepted, and {paid_in} was paid in", sent.pay.amount);
             violation(sent, says, "a refusal", "voucher above the deposit")

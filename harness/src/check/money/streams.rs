@@ -3,7 +3,7 @@
 use super::ledger::{Account, Ledger, Stream};
 use crate::check::judge::Judge;
 use crate::check::verdict::Violation;
-use crate::history::{PayAct, Says, Seen, View, What};
+use crate::history::{Action, ConnId, OpId, PayAct, Role, Says, Seen, View, What};
 
 pub(super) fn check(view: &View<'_>, ledger: &Ledger<'_, '_>, judge: &mut Judge) {
     for account in &ledger.accounts {
@@ -119,10 +119,13 @@ fn receipts(stream: &Stream<'_, '_>, judge: &mut Judge) {
 fn refusals(view: &View<'_>, judge: &mut Judge) {
     let is_stream =
         |media: Option<&str>| media.is_some_and(|media| media.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
+    // What a program is given may be wrong on purpose; what it makes of it is another requirement.
+    let by_program = |conn: ConnId| view.conns.get(conn.0 as usize).is_some_and(|conn| conn.connect.what.role == Role::Driven);
+    let driven = |op: OpId| matches!(view.ops.get(op.0 as usize).map(|op| op.invoked.what), Some(Action::Pay(pay)) if pay.conn.is_some_and(by_program));
     for (at, record) in view.history.records.iter().enumerate() {
         let (status, media) = match &record.what {
-            What::Paid(paid) => (paid.status, paid.media.as_deref()),
-            What::Answer(answer) => (answer.status, answer.content_type.as_deref()),
+            What::Paid(paid) if !driven(paid.op) => (paid.status, paid.media.as_deref()),
+            What::Answer(answer) if !by_program(answer.conn) => (answer.status, answer.content_type.as_deref()),
             _ => continue,
         };
         if status >= 400 {

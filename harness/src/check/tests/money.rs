@@ -3,7 +3,7 @@
 use crate::check::story::Story;
 use crate::contract::Profile;
 use crate::history::{
-    AccountIx, Action, ConnId, Ended, Flaw, From, OpId, Outcome, Paid, PayAct, Payment, Publish, Says, SessionIx, Told, ToldBy, What,
+    AccountIx, Action, ConnId, Ended, Flaw, From, OpId, Outcome, Paid, PayAct, Payment, Publish, Role, Says, SessionIx, Told, ToldBy, What,
 };
 
 /// A story in which the stream of session 0 is paid by the item.
@@ -375,4 +375,55 @@ fn a_free_stream_promises_nothing_about_money() {
     let mut story = Story::new();
     story.publish([1]);
     assert!(story.violated().is_empty());
+}
+
+/// What a program makes of an answer that is no stream.
+fn refused_program(taken: bool, how: Ended) -> Story {
+    let mut story = Story::new();
+    story.publish(1..=2);
+    let conn = story.ask("a", crate::history::Surface::Stream, From::Start, Role::Driven);
+    story.answer(conn, 500, "");
+    if taken {
+        story.got(conn, [1]);
+    }
+    story.end(conn, how);
+    story
+}
+
+#[test]
+fn a_client_takes_nothing_from_a_refusal() {
+    refused_program(false, Ended::Done).holds(&["START-3"]);
+    refused_program(true, Ended::Done).violates("START-3");
+    refused_program(true, Ended::Eof).violates("START-3");
+    refused_program(false, Ended::Eof).violates("START-3");
+    assert_eq!(refused_program(false, Ended::Ours).violated(), [""; 0]);
+}
+
+/// A program asks for one stream with these payments, each answered with this status and something else than a stream.
+fn bought(payments: &[(PayAct, u64)], status: u16) -> Story {
+    let mut story = paid();
+    let conn = story.ask("a", crate::history::Surface::Stream, From::Start, Role::Driven);
+    for (act, amount) in payments {
+        let op = story.invoke(Action::Pay(Payment { conn: Some(conn), content: true, deposit: 0, ..payment(*act, *amount) }));
+        let account = (status < 400).then_some((*amount, *amount));
+        story.answers(op, status, account, |paid| paid.media = Some("application/json".to_owned()));
+    }
+    story.push(What::Answer(crate::history::Answer {
+        conn,
+        status,
+        accepted: false,
+        content_type: Some("application/json".to_owned()),
+        cache_control: None,
+        body: String::new(),
+    }));
+    story.end(conn, Ended::Done);
+    story
+}
+
+#[test]
+fn a_client_pays_once_for_what_it_asks_once() {
+    // What is no stream is a delivery of its own, and the deposit of a program's channel is not known.
+    bought(&[(PayAct::Open, 1)], 200).holds(&["MONEY-3", "MONEY-13", "START-3"]);
+    bought(&[(PayAct::Open, 1), (PayAct::Voucher, 2)], 200).violates("MONEY-13");
+    assert_eq!(bought(&[(PayAct::Open, 1), (PayAct::Voucher, 2)], 500).violated(), [""; 0]);
 }

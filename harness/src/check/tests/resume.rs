@@ -131,6 +131,21 @@ fn a_replay_cut_short_is_compared_as_far_as_it_went() {
 }
 
 #[test]
+fn an_event_without_an_answer_does_not_show_that_a_replay_was_whole() {
+    let mut story = Story::new();
+    story.publish([1]);
+    story.publish_unknown(2);
+    story.publish([3]);
+    let a = story.stream("a", after(1));
+    story.got(a, [2]);
+    story.cut(a);
+    let b = story.stream("b", after(1));
+    story.got(b, 2..=3);
+    story.boundary(b);
+    story.holds(&["RESUME-2"]);
+}
+
+#[test]
 fn the_weaker_cursor_must_not_win() {
     for (events, right) in [(4..=5, true), (2..=5, false)] {
         let mut story = cut_after_three();

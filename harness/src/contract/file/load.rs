@@ -108,8 +108,10 @@ impl Target {
         if Profile::built_in_text(&target.profile).is_none() {
             target.profile = folder.join(&target.profile).display().to_string();
         }
-        if let Some(program) = target.signer.as_mut().and_then(|words| words.first_mut()).filter(|program| program.starts_with("./")) {
-            *program = folder.join(&*program).display().to_string();
+        for words in [&mut target.signer, &mut target.driver] {
+            if let Some(program) = words.as_mut().and_then(|words| words.first_mut()).filter(|program| program.starts_with("./")) {
+                *program = folder.join(&*program).display().to_string();
+            }
         }
         target.cwd = target.cwd.map(|cwd| folder.join(cwd).display().to_string());
         if target.name.is_empty() {

@@ -53,7 +53,7 @@ impl Mending<'_> {
         // A slow reader is one that is told to stop reading; a witness is the runner's own.
         let role = match subscribe.role {
             Role::Slow | Role::Compressed => subscribe.role,
-            Role::Plain | Role::Witness | Role::Overlap | Role::Churn => Role::Plain,
+            Role::Plain | Role::Witness | Role::Overlap | Role::Churn | Role::Driven => Role::Plain,
         };
         let start = match &from {
             Start::Oldest => Some(0),
@@ -71,7 +71,7 @@ impl Mending<'_> {
             self.stage.retired.insert(subscribe.reader.clone());
         }
         let readers = if replays { subscribe.readers.clamp(1, MOST_READERS) } else { 1 };
-        Some(Subscribe { reader: subscribe.reader, session: subscribe.session, from, role, beside, readers, pay: None })
+        Some(Subscribe { reader: subscribe.reader, session: subscribe.session, from, role, beside, readers, pay: None, content: None })
     }
 
     pub(super) fn resume(&mut self, resume: Resume) -> Option<Resume> {

@@ -59,6 +59,8 @@ pub enum Role {
     Compressed,
     /// One of a crowd that connects and drops.
     Churn,
+    /// A program reads it, with a client of its own; what it hands to its application is what was delivered.
+    Driven,
 }
 
 impl Role {

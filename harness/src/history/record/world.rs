@@ -134,3 +134,20 @@ pub enum Until {
     /// The end of its newest connection.
     Closed,
 }
+
+impl Until {
+    /// The event that is waited for, if it is one.
+    pub fn marker(&self) -> Option<Marker> {
+        match self {
+            Until::Marker(marker) => Some(*marker),
+            Until::Events(_)
+            | Until::Headers
+            | Until::Boundary
+            | Until::Gap
+            | Until::Terminal
+            | Until::Due(_)
+            | Until::Heartbeat
+            | Until::Closed => None,
+        }
+    }
+}

@@ -36,7 +36,7 @@ impl<'h> View<'h> {
         }
         match what {
             // Accounts are read straight from the records (see `check::money`).
-            What::Step(_) | What::Paid(_) | What::Told(_) => {}
+            What::Step(_) | What::Paid(_) | What::Told(_) | What::Named(_) | What::Wire(_) => {}
             What::Session(session) => {
                 if session.session.0 as usize == self.sessions.len() {
                     if let Some(former) = session.reborn_of.and_then(|ix| self.session(ix)) {

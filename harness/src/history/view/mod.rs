@@ -210,6 +210,11 @@ impl EventView<'_> {
     pub fn acked_at(&self) -> Option<Micros> {
         self.acked.map(|a| a.at)
     }
+
+    /// True when it was not known to be there by then. One that nobody acknowledged may be there once it was sent.
+    pub(crate) fn new_at(&self, at: Micros) -> bool {
+        self.acked_at().unwrap_or(self.invoked.at) >= at
+    }
 }
 
 impl<'h> ConnView<'h> {

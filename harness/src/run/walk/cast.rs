@@ -1,6 +1,6 @@
 //! Who takes part in a run: sessions, readers and writers by their names in the scenario.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::{FrameMatch, Profile};
 use crate::history::{ConnId, CursorClass, From, Kind, Marker, OpId, Retain, SessionIx};
@@ -30,6 +30,10 @@ pub(super) struct Cast {
     pub(super) remembered: BTreeMap<String, String>,
     /// How readers pay, where their scenario says it.
     pub(super) fundings: BTreeMap<String, Funding>,
+    /// What readers ask for instead of their session's stream.
+    pub(super) contents: BTreeMap<String, String>,
+    /// Readers that are programs.
+    pub(super) driven: BTreeSet<String>,
 }
 
 /// A session.

@@ -135,7 +135,7 @@ impl<W: World> Walk<'_, W> {
             fault: sending.fault,
         };
         self.record(history::What::Invoke(history::Invoke { op, action }));
-        let mut reply = self.world.call(&address, call).await;
+        let mut reply = self.world.call(op, &address, call).await;
         if self.profile.contract.acknowledged == Acknowledged::ByDelivery {
             let over = self.with(session, |s| s.closed || s.deleted).ok()?;
             reply.outcome = self.seen_by_anybody(marker, reply.outcome, over).await;

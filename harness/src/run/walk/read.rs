@@ -16,6 +16,9 @@ const RECONNECTS: u32 = 5;
 /// How many deadlines a wait may take while events keep coming.
 const PATIENCE: u32 = 20;
 
+/// For how many deadlines a program is waited for.
+const PROGRAMS: u32 = 5;
+
 /// The name of the reader that is never disturbed, by session.
 pub(super) fn witness_of(session: &str) -> String {
     format!("witness-{session}")
@@ -37,7 +40,10 @@ impl<W: World> Walk<'_, W> {
             entry.connections.len() as u32 + 1
         };
         let funding = self.cast.borrow().fundings.get(reader).cloned().unwrap_or_default();
-        let opening = Opening { conn, reader: reader.to_owned(), nth, session: ix, address, from: from.clone(), role, faults, funding };
+        let content = self.cast.borrow().contents.get(reader).cloned();
+        let role = if self.cast.borrow().driven.contains(reader) { Role::Driven } else { role };
+        let (reader_name, start) = (reader.to_owned(), from.clone());
+        let opening = Opening { conn, reader: reader_name, nth, session: ix, address, from: start, role, faults, funding, content };
         let progress = self.world.connect(opening);
         let connection = Connection { conn, reader: reader.to_owned(), from, progress };
         let mut cast = self.cast.borrow_mut();
@@ -79,6 +85,12 @@ impl<W: World> Walk<'_, W> {
                 let name = if k == 1 { subscribe.reader.clone() } else { format!("{}{k}", subscribe.reader) };
                 if let Some(funding) = &subscribe.pay {
                     self.cast.borrow_mut().fundings.insert(name.clone(), funding.clone());
+                }
+                if let Some(content) = &subscribe.content {
+                    self.cast.borrow_mut().contents.insert(name.clone(), content.clone());
+                }
+                if subscribe.role == Role::Driven {
+                    self.cast.borrow_mut().driven.insert(name.clone());
                 }
                 let faults = if k == 1 { faults::armed(&name, ahead) } else { Vec::new() };
                 self.connect(&name, &subscribe.session, from.clone(), subscribe.role, faults)?;
@@ -223,6 +235,8 @@ impl<W: World> Walk<'_, W> {
         let until = self.until(upto, &session)?;
         let since = self.world.now();
         let mut reached = false;
+        // A program takes the time that it takes; what is slow about it says nothing of the server.
+        let deadline = if self.cast.borrow().driven.contains(reader) { self.deadline() * PROGRAMS } else { self.deadline() };
         for _ in 0..=RECONNECTS {
             let connection = self.newest(reader)?;
             let heartbeats = connection.progress.state().heartbeats;
@@ -231,7 +245,7 @@ impl<W: World> Walk<'_, W> {
             // As long as events come, nothing is known to be missing: a slow machine is not a slow server.
             for _ in 0..PATIENCE {
                 let came = connection.progress.state().events;
-                if self.world.wait(self.deadline(), over).await || connection.progress.state().events == came {
+                if self.world.wait(deadline, over).await || connection.progress.state().events == came {
                     break;
                 }
             }

@@ -29,6 +29,8 @@ pub struct Subscribe {
     pub readers: u32,
     /// How it pays, where streams are paid. Default: from a wallet of its own, far ahead.
     pub pay: Option<Funding>,
+    /// Ask for what is at this path, instead of the session's stream.
+    pub content: Option<String>,
 }
 
 /// Where a subscription starts.

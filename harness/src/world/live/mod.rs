@@ -4,11 +4,14 @@
 //! readers are tasks that record what they see; a reader that a fault may hit goes through a link of the proxy that is its
 //! own, so that every byte and every command has exactly one connection to strike.
 
+mod driver;
 pub(super) mod faults;
 mod http;
 mod leak;
+mod lines;
 mod money;
 mod operation;
+mod overheard;
 mod poll;
 mod probe;
 pub mod process;
@@ -16,6 +19,7 @@ pub mod proxy;
 mod server;
 mod socket;
 mod stream;
+mod tap;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -25,17 +29,20 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 
 use crate::contract::{Format, Profile};
-use crate::history::{ConnId, Micros, Process, Resources, Role, SessionIx, Surface, What};
+use crate::history::{ConnId, Micros, Of, OpId, Process, Resources, Role, SessionIx, Surface, What};
 use crate::run::binding::{Finite, Lens, Vars, for_page, for_stream};
 use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
-use crate::scenario::{Pay, Stop};
+use crate::scenario::{Need, Pay, Scenario, Stop};
 use crate::world::{Address, Call, Command, Opening, PageAnswer, PageRead, Reply, World};
 
+use driver::{Driven, Driver};
 pub use http::Clients;
 use money::{Purse, Till};
+use overheard::Overheard;
 pub use server::{Server, ServerError, StartSpec};
 use stream::Handle;
+use tap::Tap;
 
 /// How long an operation may take before its outcome is unknown.
 const OPERATION: Duration = Duration::from_secs(10);
@@ -49,6 +56,8 @@ pub struct LiveWorld<'s> {
     handles: RefCell<HashMap<ConnId, Handle>>,
     /// Wallets, where streams are paid.
     purse: Option<Arc<Purse>>,
+    /// The program that reads for the readers of this role.
+    driver: RefCell<Option<Arc<Driver>>>,
 }
 
 impl<'s> LiveWorld<'s> {
@@ -56,23 +65,37 @@ impl<'s> LiveWorld<'s> {
     pub fn new(profile: Arc<Profile>, server: &'s Server) -> LiveWorld<'s> {
         let (recorder, origin) = (Recorder::default(), Instant::now());
         let purse = profile.binding.payment.is_some().then(|| Arc::new(Purse::new(Arc::clone(&profile), recorder.clone(), origin)));
-        LiveWorld { profile, server, recorder, origin, handles: RefCell::default(), purse }
+        LiveWorld { profile, server, recorder, origin, handles: RefCell::default(), purse, driver: RefCell::default() }
     }
 
     /// Starts what helps the run beside the server, before its clock matters.
     ///
     /// # Errors
     /// Why it cannot be started.
-    pub async fn prepare(&self) -> Result<(), String> {
-        match &self.purse {
-            Some(purse) => purse.prepare(&self.server.base()).await,
-            None => Ok(()),
+    pub async fn prepare(&self, scenario: &Scenario) -> Result<(), String> {
+        if let Some(purse) = &self.purse {
+            purse.prepare(&self.server.base()).await?;
         }
+        if let Some(words) = self.profile.driver.as_ref().filter(|_| scenario.needs.contains(&Need::Driver)) {
+            let words: Vec<String> = words.iter().map(|word| word.replace("{base}", &self.server.base())).collect();
+            let driver = Driver::start(&words, &uuid()).await?;
+            *self.driver.borrow_mut() = Some(Arc::new(driver));
+        }
+        Ok(())
     }
 
     /// What was observed; the world goes on with an empty list.
     pub fn take_records(&self) -> Vec<crate::history::Record> {
         self.recorder.take()
+    }
+
+    /// From now on messages are recorded as they stand on the wire.
+    pub fn keep_wire(&self) {
+        self.recorder.keep_wire();
+    }
+
+    fn tap(&self, of: Of) -> Tap {
+        Tap { recorder: self.recorder.clone(), origin: self.origin, of }
     }
 
     fn vars(&self, address: &Address) -> Vars {
@@ -102,9 +125,10 @@ impl World for LiveWorld<'_> {
         &self.recorder
     }
 
-    async fn call(&self, address: &Address, call: Call) -> Reply {
+    async fn call(&self, op: OpId, address: &Address, call: Call) -> Reply {
         let about = about(&call);
-        let reply = operation::call(self.server, &self.profile, self.vars(address), call, OPERATION).await;
+        let at = operation::Site { server: self.server, binding: &self.profile.binding, tap: self.tap(Of::Op(op)), within: OPERATION };
+        let reply = operation::call(&at, &self.profile, self.vars(address), call).await;
         if let Some(answer) = &reply.answer {
             self.scan(&about, &answer.body);
         }
@@ -117,7 +141,10 @@ impl World for LiveWorld<'_> {
         if let Some(expires) = opening.funding.expires {
             vars.number("expires", i64::from(expires));
         }
-        let request = for_stream(&self.profile.binding, &vars, &opening.from);
+        let mut request = for_stream(&self.profile.binding, &vars, &opening.from);
+        if let Some(path) = &opening.content {
+            request.target.clone_from(path);
+        }
         self.recorder.record(
             self.now(),
             What::Connect(crate::history::Connect {
@@ -135,6 +162,13 @@ impl World for LiveWorld<'_> {
         // Views that others are compared with go straight to the server; so does a stream that the proxy cannot read.
         let direct = matches!(opening.role, Role::Witness | Role::Compressed) || self.server.upstream().is_none();
         let handle = Handle::default();
+        let driver = self.driver.borrow().clone().filter(|_| opening.role == Role::Driven);
+        let driven = driver.map(|driver| {
+            let paid = self.purse.as_ref().map(|purse| (Arc::clone(purse), opening.session));
+            let format = self.profile.binding.subscribe.format;
+            let who = (opening.conn, opening.reader.clone());
+            Driven { driver, overheard: Arc::new(Overheard::new(who, format, self.recorder.clone(), progress.clone(), paid)) }
+        });
         let follow = stream::Follow {
             conn: opening.conn,
             profile: Arc::clone(&self.profile),
@@ -155,6 +189,7 @@ impl World for LiveWorld<'_> {
                 reader: opening.reader.clone(),
                 funding: opening.funding.clone(),
             }),
+            driven,
         };
         self.handles.borrow_mut().insert(opening.conn, handle);
         tokio::spawn(follow.run(request));
@@ -179,6 +214,7 @@ impl World for LiveWorld<'_> {
             progress: progress.clone(),
             handle: handle.clone(),
             paying: None,
+            driven: None,
         };
         let request = for_stream(&self.profile.binding, &self.vars(&address), &crate::history::From::Live);
         let come = until(&recorder, deadline, || progress.state().boundaries > 0 || progress.state().ended.is_some());
@@ -216,7 +252,9 @@ impl World for LiveWorld<'_> {
         finite_vars(&mut vars, &read);
         let finite = self.finite(read.surface).ok_or_else(|| "the profile has no such read".to_owned())?;
         let lens = Lens::of(&self.profile, &read.address.id);
-        let page = http::page(self.server, &self.profile.binding, lens, finite, &vars, OPERATION).await?;
+        let at =
+            operation::Site { server: self.server, binding: &self.profile.binding, tap: self.tap(Of::Conn(read.conn)), within: OPERATION };
+        let page = http::page(&at, lens, finite, &vars).await?;
         let about = match read.surface {
             Surface::History => "a page of history",
             Surface::Snapshot | Surface::Stream => "the snapshot",

@@ -10,19 +10,21 @@ use tokio_tungstenite::tungstenite::{self, Message};
 mod decoding;
 
 use self::decoding::Decoding;
+use super::driver::Driven;
 use super::faults;
 use super::http::{NoAnswer, beginning, excerpt, prepare, words};
 use super::money::{Purse, Till};
 use super::proxy::{self, Framing, Happened, How as ProxyHow, Link, LinkConfig};
 use super::socket;
+use super::tap::Tap;
 use crate::contract::{Format, Profile};
-use crate::history::{Answer, ConnId, End, Ended, Fault, Kind, Micros, What};
+use crate::history::{Answer, ConnId, End, Ended, Fault, Kind, Micros, Of, What};
 use crate::run::binding::{Lens, Request, Seen, Vars};
 use crate::run::class_of;
 use crate::run::progress::{Progress, SeenCursor};
 use crate::run::recorder::Recorder;
 use crate::scenario::Funding;
-use crate::world::{Command, ConnFault};
+use crate::world::{Command, ConnFault, Whole};
 
 /// The runner's end of a connection.
 #[derive(Clone, Debug)]
@@ -88,6 +90,8 @@ pub(super) struct Follow {
     pub(super) handle: Handle,
     /// Who pays, where streams are paid.
     pub(super) paying: Option<Paying>,
+    /// The program that reads it, if one does.
+    pub(super) driven: Option<Driven>,
 }
 
 /// Who pays for a stream, and how.
@@ -113,7 +117,7 @@ pub(super) enum Over {
 }
 
 impl Follow {
-    fn now(&self) -> Micros {
+    pub(super) fn now(&self) -> Micros {
         Micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
@@ -121,10 +125,17 @@ impl Follow {
         self.recorder.record(self.now(), what);
     }
 
+    pub(super) fn tap(&self) -> Tap {
+        Tap { recorder: self.recorder.clone(), origin: self.origin, of: Of::Conn(self.conn) }
+    }
+
     /// Follows the connection to its end and records everything.
     pub(super) async fn run(self, request: Request) {
         let mut closing = self.handle.closing.subscribe();
         let over = self.follow(request, &mut closing).await;
+        if let Some(driven) = &self.driven {
+            driven.overheard.settle(self.now());
+        }
         let cut = self.progress.state().cut;
         let (how, unfinished) = match over {
             Over::Closed => (Ended::Ours, 0),
@@ -147,6 +158,9 @@ impl Follow {
                 Err(error) => return Over::NoAnswer(format!("the proxy could not listen: {error}")),
             },
         };
+        if let Some(driven) = &self.driven {
+            return self.driven(driven, &base, &request, closing).await;
+        }
         match self.profile.binding.subscribe.format {
             Format::Sse | Format::Ndjson => self.stream(&base, &request, closing).await,
             Format::Websocket => self.messages(&base, &request, closing).await,
@@ -168,18 +182,33 @@ impl Follow {
         // The link holds its observer: held in turn by what holds the link, neither would ever go.
         let (recorder, progress, conn, proxied) =
             (self.recorder.clone(), self.progress.clone(), self.conn, Arc::downgrade(&self.handle.proxied));
+        let overheard = self.driven.as_ref().map(|driven| Arc::clone(&driven.overheard));
+        let holder = proxied.clone();
+        let passed_by = move |through: proxy::ConnId| {
+            if let Some(proxied) = holder.upgrade() {
+                proxied.lock().unwrap_or_else(PoisonError::into_inner).conn = Some(through);
+            }
+        };
         let observer = move |observed: proxy::Observed| {
             let at = Micros(u64::try_from(observed.at.as_micros()).unwrap_or(u64::MAX));
+            if overheard.as_ref().is_some_and(|overheard| overheard.happened(at, observed.conn, &observed.what)) {
+                passed_by(observed.conn);
+            }
             let record = |fault: &proxy::Fault, reached: bool| {
                 recorder.record(at, What::Fault(Fault { conn: Some(conn), says: faults::say(fault), reached }));
             };
             match &observed.what {
+                Happened::Accepted { .. } if overheard.is_some() => {}
                 Happened::Accepted { .. } => {
-                    if let Some(proxied) = proxied.upgrade() {
-                        proxied.lock().unwrap_or_else(PoisonError::into_inner).conn = Some(observed.conn);
-                    }
+                    passed_by(observed.conn);
                 }
                 Happened::Applied { fault } => {
+                    if let Some(proxied) = proxied.upgrade().filter(|_| overheard.is_some())
+                        && let Some(link) = &proxied.lock().unwrap_or_else(PoisonError::into_inner).link
+                    {
+                        // What stood before every connection of the program has found its own.
+                        link.clear_plans();
+                    }
                     {
                         let mut state = progress.state();
                         match fault {
@@ -201,6 +230,8 @@ impl Follow {
                     }
                     record(fault, true);
                 }
+                // A program has connections that no fault was meant for.
+                Happened::NotReached { .. } if overheard.is_some() => {}
                 Happened::NotReached { fault } => record(fault, false),
                 Happened::Unreachable { .. }
                 | Happened::RequestHead { .. }
@@ -213,7 +244,11 @@ impl Follow {
         };
         let config = LinkConfig { upstream, framing, origin: self.origin, observer: Arc::new(observer) };
         let link = Link::open(config).await?;
-        link.plan(faults::plan(&self.faults, &self.profile.binding));
+        let plan = faults::plan(&self.faults, &self.profile.binding);
+        match self.driven {
+            None => link.plan(plan),
+            Some(_) => link.plan_each(plan),
+        }
         let base = format!("http://{}", link.address());
         let mut proxied = self.handle.proxied.lock().unwrap_or_else(PoisonError::into_inner);
         proxied.progress = self.progress.clone();
@@ -226,6 +261,7 @@ impl Follow {
         let refusals: u32 = self.faults.iter().map(|f| if let ConnFault::RefuseFirst(times) = f { *times } else { 0 }).sum();
         let mut attempt = 0;
         loop {
+            self.tap().asks(request);
             let mut builder = prepare(&self.client, base, request).map_err(Over::NoAnswer)?;
             let has = |name: &str| request.headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
             if self.profile.binding.subscribe.format == Format::Sse && !has("accept") {
@@ -277,6 +313,7 @@ impl Follow {
     pub(super) fn answered(&self, response: &reqwest::Response, accepted: bool, body: String) -> bool {
         let header = |name: &str| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).chars().take(200).collect());
         self.progress.state().answer = Some((response.status().as_u16(), accepted));
+        self.tap().head(response, &body);
         self.record(What::Answer(Answer {
             conn: self.conn,
             status: response.status().as_u16(),
@@ -335,6 +372,7 @@ impl Follow {
     /// A stream that is a WebSocket: subscribes by the request's body as a message, and takes each text message as an event.
     async fn messages(&self, base: &str, request: &Request, closing: &mut watch::Receiver<bool>) -> Over {
         let slow = self.faults.iter().any(|fault| matches!(fault, ConnFault::Stall(_)));
+        self.tap().asks(&upgrade(request));
         let opened = tokio::select! {
             opened = socket::open(base, request, slow) => opened,
             _ = closing.wait_for(|closing| *closing) => return Over::Closed,
@@ -343,6 +381,7 @@ impl Follow {
             Ok(socket) => socket,
             Err(socket::Refused::Status(whole)) => {
                 self.progress.state().answer = Some((whole.status, false));
+                self.tap().hears(Some(&whole));
                 let header = |name: &str| whole.header(name).map(str::to_owned);
                 self.record(What::Answer(Answer {
                     conn: self.conn,
@@ -357,6 +396,10 @@ impl Follow {
             Err(socket::Refused::NoAnswer(NoAnswer::NotSent(why) | NoAnswer::Lost(why))) => return Over::NoAnswer(why),
         };
         self.progress.state().answer = Some((101, true));
+        self.tap().hears(Some(&Whole { status: 101, ..Whole::default() }));
+        if let Some(subscribe) = &request.body {
+            self.tap().sends(subscribe);
+        }
         let accepted =
             Answer { conn: self.conn, status: 101, accepted: true, content_type: None, cache_control: None, body: String::new() };
         self.record(What::Answer(accepted));
@@ -430,4 +473,11 @@ impl Follow {
         }
         self.record(What::Delivery(seen.delivery(self.conn, frame)));
     }
+}
+
+/// The request that opens a WebSocket: the body is a message behind it.
+fn upgrade(request: &Request) -> Request {
+    let mut upgrade = Request { body: None, ..request.clone() };
+    upgrade.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+    upgrade
 }

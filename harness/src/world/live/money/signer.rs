@@ -3,13 +3,11 @@
 //! First it is asked `{"do":"hello"}` and answers with any line when it is ready. Then it is asked `{"do":"sign","key":"11","challenge":…,"action":…,"amount":…,"deposit":…,"channelId":…,"descriptor":…}` and answers
 //! `{"authorization":…,"payload":{…}}`, or `{"error":…}`. It ends with its input.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use super::super::lines::Program;
 use crate::history::PayAct;
 
 /// How long a signature may take.
@@ -28,42 +26,19 @@ pub(super) struct Order<'a> {
 }
 
 /// A running program.
-pub(super) struct Driver {
-    #[allow(dead_code, reason = "it ends with its owner")]
-    child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
+pub(super) struct Driver(Program);
 
 impl Driver {
     /// Starts the program of these words.
     pub(super) async fn start(command: &[String]) -> Result<Driver, String> {
-        let (program, words) = command.split_first().ok_or_else(|| "the signing program has no name".to_owned())?;
-        let mut child = Command::new(program)
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| format!("the signing program `{program}` cannot be started: {e}"))?;
-        let (input, output) = (child.stdin.take(), child.stdout.take());
-        let (Some(input), Some(output)) = (input, output) else { return Err("the signing program has no input or output".to_owned()) };
-        let mut driver = Driver { child, input, output: BufReader::new(output).lines() };
-        driver.exchange(&json!({ "do": "hello" })).await?;
-        Ok(driver)
+        Program::start(command, "the signing program", &json!({ "do": "hello" })).await.map(Driver)
     }
 
     /// Sends a line and gets one.
     async fn exchange(&mut self, line: &Value) -> Result<String, String> {
         let exchange = async {
-            self.input.write_all(format!("{line}\n").as_bytes()).await.map_err(|e| format!("the signing program does not read: {e}"))?;
-            self.input.flush().await.map_err(|e| format!("the signing program does not read: {e}"))?;
-            match self.output.next_line().await {
-                Ok(Some(line)) => Ok(line),
-                Ok(None) => Err("the signing program has ended".to_owned()),
-                Err(error) => Err(format!("the signing program does not answer: {error}")),
-            }
+            self.0.input.say(line).await?;
+            self.0.output.hear().await
         };
         let late = |_| format!("the signing program did not answer within {} s", SIGNING.as_secs());
         tokio::time::timeout(SIGNING, exchange).await.map_err(late)?

@@ -71,6 +71,7 @@ async fn read(script: Vec<Vec<u8>>, compressed: bool) -> (Vec<String>, Ended, Ve
         progress: Progress::default(),
         handle: Handle::default(),
         paying: None,
+        driven: None,
     };
     tokio::time::timeout(Duration::from_secs(60), follow.run(request)).await.expect("the reader comes to an end");
     server.abort();

@@ -161,7 +161,7 @@ impl<'a> Connection<'a> {
             match followed {
                 Ok(heads) => {
                     for head in heads {
-                        (self.report)(Happened::RequestHead { method: head.method, target: head.target });
+                        (self.report)(Happened::RequestHead { method: head.method, target: head.target, headers: head.headers });
                     }
                 }
                 Err(error) => (self.report)(Happened::Unreadable { side: Side::Client, why: error.why() }),
@@ -183,7 +183,7 @@ impl<'a> Connection<'a> {
                             return Outcome::ClientLeft;
                         }
                     }
-                    Step::Head { status } => (self.report)(Happened::ResponseHead { status }),
+                    Step::Head { status, headers } => (self.report)(Happened::ResponseHead { status, headers }),
                     Step::Event(event) => (self.report)(Happened::EventPassed { event }),
                     Step::Applied { fault } => self.apply(fault),
                     Step::Wait(time) => sleep(time).await,
@@ -210,8 +210,8 @@ impl<'a> Connection<'a> {
                         self.apply(fault);
                         return Outcome::Cut(how);
                     }
-                    Step::Drop { fault, status, again } => {
-                        (self.report)(Happened::ResponseHead { status });
+                    Step::Drop { fault, status, headers, again } => {
+                        (self.report)(Happened::ResponseHead { status, headers });
                         self.apply(fault);
                         return Outcome::Drop { again };
                     }

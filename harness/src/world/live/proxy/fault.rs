@@ -166,7 +166,11 @@ pub enum Framing {
 
 /// The plans for the connections to come.
 #[derive(Debug, Default)]
-pub(super) struct Plans(VecDeque<Plan>);
+pub(super) struct Plans {
+    queued: VecDeque<Plan>,
+    /// What each connection gets that finds no other.
+    standing: Plan,
+}
 
 /// What the next connection gets.
 #[derive(Debug, PartialEq, Eq)]
@@ -177,15 +181,20 @@ pub(super) enum Next {
 
 impl Plans {
     pub(super) fn push(&mut self, plan: Plan) {
-        self.0.push_back(plan);
+        self.queued.push_back(plan);
+    }
+
+    pub(super) fn stand(&mut self, plan: Plan) {
+        self.standing = plan;
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.queued.clear();
+        self.standing = Plan::default();
     }
 
     pub(super) fn next(&mut self) -> Next {
-        let mut plan = self.0.pop_front().unwrap_or_default();
+        let mut plan = self.queued.pop_front().unwrap_or_else(|| self.standing.clone());
         plan.faults.retain(|fault| *fault != Fault::RefuseFirst(0));
         let refusal = plan.faults.iter_mut().find_map(|fault| match fault {
             Fault::RefuseFirst(left) => Some(left),
@@ -205,7 +214,7 @@ impl Plans {
         let last = *left == 0;
         plan.faults.retain(|fault| *fault != Fault::RefuseFirst(0));
         if !(last && plan.faults.is_empty()) {
-            self.0.push_front(plan);
+            self.queued.push_front(plan);
         }
         Next::Refuse(refused)
     }
@@ -224,6 +233,17 @@ mod tests {
         assert_eq!(plans.next(), Next::Refuse(Fault::RefuseFirst(1)));
         assert_eq!(plans.next(), Next::Serve(Fault::Rechunk { size: 1 }.into()));
         assert_eq!(plans.next(), Next::Refuse(Fault::RefuseFirst(1)));
+        assert_eq!(plans.next(), Next::Serve(Plan::clean()));
+    }
+
+    #[test]
+    fn a_standing_plan_is_taken_by_every_connection_without_one_of_its_own() {
+        let mut plans = Plans::default();
+        plans.push(Plan::clean());
+        plans.stand(Fault::Rechunk { size: 1 }.into());
+        let all = [plans.next(), plans.next(), plans.next()];
+        assert_eq!(all, [Plan::clean(), Fault::Rechunk { size: 1 }.into(), Fault::Rechunk { size: 1 }.into()].map(Next::Serve));
+        plans.clear();
         assert_eq!(plans.next(), Next::Serve(Plan::clean()));
     }
 

@@ -11,6 +11,7 @@ const LINE_LIMIT: usize = 8 * 1024;
 pub(super) struct RequestHead {
     pub(super) method: String,
     pub(super) target: String,
+    pub(super) headers: Vec<(String, String)>,
     pub(super) length: usize,
     pub(super) body: Body,
 }
@@ -20,6 +21,7 @@ pub(super) struct RequestHead {
 pub(super) struct AnswerHead {
     pub(super) status: u16,
     pub(super) content_type: String,
+    pub(super) headers: Vec<(String, String)>,
     pub(super) length: usize,
     pub(super) body: Body,
 }
@@ -52,6 +54,7 @@ pub(super) fn request_head(bytes: &[u8]) -> Result<Option<RequestHead>, Unreadab
     Ok(Some(RequestHead {
         method: head.method.unwrap_or_default().to_owned(),
         target: head.path.unwrap_or_default().to_owned(),
+        headers: owned(head.headers),
         length,
         body: match (chunked(head.headers), content_length(head.headers)) {
             (true, _) => Body::chunked(),
@@ -72,6 +75,7 @@ pub(super) fn answer_head(bytes: &[u8], to_head: bool) -> Result<Option<AnswerHe
     Ok(Some(AnswerHead {
         status,
         content_type: header(head.headers, "content-type").unwrap_or_default().to_ascii_lowercase(),
+        headers: owned(head.headers),
         length,
         body: match (chunked(head.headers), content_length(head.headers)) {
             _ if bodiless => Body::Length(0),
@@ -94,6 +98,11 @@ fn whole(parsed: httparse::Result<usize>, bytes: &[u8]) -> Result<Option<usize>,
 fn header<'a>(lines: &[httparse::Header<'a>], name: &str) -> Option<&'a str> {
     let line = lines.iter().find(|line| line.name.eq_ignore_ascii_case(name))?;
     std::str::from_utf8(line.value).ok().map(str::trim)
+}
+
+/// All headers; bytes that are not UTF-8 are replaced.
+fn owned(lines: &[httparse::Header<'_>]) -> Vec<(String, String)> {
+    lines.iter().map(|line| (line.name.to_owned(), String::from_utf8_lossy(line.value).trim().to_owned())).collect()
 }
 
 fn chunked(lines: &[httparse::Header<'_>]) -> bool {

@@ -83,6 +83,12 @@ impl Link {
         self.shared.state().plans.push(plan.into());
     }
 
+    /// Gives this plan to each connection to come that finds none in the queue, for a client of whose connections it is not
+    /// known which one will carry the stream.
+    pub fn plan_each(&self, plan: impl Into<Plan>) {
+        self.shared.state().plans.stand(plan.into());
+    }
+
     /// Forgets the plans that no connection took.
     pub fn clear_plans(&self) {
         self.shared.state().plans.clear();

@@ -42,11 +42,15 @@ pub enum Happened {
         method: String,
         /// Its path and query.
         target: String,
+        /// Its headers, in their order.
+        headers: Vec<(String, String)>,
     },
     /// The head of an answer has passed to the client, or was dropped by a fault reported next.
     ResponseHead {
         /// Its status.
         status: u16,
+        /// Its headers, in their order.
+        headers: Vec<(String, String)>,
     },
     /// An event has been written to the client whole.
     EventPassed {

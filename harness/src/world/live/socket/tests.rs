@@ -116,6 +116,7 @@ fn follow(base: &str, upstream: Option<std::net::SocketAddr>, faults: Vec<ConnFa
     let (recorder, handle, progress) = (Recorder::default(), Handle::default(), Progress::default());
     let follow = Follow {
         paying: None,
+        driven: None,
         own: String::new(),
         conn: ConnId(0),
         profile,

@@ -68,7 +68,16 @@ impl<'f> Decoding<'f> {
     /// One text message of a WebSocket.
     pub(super) fn message(&mut self, text: &str) {
         self.scan(text.as_bytes());
-        for seen in see(self.follow.lens(), Raw::Json(text)) {
+        self.deliver(Raw::Json(text), text.as_bytes());
+    }
+
+    /// Records what a frame brings, and the frame where it is one of the reader's.
+    fn deliver(&mut self, raw: Raw<'_>, bytes: &[u8]) {
+        let seen = see(self.follow.lens(), raw);
+        if !seen.is_empty() {
+            self.follow.tap().frame(self.frame, bytes);
+        }
+        for seen in seen {
             self.follow.deliver(seen, self.frame);
         }
         self.frame += 1;
@@ -128,10 +137,7 @@ impl<'f> Decoding<'f> {
                 }
                 self.follow.payment(frame.event_type(), frame.data.as_deref().unwrap_or_default());
                 let raw = Raw::Sse { event: frame.event_type(), data: frame.data.as_deref(), id: frame.id.as_deref() };
-                for seen in see(self.follow.lens(), raw) {
-                    self.follow.deliver(seen, self.frame);
-                }
-                self.frame += 1;
+                self.deliver(raw, frame.raw);
             }
         }
     }
@@ -145,10 +151,7 @@ impl<'f> Decoding<'f> {
         if matches!(text, std::borrow::Cow::Owned(_)) {
             self.lint("SSE-5", true, line.offset, "bytes that are not UTF-8", &text.chars().take(60).collect::<String>());
         }
-        for seen in see(self.follow.lens(), Raw::Json(&text)) {
-            self.follow.deliver(seen, self.frame);
-        }
-        self.frame += 1;
+        self.deliver(Raw::Json(&text), line.bytes);
     }
 
     pub(super) fn comment(&mut self, text: &[u8]) {

@@ -24,6 +24,7 @@ pub(super) enum Step {
     /// The head of an answer has passed.
     Head {
         status: u16,
+        headers: Vec<(String, String)>,
     },
     /// The event of this number has passed.
     Event(u64),
@@ -49,6 +50,7 @@ pub(super) enum Step {
     Drop {
         fault: usize,
         status: u16,
+        headers: Vec<(String, String)>,
         again: bool,
     },
     /// The last step: the server's bytes make no sense.
@@ -189,8 +191,8 @@ impl Passage {
         for (fault, what) in self.faults.iter().enumerate() {
             let last = match what {
                 Fault::Cut { at: Place::BeforeHeaders, how } => Step::Cut { fault, how: *how },
-                Fault::DropAnswer => Step::Drop { fault, status: head.status, again: false },
-                Fault::DuplicateRequest => Step::Drop { fault, status: head.status, again: true },
+                Fault::DropAnswer => Step::Drop { fault, status: head.status, headers: head.headers, again: false },
+                Fault::DuplicateRequest => Step::Drop { fault, status: head.status, headers: head.headers, again: true },
                 Fault::Cut { .. }
                 | Fault::Delay { .. }
                 | Fault::Rechunk { .. }
@@ -201,7 +203,7 @@ impl Passage {
             return self.finish(steps, last);
         }
         self.write(raw, steps);
-        steps.push_back(Step::Head { status: head.status });
+        steps.push_back(Step::Head { status: head.status, headers: head.headers });
         if head.status == 101 && self.framing != Framing::Messages {
             self.state = State::Tunnel;
             return;
