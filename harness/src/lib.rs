@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod contract;
 pub mod explore;
 pub mod history;

@@ -168,16 +168,13 @@ fn answered(
             let has = |kind: Kind| conn.got.iter().any(|g| g.what.kind == kind);
             match stream {
                 StreamAnswer::Start => {
-                    let first_due = (0..expect.session.events.len()).find(|e| {
-                        let event = &expect.session.events[*e];
-                        event.durable
-                            && event.acked_at().is_some_and(|a| a < conn.connect.at)
-                            && expect.kept(*e, expect.read_by(conn)) == Kept::Yes
-                    });
+                    let first_due = expect.first_behind(None, conn).filter(|e| expect.kept(*e, expect.read_by(conn)) == Kept::Yes);
                     let first = conn.arrivals().next().map(|(_, event)| event);
-                    let holds = first_due.is_none()
-                        || first.is_none() && conn.ended_at() <= answer.at
-                        || first.is_some_and(|f| Some(f) <= first_due);
+                    let holds = first_due.is_none_or(|due| match first {
+                        Some(first) => !expect.before(due, first),
+                        // One that went nowhere shows where it began only by the mark that all before it is over.
+                        None => conn.boundaries().next().is_none(),
+                    });
                     require(holds, "everything that is kept, as without a cursor".to_owned(), "a later start".to_owned(), "not-from-start");
                 }
                 StreamAnswer::Live | StreamAnswer::Boundary => {

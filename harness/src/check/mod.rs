@@ -6,6 +6,7 @@
 mod answers;
 mod ask;
 mod batches;
+mod client;
 mod deliver;
 mod end;
 mod ephemeral;
@@ -32,6 +33,7 @@ mod tests;
 mod verdict;
 mod wire;
 
+pub use client::judge_client;
 pub use verdict::{Finding, Verdict, Violation};
 
 use crate::contract::{Profile, requirement};

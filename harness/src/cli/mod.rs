@@ -1,10 +1,12 @@
 //! The command line, one file a subcommand.
 
+mod client;
 mod doctor;
 mod every;
 mod exit;
 mod fuzz;
 mod init;
+mod kills;
 mod list;
 mod plan;
 mod progress;
@@ -14,6 +16,7 @@ mod replay;
 mod selftest;
 mod simulate;
 mod sweep;
+mod tail;
 mod test;
 
 use std::process::ExitCode;
@@ -52,6 +55,10 @@ enum Command {
     Selftest(selftest::SelftestArgs),
     /// Run scenarios on a simulated server that keeps the profile's contract, under many schedules and in virtual time
     Simulate(Box<simulate::SimulateArgs>),
+    /// Play a hostile but conforming server to a client, and judge what it applies
+    Client(Box<client::ClientArgs>),
+    /// Read a stream, reconnecting and resuming, and print each event that is applied as a JSON line
+    Tail(Box<tail::TailArgs>),
     /// Go through a target step by step and show the first thing that is wrong with it, or with its profile
     Doctor(Box<TargetArgs>),
     /// List requirements, scenarios, profiles or bugs
@@ -85,6 +92,8 @@ fn dispatch(arguments: &Arguments) -> u8 {
         Some(Command::Serve(options)) => serve(options),
         Some(Command::Provider(args)) => provider::run(args),
         Some(Command::Selftest(args)) => selftest::run(args),
+        Some(Command::Client(args)) => client::run(args),
+        Some(Command::Tail(args)) => tail::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
         Some(Command::List(args)) => list::list(args),
         Some(Command::Explain(args)) => list::explain(args),

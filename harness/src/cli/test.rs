@@ -65,7 +65,7 @@ pub(super) enum Report {
     Json(PathBuf),
 }
 
-fn report(text: &str) -> Result<Report, String> {
+pub(super) fn report(text: &str) -> Result<Report, String> {
     match text.split_once('=') {
         Some(("json", path)) if !path.is_empty() => Ok(Report::Json(path.into())),
         Some(("json", _)) => Err("write a path behind it, such as json=report.json".to_owned()),
@@ -97,8 +97,8 @@ pub(super) fn run(args: &TestArgs) -> u8 {
 }
 
 /// Finds out before a long run that what it brings cannot be kept.
-fn keepable(args: &TestArgs) -> Result<(), Complaint> {
-    for Report::Json(path) in &args.report {
+pub(super) fn keepable(reports: &[Report], history: Option<&std::path::Path>) -> Result<(), Complaint> {
+    for Report::Json(path) in reports {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
         let cannot = |why: String| Err(Complaint::Usage(format!("cannot write the report {}: {why}", path.display())));
         if path.is_dir() {
@@ -111,7 +111,7 @@ fn keepable(args: &TestArgs) -> Result<(), Complaint> {
             return cannot(error.kind().to_string());
         }
     }
-    if let Some(folder) = &args.history {
+    if let Some(folder) = history {
         let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));
         made.map_err(|e| Complaint::Usage(format!("cannot keep histories in {}: {}", folder.display(), e.kind())))?;
     }
@@ -140,7 +140,7 @@ pub(super) struct Done {
 pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     let resolved = args.target.resolve()?;
     if !args.list {
-        keepable(args)?;
+        keepable(&args.report, args.history.as_deref())?;
     }
     let mut all = Scenario::built_in(&resolved.profile.name)?;
     if let Some(folder) = &args.scenarios {
@@ -185,7 +185,9 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     let heading = Heading {
         profile: resolved.profile.name.clone(),
         target: resolved.name.clone(),
-        seed: suite.seed,
+        seed: Some(suite.seed),
+        command: "test",
+        tested: "server",
         again: format!("{}{}", resolved.again, again(args)),
         known: resolved.target.known.clone(),
     };

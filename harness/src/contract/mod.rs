@@ -3,6 +3,7 @@
 mod ask;
 mod binding;
 mod catalogue;
+mod client_target;
 pub(crate) mod file;
 mod machine;
 mod payment;
@@ -15,7 +16,8 @@ mod validate;
 
 pub use ask::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Recipient, Talk};
 pub use binding::*;
-pub use catalogue::{CATALOGUE, FAMILIES, Level, Requirement, requirement};
+pub use catalogue::{CATALOGUE, CLIENT_CATALOGUE, CLIENT_FAMILIES, FAMILIES, Level, Requirement, requirement};
+pub use client_target::ClientTarget;
 pub use file::FileError;
 pub(crate) use file::nearest;
 pub use machine::Machine;

@@ -1,5 +1,6 @@
 //! Consumers of what a run brings: a tally over all cases, and one file a format.
 
+mod client;
 mod difference;
 mod json;
 mod page;
@@ -8,6 +9,7 @@ mod tally;
 mod text;
 mod timeline;
 
+pub use client::client_failure;
 pub(crate) use difference::drawn_difference;
 pub use json::{json_report, json_reports, write_json};
 pub use page::{Page, visible};

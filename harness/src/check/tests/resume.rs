@@ -1,7 +1,7 @@
 //! RESUME-1, RESUME-2, RESUME-8 to RESUME-10.
 
 use crate::check::story::{Story, after, cursor_of, presenting};
-use crate::history::{ConnId, CursorClass, From};
+use crate::history::{ConnId, CursorClass, From, Role, Surface};
 
 /// A reader that saw events 1 to 3 of 5 and was cut.
 fn cut_after_three() -> Story {
@@ -185,4 +185,30 @@ fn an_empty_cursor_taken_for_the_head_is_seen() {
     story.publish([6]);
     story.got(a, [6]);
     story.violates("RESUME-8");
+}
+
+#[test]
+fn an_empty_cursor_starts_with_what_stands_first_in_the_log_not_with_what_was_sent_first() {
+    let mut story = Story::new();
+    let (first, second) = (story.send(story.event(1)), story.send(story.event(2)));
+    story.ack(first);
+    story.ack(second);
+    let a = story.stream("e", presenting("", CursorClass::Empty));
+    story.got(a, [2, 1]);
+    story.boundary(a);
+    assert!(!story.violated().contains(&"RESUME-8".to_owned()), "{:?}", story.violated());
+}
+
+#[test]
+fn a_session_that_ends_meanwhile_owes_no_replay_where_its_end_takes_everything() {
+    for replayed in [true, false] {
+        let mut story = Story::new().under(|c| c.terminal.as_mut().unwrap().replayed = replayed);
+        story.publish([1]);
+        let a = story.ask("a", Surface::Stream, From::Start, Role::Plain);
+        story.close(2);
+        story.answer(a, 200, "");
+        story.boundary(a);
+        story.wait(a, 1, false);
+        assert_eq!(story.violated().contains(&"RESUME-2".to_owned()), replayed, "{:?}", story.violated());
+    }
 }
