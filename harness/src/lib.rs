@@ -1,5 +1,6 @@
 //! streamspec holds session-stream servers to their promise: a client that loses its connection loses nothing else.
 
+pub mod capture;
 pub mod check;
 pub mod cli;
 pub mod client;

@@ -1,6 +1,6 @@
 """reader.py [DEFECT]: a small client for server-sent events, read by JSON lines as docs/profiles.md describes.
 
-DEFECT: `forgets` leaves out every fifth event, `blind` does not look at the status of an answer.
+DEFECT: `forgets` leaves out every third event, `blind` does not look at the status of an answer.
 """
 import http.client
 import json
@@ -49,7 +49,7 @@ def read(conn, url, headers):
             raise OSError(f"status {answer.status}")
         else:
             for n, event in enumerate(events(answer), 1):
-                if not (defect == "forgets" and n % 5 == 0):
+                if not (defect == "forgets" and n % 3 == 0):
                     say({"conn": conn, **event})
         say({"conn": conn, "end": True})
     except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:

@@ -16,8 +16,8 @@ use super::expect::{Expect, Kept};
 use super::judge::Judge;
 use super::live::patient;
 use super::verdict::Violation;
-use super::{answers, sights};
-use crate::contract::{AfterGap, Contract, Durability, Format, GapSignal, Profile, TerminalContract};
+use super::{answers, gap, sights};
+use crate::contract::{Contract, Durability, Format, Profile, TerminalContract};
 use crate::history::{Action, ConnView, CursorClass, Delivery, Ended, From, Kind, Micros, Outcome, Seen, Until, View, Wait};
 
 pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut Judge) {
@@ -198,7 +198,7 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
         let until = end.map(|e| e.at).or(in_vain.map(|w| w.at));
         let torn = end.is_some_and(|e| e.what.unfinished > 0);
         let Some(until) = until.filter(|until| !torn && !conn.disturbed() && expect.view.running(conn.connect.at, *until)) else { return };
-        if expect.session.may_be_gone(until) || self.cut_short(expect, conn) {
+        if expect.session.may_be_gone(until) || gap::nothing_old_follows(expect, conn, self.contract) {
             return;
         }
         judge.violated(
@@ -211,18 +211,6 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
                 shape: "no-terminal".to_owned(),
             },
         );
-    }
-
-    /// True for a connection that was told of a gap behind which nothing old follows: the terminal is old.
-    fn cut_short(&self, expect: &Expect<'_, '_>, conn: &ConnView<'_>) -> bool {
-        let Some(gap) = self.contract.gap.as_ref().filter(|gap| gap.then != AfterGap::Kept) else { return false };
-        let said = match gap.signal {
-            GapSignal::Frame => conn.got.iter().any(|got| got.what.kind == Kind::Gap),
-            GapSignal::Boundary => conn.boundaries().next().is_some(),
-            GapSignal::Refusal => false,
-        };
-        let first = || expect.first_behind(expect.start(conn).flatten(), conn);
-        said && first().is_some_and(|first| expect.kept(first, expect.read_by(conn)) != Kept::Yes)
     }
 
     /// END-4: the terminal's own cursor is answered with the word to stop.

@@ -190,6 +190,18 @@ fn forgotten(expect: &Expect<'_, '_>, contract: &Contract, event: usize, by: Mic
     expect.view.stops.iter().any(|stop| sent < stop.at && stop.at < by && (stop.wiped || !contract.durability.survives(stop.signal)))
 }
 
+/// True for a connection that was told by right of a gap behind which, by the contract, nothing old follows.
+pub(super) fn nothing_old_follows(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract) -> bool {
+    let Some(gap) = contract.gap.as_ref().filter(|gap| gap.then != AfterGap::Kept) else { return false };
+    let said = match gap.signal {
+        GapSignal::Frame => conn.got.iter().any(|got| got.what.kind == Kind::Gap),
+        GapSignal::Boundary => conn.boundaries().next().is_some(),
+        GapSignal::Refusal => false,
+    };
+    let first = || expect.first_behind(expect.start(conn).flatten(), conn);
+    said && first().is_some_and(|first| expect.kept(first, expect.read_by(conn)) != Kept::Yes)
+}
+
 /// GAP-6: the first event behind a signal is the one that it names.
 fn goes_on(conn: &ConnView<'_>, judge: &mut Judge) {
     let mut named: Option<(&str, usize)> = None;

@@ -1,12 +1,12 @@
 //! DELIVER-1, RESUME-2, SEAM-1, FANOUT-1, FANOUT-2, FANOUT-4, RESTART-1, RESTART-4, SNAPSHOT-3: acknowledged events that
 //! were due on a connection and did not come. Each is judged once, by the requirement of its phase (see `expect`).
 
-use super::answers;
 use super::deliver::is_slow;
 use super::expect::{Expect, Kept, Phase};
 use super::judge::Judge;
 use super::verdict::Violation;
-use crate::contract::{AfterGap, Contract, GapSignal};
+use super::{answers, gap};
+use crate::contract::{Contract, GapSignal};
 use crate::history::{ConnView, CursorClass, Delivery, Kind, Micros, Role, Seen, Stop, Surface};
 
 /// A connection with more gap signals than this is excused for all that came before the last one.
@@ -297,19 +297,7 @@ impl Gaps {
         if between.len() > MOST_GAPS {
             between = between.last().map(|(_, next)| (None, *next)).into_iter().collect();
         }
-        let no_replay = contract.gap.as_ref().is_some_and(|gap| {
-            let said = match gap.signal {
-                GapSignal::Frame => !between.is_empty(),
-                GapSignal::Boundary => conn.boundaries().next().is_some(),
-                GapSignal::Refusal => false,
-            };
-            let by_right = || {
-                let start = expect.start(conn).flatten();
-                expect.first_behind(start, conn).is_some_and(|first| expect.kept(first, expect.read_by(conn)) != Kept::Yes)
-            };
-            gap.then != AfterGap::Kept && said && by_right()
-        });
-        Gaps { between, no_replay }
+        Gaps { between, no_replay: gap::nothing_old_follows(expect, conn, contract) }
     }
 
     fn excuse(&self, expect: &Expect<'_, '_>, event: usize, phase: Phase) -> bool {

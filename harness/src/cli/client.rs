@@ -26,7 +26,7 @@ const PROFILE: &str = "sse";
 #[command(after_help = exit::TABLE)]
 pub(super) struct ClientArgs {
     /// A client's target file
-    #[arg(value_name = "TARGET", conflicts_with = "cmd", required_unless_present_any = ["cmd", "list"])]
+    #[arg(value_name = "TARGET", conflicts_with = "cmd")]
     target: Option<PathBuf>,
     /// The client: a command, to which the URL of the stream is added as its last word
     #[arg(long, value_name = "COMMAND")]

@@ -142,6 +142,7 @@ impl Table {
             prepared.heading.profile, prepared.tally.cases, judged, done.seconds
         ));
         if done.ran && done.code != exit::OK {
+            print(&prepared.golden.report(page));
             print(&format!("\n{}\n", write_text(&prepared.tally, &prepared.heading, done.seconds, page)));
         }
         self.reports.push(json_report(&prepared.tally, &prepared.heading, done.seconds, done.code));

@@ -1,6 +1,8 @@
 //! The command line, one file a subcommand.
 
+mod check;
 mod client;
+mod compare;
 mod doctor;
 mod every;
 mod exit;
@@ -11,8 +13,10 @@ mod list;
 mod plan;
 mod progress;
 mod provider;
+mod proxy;
 mod record;
 mod replay;
+mod review;
 mod selftest;
 mod simulate;
 mod sweep;
@@ -47,6 +51,12 @@ enum Command {
     Replay(Box<replay::ReplayArgs>),
     /// Run scenarios and write down what stood on the wire, in a form that is the same for every run of a right server
     Record(Box<record::RecordArgs>),
+    /// Stand between a client and a server, and break their connections where an HTTP request asks for it
+    Proxy(proxy::ProxyArgs),
+    /// Judge a history, a HAR file or captures of curl by the same requirements
+    Check(check::CheckArgs),
+    /// Accept, reject or skip transcripts that changed
+    Review(review::ReviewArgs),
     /// Run the built-in reference server, right or with defects
     Serve(streamspec_reference_server::ServeOptions),
     /// Run a scripted model provider, with which an agent's server says exactly what its prompt tells it to
@@ -88,6 +98,9 @@ fn dispatch(arguments: &Arguments) -> u8 {
         Some(Command::Fuzz(args)) => fuzz::run(args),
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Record(args)) => record::run(args),
+        Some(Command::Proxy(args)) => proxy::run(args),
+        Some(Command::Check(args)) => check::run(args),
+        Some(Command::Review(args)) => review::run(args),
         Some(Command::Simulate(args)) => simulate::run(args),
         Some(Command::Serve(options)) => serve(options),
         Some(Command::Provider(args)) => provider::run(args),

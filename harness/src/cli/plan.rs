@@ -174,6 +174,7 @@ fn bare(url: Option<String>, start: Option<String>) -> Target {
         ready: Default::default(),
         allow: None,
         contract: Default::default(),
+        sweep_limit: None,
         known: Default::default(),
     }
 }

@@ -1,5 +1,6 @@
 //! `streamspec replay`: is a failure repaired?
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -125,27 +126,8 @@ fn histories(args: &ReplayArgs) -> Result<u8, Complaint> {
     for file in &args.files {
         let history = read(file)?;
         let profile = Profile::load(args.target.profile.as_deref().unwrap_or(&history.header.profile))?;
-        let mut out = String::new();
-        let (mut judged, mut failed) = (0, 0);
-        for verdict in judge(&history, &profile) {
-            let must = CATALOGUE.iter().any(|r| r.id == verdict.requirement && r.level == Level::Must);
-            match &verdict.finding {
-                Finding::Pass { judged: times } => judged += times,
-                Finding::Fail { judged: times, violations, .. } => {
-                    judged += times;
-                    failed += usize::from(must);
-                    let says = requirement(&verdict.requirement).map_or("", |r| r.says);
-                    let word = if must { paint.bad("FAILED") } else { paint.warn("WARNING") };
-                    let _ = writeln!(out, "{word} {}: {says}", paint.bold(&verdict.requirement));
-                    for violation in violations.iter().take(1) {
-                        let _ = writeln!(out, "  {}", violation.says);
-                        out.push_str(&drawn(&timeline(&history, violation), Page::of_stdout()));
-                        let _ = writeln!(out, "  expected: {}\n  seen:     {}", violation.expected, violation.seen);
-                    }
-                }
-                Finding::Inconclusive { .. } | Finding::NotApplicable { .. } => {}
-            }
-        }
+        let Judged { text, judged, failed, .. } = judged(&history, &profile, paint);
+        let mut out = text;
         violated += failed;
         let _ = writeln!(out, "{} ({}): {judged} judged, {failed} requirements violated", file.display(), history.header.scenario);
         print(&out);
@@ -155,6 +137,51 @@ fn histories(args: &ReplayArgs) -> Result<u8, Complaint> {
         }
     }
     Ok(if violated > 0 { exit::VIOLATED } else { exit::OK })
+}
+
+/// What the checkers say of a stored history.
+pub(super) struct Judged {
+    /// The violations, drawn.
+    pub(super) text: String,
+    /// How often anything was judged.
+    pub(super) judged: u64,
+    /// Requirements that are violated and must not be.
+    pub(super) failed: usize,
+    /// Requirements that held.
+    pub(super) held: usize,
+    /// Requirements that it does not decide, by the reason.
+    pub(super) undecided: BTreeMap<String, Vec<String>>,
+}
+
+/// Judges a history and draws the first violation of each requirement.
+pub(super) fn judged(history: &History, profile: &Profile, paint: Paint) -> Judged {
+    let mut done = Judged { text: String::new(), judged: 0, failed: 0, held: 0, undecided: BTreeMap::new() };
+    for verdict in judge(history, profile) {
+        let must = CATALOGUE.iter().any(|r| r.id == verdict.requirement && r.level == Level::Must);
+        match &verdict.finding {
+            Finding::Pass { judged: times } => {
+                done.judged += times;
+                done.held += 1;
+            }
+            Finding::Fail { judged: times, violations, .. } => {
+                done.judged += times;
+                done.failed += usize::from(must);
+                let says = requirement(&verdict.requirement).map_or("", |r| r.says);
+                let word = if must { paint.bad("FAILED") } else { paint.warn("WARNING") };
+                let _ = writeln!(done.text, "{word} {}: {says}", paint.bold(&verdict.requirement));
+                for violation in violations.iter().take(1) {
+                    let _ = writeln!(done.text, "  {}", violation.says);
+                    done.text.push_str(&drawn(&timeline(history, violation), Page::of_stdout()));
+                    let _ = writeln!(done.text, "  expected: {}\n  seen:     {}", violation.expected, violation.seen);
+                }
+            }
+            Finding::Inconclusive { why } => {
+                done.undecided.entry(why.clone()).or_default().push(verdict.requirement.to_string());
+            }
+            Finding::NotApplicable { .. } => {}
+        }
+    }
+    done
 }
 
 /// A history, by its own name or by that of the scenario beside it.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::compare::Golden;
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs, quoted};
 use super::progress::Progress;
@@ -51,6 +52,10 @@ pub(super) struct TestArgs {
     /// Keep the history of every case that failed in this folder
     #[arg(long, value_name = "DIR")]
     pub(super) history: Option<PathBuf>,
+    /// Compare with the golden transcripts in this folder, and fail where one differs; without it those in `snapshots`, if it
+    /// is there, are compared and a difference is only told
+    #[arg(long, value_name = "DIR")]
+    pub(super) snapshots: Option<PathBuf>,
     /// Put a fault into every place of a plain scenario, or of those named with --only, and print a line for each sweep
     #[arg(long, value_name = "KIND")]
     pub(super) sweep: Option<crate::explore::SweepKind>,
@@ -127,6 +132,7 @@ pub(super) struct Prepared {
     pub(super) suite: Suite,
     pub(super) heading: Heading,
     pub(super) tally: Tally,
+    pub(super) golden: Golden,
     /// Why some history could not be kept.
     trouble: Option<String>,
 }
@@ -165,7 +171,8 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     }
     let mut tally = Tally::default();
     let mut scenarios = Vec::new();
-    for scenario in all {
+    for mut scenario in all {
+        scenario.sweep_limit = [scenario.sweep_limit, resolved.target.sweep_limit].into_iter().flatten().min();
         let selected = wanted(&scenario, &args.only);
         match applicable(&scenario, &resolved.profile, &resolved.capabilities) {
             Ok(()) if selected => {
@@ -177,6 +184,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
             Err(_) => {}
         }
     }
+    let golden = Golden::of(args.snapshots.as_deref(), &resolved.profile, &scenarios).map_err(Complaint::Usage)?;
     let bound = Duration::from_millis(resolved.profile.contract.liveness.delivery_ms);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let suite = Suite {
@@ -188,7 +196,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         repeat: args.repeat.max(1),
         fresh: args.fresh,
         deadline: args.deadline.unwrap_or(bound * 2),
-        transcribed: Default::default(),
+        transcribed: golden.names(),
     };
     let heading = Heading {
         profile: resolved.profile.name.clone(),
@@ -199,7 +207,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         again: format!("{}{}", resolved.again, again(args)),
         known: resolved.target.known.clone(),
     };
-    Ok(Prepared { resolved, suite, heading, tally, trouble: None })
+    Ok(Prepared { resolved, suite, heading, tally, golden, trouble: None })
 }
 
 /// The arguments beside the target's that a failure may hang on.
@@ -255,6 +263,7 @@ impl Prepared {
         watch_for_interrupt(&stop);
         let done = self.execute(args, &stop);
         if done.ran {
+            print(&self.golden.report(page));
             print(&write_text(&self.tally, &self.heading, done.seconds, page));
         }
         let mut trouble = None;
@@ -292,6 +301,7 @@ impl Prepared {
         if let Err(why) = keep(args.history.as_deref(), case) {
             self.trouble.get_or_insert(why);
         }
+        self.golden.compare(case, &self.suite.profile);
         self.tally.add(case);
     }
 
@@ -312,7 +322,7 @@ impl Prepared {
         let known = |id: &str| self.heading.known.contains_key(id);
         Ended {
             our_bug: false,
-            violated: rows.iter().any(|r| r.fails() && !known(r.requirement.id)),
+            violated: self.golden.fails() || rows.iter().any(|r| r.fails() && !known(r.requirement.id)),
             could_not_test: !self.tally.aborted.is_empty() && !stop.is_raised(),
             stale: rows.iter().any(|r| self.heading.is_stale(r)),
             inconclusive: rows.iter().any(Row::undecided),

@@ -46,6 +46,11 @@ impl Profile {
         let subscribe = &self.binding.subscribe;
         self.contract.cursor.is_some() || subscribe.start.is_some() || subscribe.live.as_deref() != Some("")
     }
+
+    /// True when one stream carries all sessions, so that a session begins where the stream stood when it was opened.
+    pub fn is_one_stream(&self) -> bool {
+        self.binding.subscribe.start.as_ref().is_some_and(|start| start.contains("{opened}"))
+    }
 }
 
 /// What a protocol promises. Every field switches requirements on or off, or gives them a parameter; a promise that is

@@ -43,6 +43,8 @@ pub struct Target {
     /// (`retention = { default = { records = 64 } }`).
     #[serde(default)]
     pub contract: BTreeMap<String, serde_json::Value>,
+    /// At most this many places of each sweep are run, evenly spread: for a program that takes seconds to start.
+    pub sweep_limit: Option<u32>,
     /// Requirements that are known to fail, by id.
     #[serde(default)]
     pub known: BTreeMap<String, Known>,

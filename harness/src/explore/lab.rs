@@ -1,7 +1,7 @@
 //! A worker's servers, and scenarios run on them.
 //!
 //! Cases that leave the process alone share one, on fresh sessions. A case that stops or pauses it has a process of its
-//! own while it runs, and so has a case that is to be seen without others beside it.
+//! own while it runs, and so has a case that is to be seen without others beside it, or could be crowded out by them.
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -122,7 +122,9 @@ impl Lab {
     /// When there is no server any more.
     pub async fn run(&self, scenario: &Scenario, company: Company, deadline: Duration) -> Result<Ran, ServerError> {
         let ours = matches!(self.subject, Subject::Start(_));
-        if ours && (company == Company::Alone || touches_the_process(&scenario.steps)) {
+        // In one stream for all, what one session publishes fills the queues of others and evicts what they are to read.
+        let crowded = self.profile.is_one_stream();
+        if ours && (crowded || company == Company::Alone || touches_the_process(&scenario.steps)) {
             return self.run_alone(scenario, deadline).await;
         }
         let (ran, lost) = {

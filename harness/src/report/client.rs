@@ -8,6 +8,8 @@ use super::timeline::{Line, Mark};
 
 /// Lines kept around a marked one.
 const AROUND: usize = 6;
+/// Requests that are shown wherever they stand: the first ones.
+const LANDMARKS: u32 = 4;
 /// Characters of a text that are shown.
 const MOST: usize = 60;
 
@@ -22,7 +24,10 @@ fn timeline(log: &[Entry], violation: &Violation) -> Vec<Line> {
     let mut elided = 0;
     for (at, entry) in log.iter().enumerate() {
         let near = violation.records.iter().any(|record| record.abs_diff(at) <= AROUND);
-        let landmark = matches!(entry.what, Saw::Request(_) | Saw::Started { .. } | Saw::Killed { .. } | Saw::Exited { .. });
+        let landmark = match &entry.what {
+            Saw::Request(request) => request.nth <= LANDMARKS,
+            what => matches!(what, Saw::Started { .. } | Saw::Killed { .. } | Saw::Exited { .. }),
+        };
         if !near && !landmark {
             elided += 1;
             continue;

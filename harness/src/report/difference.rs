@@ -10,7 +10,7 @@ const BEFORE: usize = 16;
 
 /// What differs between `was` (`-`) and `is` (`+`).
 pub(crate) fn drawn_difference(was: &str, is: &str, page: Page) -> String {
-    let lines = difference(was, is);
+    let lines = difference(was.trim_end(), is.trim_end());
     let mut out = String::new();
     let mut at = 0;
     while at < lines.len() && at < MOST_LINES {

@@ -43,6 +43,7 @@ pub fn json_report(tally: &Tally, heading: &Heading, seconds: f64, exit: u8) -> 
     let aborted: Vec<Value> =
         tally.aborted.iter().map(|(case, why, output)| json!({ "case": case, "why": why, "output": output })).collect();
     let skipped: Vec<Value> = tally.skipped.iter().map(|(scenario, why)| json!({ "scenario": scenario, "why": why })).collect();
+    let ran = |(scenario, (cases, seconds)): (&String, &(u64, f64))| json!({ "scenario": scenario, "cases": cases, "seconds": seconds });
     json!({
         "streamspec_report": VERSION,
         "version": env!("CARGO_PKG_VERSION"),
@@ -57,6 +58,7 @@ pub fn json_report(tally: &Tally, heading: &Heading, seconds: f64, exit: u8) -> 
         "skipped": counts.skipped,
         "requirements": requirements,
         "aborted": aborted,
+        "scenarios": tally.ran.iter().map(ran).collect::<Vec<Value>>(),
         "scenarios_skipped": skipped,
     })
 }

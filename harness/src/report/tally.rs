@@ -15,6 +15,8 @@ pub struct Tally {
     rows: BTreeMap<&'static str, Collected>,
     /// Cases that were run.
     pub cases: u64,
+    /// For each scenario how many cases of it were run, and how many seconds they took together.
+    pub ran: BTreeMap<String, (u64, f64)>,
     /// Cases that did not reach their end: name, reason, what the server printed.
     pub aborted: Vec<(String, String, String)>,
     /// Scenarios that do not apply: name and reason.
@@ -123,6 +125,8 @@ impl Tally {
 
     /// Adds a finished case.
     pub fn add(&mut self, case: &Case) {
+        let ran = self.ran.entry(case.base.clone()).or_default();
+        *ran = (ran.0 + 1, ran.1 + case.elapsed.as_secs_f64());
         if let Some(aborted) = &case.aborted {
             let why = match aborted {
                 crate::run::Abort::ServerDied(why) | crate::run::Abort::CouldNot(why) => why.clone(),
@@ -192,11 +196,12 @@ impl Tally {
         if row.violations > 0 {
             return Some(Standing::Fail);
         }
-        if let Some(why) = &row.not_applicable {
-            return Some(Standing::NotApplicable(why.clone()));
-        }
+        // What one case does not ask for another one may have shown.
         if row.judged > 0 {
             return Some(Standing::Pass(row.judged));
+        }
+        if let Some(why) = &row.not_applicable {
+            return Some(Standing::NotApplicable(why.clone()));
         }
         // Design 9: a requirement that judged nothing is no success. It is inconclusive when a scenario written for it was
         // run, not applicable when none could be.

@@ -31,6 +31,10 @@ pub struct State {
     pub terminals: u32,
     /// Requests for payment seen.
     pub dues: u32,
+    /// Payments of the harness for it that are under way.
+    pub paying: u32,
+    /// How often such a payment was begun or ended.
+    pub payments: u32,
     /// Heartbeats and comments since the last event.
     pub heartbeats: u32,
     /// How it ended, if it has.

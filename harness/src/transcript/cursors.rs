@@ -66,7 +66,8 @@ impl Cursors {
                     From::Start | From::Live => continue,
                 },
                 What::Delivery(delivery) => {
-                    let session = view.conn(delivery.conn).connect.what.session;
+                    let Some(conn) = view.conns.get(delivery.conn.0 as usize) else { continue };
+                    let session = conn.connect.what.session;
                     match delivery.cursor.as_ref().or(delivery.points_to.as_ref()) {
                         Some(cursor) => (session, cursor, None),
                         None => continue,

@@ -18,6 +18,12 @@ const SHOWN: [&str; 6] = ["allow", "cache-control", "content-type", "location", 
 /// In words, when the history holds no messages, more of them than were kept, or the profile's rules are wrong.
 pub fn transcript(history: &History, profile: &Profile, rules: &TranscriptRules) -> Result<String, String> {
     let view = View::of(history);
+    if let Some(missed) = view.waits.iter().find(|wait| !wait.what.reached) {
+        return Err(format!(
+            "reader `{}` waited in vain for {:?}: what came instead is no canonical run",
+            missed.what.reader, missed.what.until
+        ));
+    }
     let mut messages: BTreeMap<Of, Vec<&Message>> = BTreeMap::new();
     for record in &history.records {
         if let What::Wire(wire) = &record.what {

@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs"
 import http from "node:http"
 import { join, resolve } from "node:path"
 import { CHAIN, open as openChain } from "./chain.mjs"
-import { read, write } from "./files.mjs"
+import { append, lines, read, write } from "./files.mjs"
 import { installed } from "./package.mjs"
 import { account, client, CURRENCY } from "./wallet.mjs"
 
@@ -51,8 +51,13 @@ const mppx = Mppx.create({
 
 /** Streams by name: items (texts) in order, `end`ed or not. */
 const streams = {}
-const streamFile = (name) => join(dir, `stream-${encodeURIComponent(name)}.json`)
-const stream = (name) => (streams[name] ??= read(streamFile(name), undefined))
+const streamFile = (name) => join(dir, `stream-${encodeURIComponent(name)}.ndjson`)
+const stream = (name) => (streams[name] ??= lines(streamFile(name))?.reduce(extended, { items: [] }))
+/** A stream with what one request adds to it. */
+const extended = ({ items }, { items: more = [], end = false, fail }) => {
+  for (const item of more) items.push(item)
+  return { items, end, fail }
+}
 const news = new EventEmitter().setMaxListeners(0)
 let waiting = 0 // streams that wait for a charge
 const runs = {} // content handlers that ran, by path
@@ -86,11 +91,11 @@ async function handle(request) {
   }
   if (kind === "accounts") return Response.json({ channels: channels(), transactions: chain.state.transactions, runs })
   if (kind === "items" && request.method === "POST") {
-    const { items: more = [], end = false, fail } = await request.json()
-    const { items: before, end: ended, fail: failed } = stream(name) ?? { items: [] }
-    if (ended || failed) return new Response("the stream has ended\n", { status: 409 })
-    streams[name] = { items: [...before, ...more], end, fail }
-    write(streamFile(name), streams[name])
+    const more = await request.json()
+    const before = stream(name) ?? { items: [] }
+    if (before.end || before.fail) return new Response("the stream has ended\n", { status: 409 })
+    append(streamFile(name), more)
+    streams[name] = extended(before, more)
     news.emit(name)
     return Response.json({ items: streams[name].items.length }, { status: 201 })
   }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Event, Found, Saw, TERMINAL, View, violated};
-use crate::client::trial::Due;
+use crate::client::trial::{BOUNDARY, Due};
 
 /// Data longer than this is shown by its beginning.
 const SHOWN: usize = 60;
@@ -14,7 +14,9 @@ impl View<'_> {
         let wants_end = due.iter().any(|due| due.event.type_name() == TERMINAL);
         let sent = |due: &&Due| by_reference || self.ended(due.reply).is_some();
         let due: Vec<&Event> = due.iter().filter(sent).map(|due| &due.event).collect();
-        let counted = |event: &Event| wants_end || event.type_name() != TERMINAL;
+        // A client that applies every frame applies the reference server's boundary too.
+        let control = |event: &Event| event.type_name() == TERMINAL && !wants_end || by_reference && event.type_name() == BOUNDARY;
+        let counted = |event: &Event| !control(event);
         let applied: Vec<(usize, &Event)> = self.applied().filter(|(_, event)| counted(event)).collect();
         if self.log.iter().all(|entry| !matches!(entry.what, Saw::Sent { .. } | Saw::Ended { .. })) {
             return self.not_reached("an answer");

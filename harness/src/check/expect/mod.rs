@@ -44,6 +44,8 @@ pub(crate) struct Expect<'v, 'h> {
     keep: Keep,
     /// How long a server may take to deliver, in microseconds.
     patience: u64,
+    /// True where the head of an answer must not wait for an event.
+    heads_at_once: bool,
     /// False where one cursor stands for a batch of events.
     per_event: bool,
     /// True where an empty cursor means the beginning.
@@ -71,10 +73,11 @@ impl<'v, 'h> Expect<'v, 'h> {
         let live_at = conns().map(|conn| live_at(session, conn, contract)).collect();
         let keep = Keep::new(session, contract.retention.as_ref());
         let patience = contract.liveness.delivery_ms * 1000;
+        let heads_at_once = contract.liveness.headers_ms.is_some();
         let per_event = contract.cursor.as_ref().is_none_or(|c| c.per_event);
         let empty = contract.answers.get(&CursorClass::Empty);
         let empty_is_start = empty.is_none_or(|answer| *answer == CursorAnswer::Stream(StreamAnswer::Start));
-        Expect { view, session, rank, ranked, unranked, live_at, last_pages, keep, patience, per_event, empty_is_start }
+        Expect { view, session, rank, ranked, unranked, live_at, last_pages, keep, patience, heads_at_once, per_event, empty_is_start }
     }
 
     /// All sessions of a view.
@@ -200,8 +203,10 @@ impl<'v, 'h> Expect<'v, 'h> {
     fn missed_wait(&self, conn: &ConnView<'h>) -> Option<usize> {
         let waited = conn.waits.iter().rev().find(|w| !w.what.reached)?;
         let silenced = conn.faults.iter().any(|f| f.what.reached && f.at < waited.at && f.what.says.starts_with("silenced"));
-        // A reader that reconnects until its time is up leaves the last connection none.
-        let in_time = conn.connect.at.0 + self.patience <= waited.at.0;
+        // A reader that reconnects until its time is up leaves the last connection none, and a server that owes its headers
+        // at once and is late with them leaves none either: that is a matter of its own.
+        let since = if self.heads_at_once { conn.answer.map(|answer| answer.at) } else { Some(conn.connect.at) };
+        let in_time = since.is_some_and(|since| since.0 + self.patience <= waited.at.0);
         if conn.ended_at() < waited.at || silenced || !in_time {
             return None;
         }

@@ -218,6 +218,8 @@ pub struct Due {
 
 /// The type of the event that ends every stream here. It is not among the events that are due.
 pub const TERMINAL: &str = "end";
+/// The type of the frame that marks the seam between replay and live.
+pub const BOUNDARY: &str = "ready";
 /// The type of the frame that says that events are missing.
 pub const GAP: &str = "gap";
 

@@ -17,7 +17,7 @@ mod run;
 mod shared;
 mod suite;
 
-pub use case::{Case, Check, Due, GAP, Head, Need, Reference, Reply, Step, TERMINAL, Want};
+pub use case::{BOUNDARY, Case, Check, Due, GAP, Head, Need, Reference, Reply, Step, TERMINAL, Want};
 pub use cases::cases;
 pub use log::{Entry, Event, Request, Said, Saw};
 pub use process::ClientCommand;

@@ -313,12 +313,12 @@ impl<'t> Stage<'t> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::{GAP, TERMINAL};
+    use super::super::case::{BOUNDARY, GAP, TERMINAL};
 
     #[test]
     fn the_terminal_of_the_cases_is_the_one_of_the_profile() {
         let frames = crate::contract::Profile::load("sse").unwrap().binding.frames;
         let is = |frame: Option<crate::contract::FrameMatch>, name: &str| frame.unwrap().event_type.unwrap().contains(name);
-        assert!(is(frames.terminal, TERMINAL) && is(frames.gap, GAP));
+        assert!(is(frames.terminal, TERMINAL) && is(frames.gap, GAP) && is(frames.boundary, BOUNDARY));
     }
 }

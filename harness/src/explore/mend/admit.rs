@@ -99,6 +99,10 @@ impl Mending<'_> {
         let retain = open.retain.map(|retain| self.retain(retain)).filter(|retain| *retain != Retain::default());
         let mut session = Session { retain, newest_kept: true, ..Session::default() };
         if let Some(old) = &open.reborn_of {
+            // On one stream for all, the readers of the old one would be the new one's.
+            if self.palette.profile().is_one_stream() {
+                return None;
+            }
             let old = self.stage.sessions.get_mut(old).filter(|old| old.deleted && !old.replaced)?;
             old.replaced = true;
             session.reborn = old.events > 0;

@@ -73,6 +73,11 @@ impl<'p> Lens<'p> {
         Lens { binding: &profile.binding, machines: &profile.contract.machines, own: Some(own) }
     }
 
+    /// The same reader, when every event counts.
+    pub fn of_anybody(self) -> Lens<'p> {
+        Lens { own: None, ..self }
+    }
+
     /// A reader for whom every event counts, under a contract without machines.
     #[cfg(test)]
     pub(super) fn bare(binding: &'p Binding) -> Lens<'p> {

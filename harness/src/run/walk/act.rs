@@ -141,7 +141,7 @@ impl<W: World> Walk<'_, W> {
             reborn_of: former.as_ref().map(|f| f.0),
         }));
         let mut refused = open.refuse;
-        let anchored = self.profile.binding.subscribe.start.as_ref().is_some_and(|start| start.contains("{opened}"));
+        let anchored = self.profile.is_one_stream();
         let fence = if anchored && !open.refuse { self.world.fence(self.deadline()).await } else { None };
         if self.profile.binding.open.is_some() {
             let reply = self.operation(Action::Open { session: ix, refuse: open.refuse }, &address, Call::Open(open.retain)).await;

@@ -242,10 +242,15 @@ impl<W: World> Walk<'_, W> {
             let heartbeats = connection.progress.state().heartbeats;
             let met = || self.met(reader, &connection, until, heartbeats);
             let over = || met() || connection.progress.state().ended.is_some();
-            // As long as events come, nothing is known to be missing: a slow machine is not a slow server.
+            // As long as events come, or are being paid for, nothing is known to be missing: a slow machine is not a slow server.
             for _ in 0..PATIENCE {
-                let came = connection.progress.state().events;
-                if self.world.wait(deadline, over).await || connection.progress.state().events == came {
+                let goes_on = || {
+                    let state = connection.progress.state();
+                    (state.events, state.payments)
+                };
+                let before = goes_on();
+                let paying = || connection.progress.state().paying > 0;
+                if self.world.wait(deadline, over).await || goes_on() == before && !paying() {
                     break;
                 }
             }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 
 /// How long a program may take from its start to its first line.
 const STARTING: Duration = Duration::from_secs(60);
@@ -37,6 +38,8 @@ pub(super) struct Output {
     what: &'static str,
     pipe: BufReader<ChildStdout>,
     complaints: Arc<Mutex<String>>,
+    /// Listens to its complaints until there can be no more.
+    listening: JoinHandle<()>,
 }
 
 impl Program {
@@ -58,12 +61,16 @@ impl Program {
             return Err(format!("{what} `{program}` has no input or output"));
         };
         let complaints = Arc::default();
-        tokio::spawn(listen(errors, Arc::clone(&complaints)));
-        let mut program =
-            Program { child, input: Input { what, pipe: input }, output: Output { what, pipe: BufReader::new(output), complaints } };
+        let listening = tokio::spawn(listen(errors, Arc::clone(&complaints)));
+        let mut program = Program {
+            child,
+            input: Input { what, pipe: input },
+            output: Output { what, pipe: BufReader::new(output), complaints, listening },
+        };
         let greeted = async {
-            program.input.say(greeting).await?;
-            program.output.hear().await
+            let said = program.input.say(greeting).await;
+            // Who does not read has ended, and its last words say why.
+            program.output.hear().await.and_then(|heard| said.map(|()| heard))
         };
         match tokio::time::timeout(STARTING, greeted).await {
             Ok(heard) => heard.map(|_| program),
@@ -95,6 +102,10 @@ impl Output {
         read.map_err(|e| format!("{what} does not answer: {e}"))?;
         if line.last() != Some(&b'\n') {
             let long = line.len() >= MOST_LINE;
+            if !long {
+                // Its complaints end when it has; a child that it left behind is not waited for.
+                let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.listening).await;
+            }
             let why = if long { format!("writes a line of more than {} MiB", MOST_LINE >> 20) } else { "has ended".to_owned() };
             let said = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
             return Err(if said.is_empty() { format!("{what} {why}") } else { format!("{what} {why}: {}", said.trim()) });

@@ -103,6 +103,24 @@ pub(super) struct Paying {
     pub(super) funding: Funding,
 }
 
+/// A payment of ours for a stream, until it is dropped. The time that it takes is not the server's.
+struct UnderWay(Progress);
+
+impl UnderWay {
+    fn begin(progress: &Progress) -> UnderWay {
+        let mut state = progress.state();
+        (state.paying, state.payments) = (state.paying + 1, state.payments + 1);
+        UnderWay(progress.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        (state.paying, state.payments) = (state.paying - 1, state.payments + 1);
+    }
+}
+
 /// Why following stopped.
 pub(super) enum Over {
     /// The body ended, with this many bytes behind the last whole frame.
@@ -286,6 +304,7 @@ impl Follow {
     /// As [`Follow::head`], and pays first, where streams are paid. A channel that the server has forgotten is replaced once.
     async fn paid_head(&self, base: &str, request: &Request) -> Result<reqwest::Response, Over> {
         let Some(Paying { purse, till, reader, funding }) = &self.paying else { return self.head(base, request).await };
+        let _paying = UnderWay::begin(&self.progress);
         let mut again = true;
         loop {
             let funded = purse.fund(till, reader, funding, self.conn).await.map_err(Over::NoAnswer)?;
@@ -306,7 +325,11 @@ impl Follow {
         self.progress.state().dues += 1;
         self.recorder.wake();
         let Paying { purse, till, reader, funding } = paying.clone();
-        tokio::spawn(async move { purse.due(&till, &reader, &funding, required).await });
+        let under_way = UnderWay::begin(&self.progress);
+        tokio::spawn(async move {
+            purse.due(&till, &reader, &funding, required).await;
+            drop(under_way);
+        });
     }
 
     /// Records a head; true when the stream is accepted.

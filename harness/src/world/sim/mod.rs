@@ -5,7 +5,7 @@
 //! to the next timer. There are no sockets, no wall clock, no runtime and no iteration over unordered collections, so a
 //! run is a function of profile, bugs, scenario and [`Schedule`].
 //!
-//! What is behind what: `schedule.rs` chooses, `node.rs` is the server in steps, `rules.rs` bends it to the contract,
+//! What is behind what: `schedule.rs` chooses, `node` is the server in steps, `rules.rs` bends it to the contract,
 //! `store.rs` is its disk, `link.rs` the network and the reader's end of a stream, `step.rs` lets one thing happen,
 //! `world.rs` is the runner's side, and `campaign.rs` runs many schedules.
 

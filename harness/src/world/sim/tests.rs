@@ -3,6 +3,7 @@ use streamspec_reference_server::bugs::BUGS;
 use super::campaign::{Collector, Method, Swept};
 use super::*;
 use crate::check::{Finding, judge};
+use crate::explore::{Palette, smallest_by};
 use crate::scenario::{Capabilities, applicable, at, places};
 
 fn simulation() -> Simulation {
@@ -143,6 +144,23 @@ fn a_schedule_is_shrunk_to_the_choices_that_matter() {
     let (smallest, _) = campaign::shrink(&simulation, &small, &found.schedule, 1_000, shows);
     assert!(shows(&simulation.run(&small, Chooser::Fixed(smallest.clone()), 0)));
     assert!(smallest.deviations() <= 3 && smallest.deviations() > 0, "{smallest}");
+}
+
+#[test]
+fn a_scenario_is_shrunk_to_the_steps_that_matter() {
+    let written = Scenario::built_in("sse").unwrap().into_iter().find(|s| s.name == "cut-while-live").unwrap();
+    let simulation = Simulation { bugs: BugSet::default().with(Bug::ReplayInclusive), ..simulation() };
+    let shows = |scenario: &Scenario| {
+        let run = simulation.run(scenario, Chooser::Fixed(Schedule::default()), 0);
+        violated(&run, &simulation.profile).iter().any(|v| v.starts_with("RESUME-1"))
+    };
+    assert!(shows(&written));
+    let palette = Palette::new(Arc::clone(&simulation.profile), Capabilities::all(), &[]);
+    let small = smallest_by(&written, &palette, 2_000, shows);
+    assert!(shows(&small.scenario));
+    assert!(small.steps <= 4 && small.faults <= 1, "{small:?}");
+    let untouched = smallest_by(&written, &palette, 2_000, |_| false);
+    assert_eq!((untouched.scenario, untouched.steps), (written.clone(), written.steps.len()));
 }
 
 #[test]

@@ -26,7 +26,6 @@ const MOST_PREVIEW: usize = 8192;
 /// Starts the turn of a run that was just begun. It goes on whoever watches.
 pub(super) fn start(server: &Arc<Server>, session: &str, record: &Record, messages: Vec<Message>) {
     let tools = Tools { root: Some(server.workspace.clone()), always: false };
-    let count = messages.len();
     let plan = Plan { model: server.model.clone(), messages, tools, retries: RETRIES, backoff: BACKOFF, bugs: server.hub.bugs };
     let (told, hear) = mpsc::channel(TOGETHER);
     let turn = Turn::start(plan, told);
@@ -42,7 +41,7 @@ pub(super) fn start(server: &Arc<Server>, session: &str, record: &Record, messag
         all: String::new(),
         server: Arc::clone(server),
     };
-    tokio::spawn(scribe.work(hear, record.run.clone(), count));
+    tokio::spawn(scribe.work(hear, record.run.clone()));
 }
 
 /// What the end of a cancelled run says.
@@ -66,8 +65,9 @@ struct Scribe {
 }
 
 impl Scribe {
-    async fn work(mut self, mut hear: mpsc::Receiver<Happening>, run: String, messages: usize) {
-        let prefill = json!({ "status": "not_configured", "source": "none", "label": "", "message_count": messages });
+    async fn work(mut self, mut hear: mpsc::Receiver<Happening>, run: String) {
+        // The messages of a prefill, of which there is none; those of the conversation do not count.
+        let prefill = json!({ "status": "not_configured", "source": "none", "label": "", "message_count": 0 });
         self.emit("context_status", json!({ "session_id": self.session, "prefill": prefill }));
         let mut happenings = Vec::new();
         loop {

@@ -1,6 +1,7 @@
 //! The cases, a file for each group of requirements.
 //!
-//! Streams begin with `retry: 50` where a reconnect follows and nothing is said of its wait, so that cases are short.
+//! Streams begin with `retry: 50` where a reconnect follows and nothing is said of its wait, so that cases are short. It
+//! stands in the block of the first event: what a block without data does is shown by the cases that are about it.
 
 mod deliver;
 mod open;
@@ -19,8 +20,8 @@ pub fn cases() -> Vec<Case> {
     [parse::cases(), open::cases(), retry::cases(), resume::cases(), deliver::cases(), restore::cases()].concat()
 }
 
-/// A short reconnection time, in a block of its own.
-const SOON: &str = "retry: 50\n\n";
+/// A short reconnection time, before the fields of the first event.
+const SOON: &str = "retry: 50\n";
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use super::super::case::{Case, Check, Need, Reply, Step, Want};
 use super::SOON;
 
 /// What a refusal's body would look like as a stream.
-const BAIT: &str = "retry: 50\n\ndata: from the refusal\n\n";
+const BAIT: &str = "retry: 50\ndata: from the refusal\n\n";
 
 /// The headers that a client is given where a case needs them.
 pub(in crate::client::trial) const HEADERS: &str = "Authorization: Bearer t0ken\nX-Reader: r-17";

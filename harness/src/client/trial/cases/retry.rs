@@ -21,15 +21,19 @@ pub(super) fn cases() -> Vec<Case> {
             .check("C-RETRY-1", Check::Comes(2))
             .applies("C-RETRY-1", &[(1, "message", "a"), (2, "message", "b")]),
         Case::new("retry-is-kept", "the server asks for a second, and its body ends twice")
-            .reply(Reply::stream().send("retry: 1000\n\ndata: a\n\n").until("a"))
+            .reply(Reply::stream().send("retry: 1000\ndata: a\n\n").until("a"))
             .reply(Reply::stream().send("data: b\n\n").until("b"))
             .reply(Reply::stream().end())
             .check("C-RETRY-2", Check::Waits { nth: 2, least: Some(900), most: None })
             .check("C-RETRY-2", Check::Waits { nth: 3, least: Some(900), most: None })
             .check("C-RETRY-3", Check::Waits { nth: 2, least: None, most: Some(3000) })
             .check("C-RETRY-3", Check::Waits { nth: 3, least: None, most: Some(3000) }),
+        Case::new("retry-alone", "the server asks for a second in a block of its own")
+            .reply(Reply::stream().send("retry: 1000\n\n").send("data: a\n\n").until("a"))
+            .reply(Reply::stream().end())
+            .check("C-RETRY-2", Check::Waits { nth: 2, least: Some(900), most: None }),
         Case::new("refused-connections", "three connections in a row are refused behind a stream that asked for 400 ms")
-            .reply(Reply::stream().send("retry: 400\n\ndata: a\n\n").until("a"))
+            .reply(Reply::stream().send("retry: 400\ndata: a\n\n").until("a"))
             .reply(Reply::refuse())
             .reply(Reply::refuse())
             .reply(Reply::refuse())

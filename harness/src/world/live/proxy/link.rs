@@ -39,7 +39,7 @@ impl fmt::Debug for LinkConfig {
     }
 }
 
-/// A listener on a free port of 127.0.0.1 whose connections are passed to the server, each under the next plan.
+/// A listener whose connections are passed to the server, each under the next plan.
 /// Dropping it closes the listener and all its connections.
 #[derive(Debug)]
 pub struct Link {
@@ -65,7 +65,12 @@ struct LinkState {
 impl Link {
     /// Opens the listener. Needs a tokio runtime, on which the connections then run.
     pub async fn open(config: LinkConfig) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::open_at(config, (Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// As [`Link::open`], at this address.
+    pub async fn open_at(config: LinkConfig, listen: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let state = LinkState { upstream: config.upstream, plans: Plans::default(), open: BTreeMap::new(), last: ConnId(0) };
         let shared = Arc::new(Shared { config, state: Mutex::new(state) });

@@ -1,0 +1,100 @@
+//! `streamspec check`: judges what others recorded.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::replay::{Judged, judged};
+use super::{Complaint, complain, exit, print};
+use crate::capture::{self, Captured};
+use crate::contract::Profile;
+use crate::history::History;
+use crate::report::{Page, Paint, plural};
+
+/// Largest file that is read.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// What to judge, and by which protocol.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = exit::TABLE)]
+pub(super) struct CheckArgs {
+    /// A history of streamspec, a HAR file, or captures of `curl -N` (several are one reader's connections, in this order)
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// The protocol: a built-in profile's name or a file; a history of streamspec names its own
+    #[arg(long, value_name = "NAME|FILE")]
+    profile: Option<String>,
+    /// Write what was read as a history, which `streamspec replay --history` judges again
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Runs it; the exit code.
+pub(super) fn run(args: &CheckArgs) -> u8 {
+    check(args).unwrap_or_else(|complaint| complain(&complaint))
+}
+
+fn check(args: &CheckArgs) -> Result<u8, Complaint> {
+    let mut captured: Vec<Captured> = Vec::new();
+    let mut histories: Vec<History> = Vec::new();
+    for file in &args.files {
+        let told = |why: String| Complaint::Usage(format!("{}: {why}", file.display()));
+        let length = std::fs::metadata(file).map_err(|e| told(format!("cannot be read: {}", e.kind())))?.len();
+        if length > MOST_BYTES {
+            return Err(told(format!("the file has more than {} MiB; cut it into smaller ones", MOST_BYTES >> 20)));
+        }
+        let bytes = std::fs::read(file).map_err(|e| told(format!("cannot be read: {}", e.kind())))?;
+        if bytes.starts_with(b"{\"streamspec_history\"") {
+            histories.push(History::read(bytes.as_slice()).map_err(|e| told(e.to_string()))?);
+        } else {
+            // What comes in files of its own came one after the other.
+            let behind = captured.iter().map(|one| one.ends_at().0 + 1).max().unwrap_or(0);
+            let read = capture::read(&bytes).map_err(told)?;
+            captured.extend(read.into_iter().map(|one| one.later(behind)));
+        }
+    }
+    let paint = Paint::for_stdout();
+    let mut codes = Vec::new();
+    for history in &histories {
+        let profile = Profile::load(args.profile.as_deref().unwrap_or(&history.header.profile))?;
+        codes.push(tell_of(&history.header.scenario, history, &profile, paint));
+    }
+    if !captured.is_empty() {
+        let Some(name) = &args.profile else {
+            return Err(Complaint::Usage("which protocol? name it with --profile (a built-in name or a file)".to_owned()));
+        };
+        let profile = Profile::load(name)?;
+        let told = capture::history(&captured, &profile).map_err(Complaint::Usage)?;
+        print(&format!(
+            "{}, {} known by cursor, {} missing between them\n",
+            plural(captured.len() as u64, "captured stream"),
+            plural(told.events as u64, "event"),
+            plural(told.holes as u64, "event")
+        ));
+        for line in &told.open {
+            print(&Page::of_stdout().prose("open: ", line));
+        }
+        codes.push(tell_of("captured", &told.history, &profile, paint));
+        if let Some(path) = &args.output {
+            told.history.save(path).map_err(|e| Complaint::Usage(format!("cannot write {}: {}", path.display(), e.kind())))?;
+        }
+    }
+    Ok(exit::worst(&codes))
+}
+
+/// Prints what the checkers say; the exit code.
+fn tell_of(name: &str, history: &History, profile: &Profile, paint: Paint) -> u8 {
+    let page = Page::of_stdout();
+    let Judged { text, judged, failed, held, undecided } = judged(history, profile, paint);
+    print(&page.fit(text));
+    let open: usize = undecided.values().map(Vec::len).sum();
+    for (why, ids) in &undecided {
+        print(&page.prose("undecided: ", &format!("{} ({why})", ids.join(" "))));
+    }
+    print(&format!("{name}: {judged} judged; {held} passed, {failed} failed, {open} undecided\n"));
+    match (failed, judged) {
+        (1.., _) => exit::VIOLATED,
+        (_, 0) => exit::INCONCLUSIVE,
+        _ => exit::OK,
+    }
+}
