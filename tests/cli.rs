@@ -491,6 +491,14 @@ fn lists_explain_themselves() {
 }
 
 #[test]
+fn the_page_of_requirements_is_what_list_prints() {
+    let listed = streamspec(&["list", "requirements", "--markdown"]);
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/requirements.md")).unwrap();
+    assert!(page == stdout(&listed), "run: streamspec list requirements --markdown > docs/requirements.md");
+    assert_eq!(code(&streamspec(&["list", "bugs", "--markdown"])), USAGE);
+}
+
+#[test]
 fn a_bug_is_killed_by_the_requirement_that_it_names() {
     let output = streamspec(&["selftest", "--profile", "sse", "--only", "replay-inclusive", "--only", "boundary-twice"]);
     assert_eq!(code(&output), OK, "{}", stdout(&output));

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod contract;
 pub mod explore;
 pub mod history;
@@ -9,5 +10,6 @@ pub mod provider;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod transcript;
 pub mod wire;
 pub mod world;

@@ -75,7 +75,7 @@ fn resume_point(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge)
     };
     let session = expect.session;
     let of_the_end = session.terminal_cursor == Some(presented) || session.closing.is_some_and(|at| at < answer.at);
-    if of_the_end || session.deleted.is_some_and(|at| at < answer.at) {
+    if of_the_end || session.may_be_gone(answer.at) {
         return;
     }
     let named = expect.named(presented);
@@ -141,6 +141,9 @@ fn answered(
         return unanswered(conn, contract, (id, presented, wanted), judge);
     };
     let (accepted, status) = (answer.what.accepted, answer.what.status);
+    if !accepted && expect.session.may_be_gone(answer.at) {
+        return;
+    }
     let shown: String = presented.chars().take(60).collect();
     let mut require = |holds: bool, expected: String, seen: String, shape: &str| {
         judge.require(id, holds, || Violation {
@@ -165,16 +168,13 @@ fn answered(
             let has = |kind: Kind| conn.got.iter().any(|g| g.what.kind == kind);
             match stream {
                 StreamAnswer::Start => {
-                    let first_due = (0..expect.session.events.len()).find(|e| {
-                        let event = &expect.session.events[*e];
-                        event.durable
-                            && event.acked_at().is_some_and(|a| a < conn.connect.at)
-                            && expect.kept(*e, expect.read_by(conn)) == Kept::Yes
-                    });
+                    let first_due = expect.first_behind(None, conn).filter(|e| expect.kept(*e, expect.read_by(conn)) == Kept::Yes);
                     let first = conn.arrivals().next().map(|(_, event)| event);
-                    let holds = first_due.is_none()
-                        || first.is_none() && conn.ended_at() <= answer.at
-                        || first.is_some_and(|f| Some(f) <= first_due);
+                    let holds = first_due.is_none_or(|due| match first {
+                        Some(first) => !expect.before(due, first),
+                        // One that went nowhere shows where it began only by the mark that all before it is over.
+                        None => conn.boundaries().next().is_none(),
+                    });
                     require(holds, "everything that is kept, as without a cursor".to_owned(), "a later start".to_owned(), "not-from-start");
                 }
                 StreamAnswer::Live | StreamAnswer::Boundary => {
@@ -270,8 +270,8 @@ fn same_cursor(expect: &Expect<'_, '_>, judge: &mut Judge) {
             };
             let (first, second) = (replayed(pair[0]), replayed(pair[1]));
             let whole = |c: &ConnView<'_>| {
-                let newer = |event: usize| expect.session.events[event].acked_at().is_none_or(|a| a >= pair[0].connect.at);
-                c.boundaries().next().is_some() || c.arrivals().any(|(_, event)| newer(event))
+                let new = |event: usize| expect.session.events[event].new_at(pair[0].connect.at);
+                c.boundaries().next().is_some() || c.arrivals().any(|(_, event)| new(event))
             };
             // A connection that was cut in mid-replay shows only the beginning of it.
             let shared = if whole(pair[0]) && whole(pair[1]) { first.len().max(second.len()) } else { first.len().min(second.len()) };

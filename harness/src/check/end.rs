@@ -17,7 +17,7 @@ use super::judge::Judge;
 use super::live::patient;
 use super::verdict::Violation;
 use super::{answers, sights};
-use crate::contract::{Contract, Durability, Format, Profile, TerminalContract};
+use crate::contract::{AfterGap, Contract, Durability, Format, GapSignal, Profile, TerminalContract};
 use crate::history::{Action, ConnView, CursorClass, Delivery, Ended, From, Kind, Micros, Outcome, Seen, Until, View, Wait};
 
 pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut Judge) {
@@ -74,7 +74,7 @@ fn terminals<'c, 'h>(conn: &'c ConnView<'h>) -> impl Iterator<Item = &'c Seen<&'
 /// True when what held at `since` must still hold at `until`: no stop in between may have taken it away.
 fn outlives(view: &View<'_>, durability: &Durability, since: Micros, until: Micros) -> bool {
     let between = view.stops.iter().skip_while(|stop| stop.at <= since).take_while(|stop| stop.at < until);
-    between.into_iter().all(|stop| !stop.wiped && if stop.signal == "TERM" { durability.restart } else { durability.kill })
+    between.into_iter().all(|stop| !stop.wiped && durability.survives(stop.signal))
 }
 
 /// END-1 on one connection.
@@ -198,7 +198,7 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
         let until = end.map(|e| e.at).or(in_vain.map(|w| w.at));
         let torn = end.is_some_and(|e| e.what.unfinished > 0);
         let Some(until) = until.filter(|until| !torn && !conn.disturbed() && expect.view.running(conn.connect.at, *until)) else { return };
-        if expect.session.deleted.is_some_and(|deleted| deleted < until) {
+        if expect.session.may_be_gone(until) || self.cut_short(expect, conn) {
             return;
         }
         judge.violated(
@@ -213,10 +213,22 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
         );
     }
 
+    /// True for a connection that was told of a gap behind which nothing old follows: the terminal is old.
+    fn cut_short(&self, expect: &Expect<'_, '_>, conn: &ConnView<'_>) -> bool {
+        let Some(gap) = self.contract.gap.as_ref().filter(|gap| gap.then != AfterGap::Kept) else { return false };
+        let said = match gap.signal {
+            GapSignal::Frame => conn.got.iter().any(|got| got.what.kind == Kind::Gap),
+            GapSignal::Boundary => conn.boundaries().next().is_some(),
+            GapSignal::Refusal => false,
+        };
+        let first = || expect.first_behind(expect.start(conn).flatten(), conn);
+        said && first().is_some_and(|first| expect.kept(first, expect.read_by(conn)) != Kept::Yes)
+    }
+
     /// END-4: the terminal's own cursor is answered with the word to stop.
     fn told_to_stop(&self, expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
         let (Some(answer), Some((presented, _))) = (conn.answer, conn.presented()) else { return };
-        let gone = expect.session.deleted.is_some_and(|deleted| deleted < answer.at);
+        let gone = expect.session.may_be_gone(answer.at);
         if gone || !self.cursors.contains(presented) || !self.over(expect.view, conn) {
             return;
         }
@@ -232,7 +244,7 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
     /// END-1 over a reader's life: one that was there at the close, and that the run waited for, got the terminal on some
     /// connection.
     fn readers(&self, expect: &Expect<'_, '_>, judge: &mut Judge) {
-        let Some(closed) = self.closed.filter(|_| expect.session.deleted.is_none()) else { return };
+        let Some(closed) = self.closed.filter(|_| expect.session.deleting.is_none()) else { return };
         let told: FxHashSet<&str> =
             expect.conns().filter(|c| terminals(c).next().is_some()).map(|c| c.connect.what.reader.as_str()).collect();
         let there = |c: &&ConnView<'_>| c.is_stream() && c.accepted() && c.connect.at < closed && !c.disturbed() && !is_slow(c);

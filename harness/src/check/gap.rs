@@ -7,7 +7,7 @@ use super::expect::{Expect, Kept};
 use super::judge::Judge;
 use super::verdict::Violation;
 use crate::contract::{AfterGap, BoundarySent, Contract, GapContract, GapSignal, RetainKind};
-use crate::history::{Action, ConnView, From, Kind, Micros, Outcome, View};
+use crate::history::{Action, ConnView, CursorClass, From, Kind, Micros, Outcome, View};
 
 /// So many gap signals of one connection are judged.
 const MOST_SIGNALS: usize = 64;
@@ -51,8 +51,14 @@ fn signal(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, jud
         GapSignal::Refusal => !conn.accepted() && conn.status().is_some_and(|status| status >= 400),
         GapSignal::Boundary => conn.boundaries().next().is_some(),
     };
-    if conn.connect.what.from != From::Start || gap.on_start {
-        silent(expect, conn, start, said.then_some(frame), judge);
+    // Only a frame can tell a reader that asks for the beginning and gets what is left of it.
+    let asks_for_all = match &conn.connect.what.from {
+        From::Start => true,
+        From::Cursor { class, .. } => *class == CursorClass::Empty,
+        From::Live => false,
+    };
+    if !asks_for_all || gap.on_start && gap.signal == GapSignal::Frame {
+        silent(expect, conn, start, (contract, said.then_some(frame)), judge);
     }
     false_signal(expect, conn, start, (contract, gap), judge);
     if gap.then == AfterGap::Kept {
@@ -62,12 +68,19 @@ fn signal(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, jud
 
 /// GAP-1: the signal where the first event behind the cursor is no longer kept; `said` tells whether there was one, and
 /// its place among the deliveries where it has one.
-fn silent(expect: &Expect<'_, '_>, conn: &ConnView<'_>, start: Option<usize>, said: Option<Option<usize>>, judge: &mut Judge) {
+fn silent(
+    expect: &Expect<'_, '_>,
+    conn: &ConnView<'_>,
+    start: Option<usize>,
+    (contract, said): (&Contract, Option<Option<usize>>),
+    judge: &mut Judge,
+) {
     let Some(first) = expect.first_behind(start, conn) else { return };
     let showed = !conn.accepted() || conn.boundaries().next().is_some() || conn.got.iter().any(|g| g.what.durable);
     // What had expired and is served all the same is GAP-3's.
     let by_age = expect.keep().expires() && conn.arrivals().any(|(_, event)| event == first);
-    if !showed || by_age || expect.kept(first, conn.connect.at) != Kept::No {
+    let gone = !conn.accepted() && expect.session.may_be_gone(conn.ended_at()) || forgotten(expect, contract, first, expect.read_by(conn));
+    if !showed || gone || by_age || expect.kept(first, conn.connect.at) != Kept::No {
         return;
     }
     let early = conn.events.iter().position(Option::is_some);
@@ -115,7 +128,7 @@ fn false_signal(
                     let next = conn.events[at..].iter().flatten().next().map(|event| *event as usize);
                     // A first signal that comes late still stands for what is missing from the start on.
                     let before = if frames == 1 { start } else { before };
-                    if frames <= MOST_SIGNALS && nothing_lost(expect, (before, next), &early, got.at) {
+                    if frames <= MOST_SIGNALS && nothing_lost(expect, contract, (before, next), &early, got.at) {
                         violated(got.record);
                     }
                 }
@@ -127,13 +140,17 @@ fn false_signal(
             frames > 0
         }
         GapSignal::Refusal => match conn.answer.filter(|a| !a.what.accepted && matches!(a.what.status, 404 | 410)) {
-            Some(answer) if nothing_lost(expect, (start, None), &FxHashSet::default(), answer.at) => return violated(answer.record),
+            // A session that is gone is refused in the same way.
+            Some(answer) if expect.session.may_be_gone(answer.at) => true,
+            Some(answer) if nothing_lost(expect, contract, (start, None), &FxHashSet::default(), answer.at) => {
+                return violated(answer.record);
+            }
             answer => answer.is_some() || !conn.accepted(),
         },
         GapSignal::Boundary => {
             let means_gap = contract.boundary.as_ref().is_some_and(|b| b.sent == BoundarySent::WithoutReplay);
             match conn.boundaries().next().filter(|_| means_gap && start.is_some()) {
-                Some(boundary) if nothing_lost(expect, (start, None), &FxHashSet::default(), boundary.at) => {
+                Some(boundary) if nothing_lost(expect, contract, (start, None), &FxHashSet::default(), boundary.at) => {
                     return violated(boundary.record);
                 }
                 boundary => boundary.is_some(),
@@ -146,7 +163,13 @@ fn false_signal(
 }
 
 /// True when every event behind `before` and ahead of `next` that was not delivered `early` was surely kept at a time.
-fn nothing_lost(expect: &Expect<'_, '_>, (before, next): (Option<usize>, Option<usize>), early: &FxHashSet<u32>, at: Micros) -> bool {
+fn nothing_lost(
+    expect: &Expect<'_, '_>,
+    contract: &Contract,
+    (before, next): (Option<usize>, Option<usize>),
+    early: &FxHashSet<u32>,
+    at: Micros,
+) -> bool {
     let events = &expect.session.events;
     let between = |event: &usize| {
         let e = &events[*event];
@@ -157,7 +180,14 @@ fn nothing_lost(expect: &Expect<'_, '_>, (before, next): (Option<usize>, Option<
             && before.is_none_or(|before| before != *event && !expect.before(*event, before))
             && next.is_none_or(|next| next != *event && !expect.before(next, *event))
     };
-    (0..events.len()).filter(between).all(|event| expect.kept(event, at) == Kept::Yes)
+    (0..events.len()).filter(between).all(|event| expect.kept(event, at) == Kept::Yes && !forgotten(expect, contract, event, at))
+}
+
+/// True when a stop of the server before `by` took its data, or need not have left an event: what is missing then was
+/// not evicted, and may be missing without a signal or with one.
+fn forgotten(expect: &Expect<'_, '_>, contract: &Contract, event: usize, by: Micros) -> bool {
+    let sent = expect.session.events[event].invoked.at;
+    expect.view.stops.iter().any(|stop| sent < stop.at && stop.at < by && (stop.wiped || !contract.durability.survives(stop.signal)))
 }
 
 /// GAP-6: the first event behind a signal is the one that it names.
@@ -212,8 +242,10 @@ fn amount(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, jud
     let keep = expect.keep();
     let Some((most, slack)) = keep.records().filter(|_| !keep.expires() && !keep.has_bytes()) else { return };
     let Some(start) = expect.start(conn).filter(|_| conn.accepted()) else { return };
+    // A boundary comes behind all that was replayed.
+    let read_by = conn.boundaries().next().map_or(expect.read_by(conn), |boundary| boundary.at.min(expect.read_by(conn)));
     let acked_before = |event: usize| expect.session.events[event].acked_at().is_some_and(|at| at < conn.connect.at);
-    let (before, in_flight) = keep.logged(conn.connect.at, conn.answer.map_or(conn.connect.at, |a| a.at));
+    let (before, in_flight) = keep.logged(conn.connect.at, read_by);
     let whole =
         conn.boundaries().next().is_some() || conn.arrivals().any(|(_, event)| expect.session.events[event].invoked.at > conn.connect.at);
     if in_flight > 0 || !whole || before <= most + slack {

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::verdict::{Finding, Verdict, Violation};
-use crate::contract::CATALOGUE;
+use crate::contract::{CATALOGUE, Requirement, requirement};
 
 /// What was found so far, by requirement.
 #[derive(Debug, Default)]
@@ -21,9 +21,9 @@ struct Found {
 }
 
 impl Judge {
-    fn of(&mut self, requirement: &'static str) -> &mut Found {
-        debug_assert!(CATALOGUE.iter().any(|r| r.id == requirement), "{requirement} is not in the catalogue");
-        self.found.entry(requirement).or_default()
+    fn of(&mut self, id: &'static str) -> &mut Found {
+        debug_assert!(requirement(id).is_some(), "{id} is not in the catalogue");
+        self.found.entry(id).or_default()
     }
 
     /// It was looked at, and held.
@@ -77,8 +77,13 @@ impl Judge {
         self.of(requirement).undecided.get_or_insert(why);
     }
 
-    /// One verdict for each requirement, in the order of the catalogue.
-    pub(crate) fn verdicts(mut self) -> Vec<Verdict> {
+    /// One verdict for each requirement of servers, in the order of the catalogue.
+    pub(crate) fn verdicts(self) -> Vec<Verdict> {
+        self.verdicts_on(CATALOGUE)
+    }
+
+    /// One verdict for each of these requirements, in this order.
+    pub(crate) fn verdicts_on<'r>(mut self, requirements: impl IntoIterator<Item = &'r Requirement>) -> Vec<Verdict> {
         let verdict = |id: &'static str| {
             let found = self.found.remove(id).unwrap_or_default();
             // A promise that was not made cannot be broken, whatever a checker saw on its way.
@@ -93,6 +98,6 @@ impl Judge {
             };
             Verdict { requirement: id.to_owned(), finding }
         };
-        CATALOGUE.iter().map(|r| r.id).map(verdict).collect()
+        requirements.into_iter().map(|r| r.id).map(verdict).collect()
     }
 }

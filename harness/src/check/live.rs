@@ -58,17 +58,8 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
 
 /// The events that the run waited for at a connection and gave up, each with the first such wait.
 fn in_vain<'c, 'h>(conn: &'c ConnView<'h>, contract: &Contract) -> impl Iterator<Item = (Marker, &'c Seen<&'h Wait>)> {
-    conn.waits.iter().rev().filter(|w| !w.what.reached && patient(w.what, contract)).filter_map(|w| match w.what.until {
-        Until::Marker(marker) => Some((marker, w)),
-        Until::Events(_)
-        | Until::Headers
-        | Until::Boundary
-        | Until::Gap
-        | Until::Terminal
-        | Until::Due(_)
-        | Until::Heartbeat
-        | Until::Closed => None,
-    })
+    let gave_up = conn.waits.iter().rev().filter(|w| !w.what.reached && patient(w.what, contract));
+    gave_up.filter_map(|w| Some((w.what.until.marker()?, w)))
 }
 
 /// LIVE-1 for readers that are left alone, LIVE-4 for compressed ones, FANOUT-3 while somebody else does not read.

@@ -155,7 +155,7 @@ fn missing(
     judge: &mut Judge,
 ) {
     let gaps = Gaps::of(expect, conn, contract);
-    let ended = conn.ended_at().min(expect.view.ended_at());
+    let (ended, read_by) = (conn.ended_at().min(expect.view.ended_at()), expect.read_by(conn));
     for &event in due {
         let phase = expect.phase(event, conn);
         let came = arrived.has(event);
@@ -165,9 +165,10 @@ fn missing(
             judge.held(requirement);
             continue;
         }
-        let by_then = if phase == Phase::Replay { expect.read_by(conn) } else { ended };
+        let by_then = if phase == Phase::Replay { read_by } else { ended };
         let owed = contract.durability.disconnect || phase != Phase::Replay;
-        let forgotten = expect.session.deleted.is_some_and(|deleted| deleted < conn.connect.at);
+        let sealed = contract.terminal.as_ref().is_some_and(|t| !t.replayed) && expect.session.closing.is_some_and(|sent| sent < read_by);
+        let forgotten = sealed && phase == Phase::Replay || expect.session.may_be_gone(read_by);
         if !owed || forgotten || gaps.excuse(expect, event, phase) || expect.kept(event, by_then) != Kept::Yes {
             continue;
         }

@@ -6,6 +6,7 @@
 mod answers;
 mod ask;
 mod batches;
+mod client;
 mod deliver;
 mod end;
 mod ephemeral;
@@ -32,6 +33,7 @@ mod tests;
 mod verdict;
 mod wire;
 
+pub use client::judge_client;
 pub use verdict::{Finding, Verdict, Violation};
 
 use crate::contract::{Profile, requirement};
@@ -41,7 +43,10 @@ use judge::Judge;
 
 /// What `history` shows of the promises of `profile`: one verdict for each requirement, in the order of the catalogue.
 pub fn judge(history: &History, profile: &Profile) -> Vec<Verdict> {
-    let (view, contract) = (View::of(history), &profile.contract);
+    let (mut view, contract) = (View::of(history), &profile.contract);
+    if contract.idempotency.as_ref().is_some_and(|keys| !keys.survives_restart) {
+        view.forget_doubled();
+    }
     let expects = Expect::all(&view, contract);
     let mut judge = Judge::default();
     wire::check(&view, profile, &expects, &mut judge);

@@ -8,8 +8,6 @@
 //! | OPEN-3 | 4xx of a subscription, or of a probe of an unknown session | an empty body, an HTML page | other statuses: 204 after the end needs no body |
 //! | OPEN-4 | probe with another method | neither 4xx nor 501 | no answer |
 
-use rustc_hash::FxHashSet;
-
 use super::judge::Judge;
 use super::live::patient;
 use super::verdict::Violation;
@@ -72,12 +70,10 @@ fn probes(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
 
 /// OPEN-2: a deleted session ends its streams and refuses new ones.
 fn deleted(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
-    // A successor under the same name answers in the old one's stead.
-    let reborn: FxHashSet<u32> = view.sessions.iter().filter_map(|s| s.reborn_of.map(|ix| ix.0)).collect();
-    for (ix, session) in view.sessions.iter().enumerate() {
+    for session in &view.sessions {
         let Some(deleted) = session.deleted else { continue };
-        for conn in session.conns.iter().map(|id| view.conn(*id)).filter(|c| c.is_stream()) {
-            if conn.connect.at > deleted && !reborn.contains(&(ix as u32)) {
+        for conn in session.conns.iter().map(|id| view.conn(*id)).filter(|c| c.is_stream() && !c.astray) {
+            if conn.connect.at > deleted {
                 let Some(answer) = conn.answer else { continue };
                 let refused = (400..500).contains(&answer.what.status);
                 judge.require("OPEN-2", refused, || Violation {
@@ -168,7 +164,7 @@ fn known_after_restart(view: &View<'_>, contract: &Contract, judge: &mut Judge) 
             let Some(answer) = conn.answer else { continue };
             let Some(signal) = view.stop_between(first, conn.connect.at) else { continue };
             let promised = if signal == "TERM" { contract.durability.restart } else { contract.durability.kill };
-            if !promised || session.deleted.is_some() {
+            if !promised || session.deleting.is_some() {
                 continue;
             }
             judge.require("RESTART-5", answer.what.status != 404, || Violation {

@@ -247,7 +247,7 @@ fn silences(view: &View<'_>, (interval, silence): (u64, u64), judged: &FxHashSet
     for conn in view.conns.iter().filter(alone) {
         let plain = !matches!(conn.connect.what.role, Role::Compressed | Role::Churn) && conn.comments.len() < MOST_COMMENTS;
         let (Some(answer), true) = (conn.answer, plain) else { continue };
-        let deleted = view.session_of(conn).deleted.unwrap_or(last);
+        let deleted = view.session_of(conn).deleting.unwrap_or(last);
         let over = conn.got.iter().find(|g| g.what.kind == Kind::Terminal).map_or(last, |g| g.at);
         let until = conn.ended_at().min(deleted).min(over).min(last);
         if until.0.saturating_sub(answer.at.0) <= silence {

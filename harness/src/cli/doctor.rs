@@ -117,6 +117,7 @@ fn one(resolved: &Resolved, text: &str) -> Result<Case, String> {
         jobs: 1,
         repeat: 1,
         deadline: Duration::from_millis(resolved.profile.contract.liveness.delivery_ms * 2),
+        transcribed: Default::default(),
     };
     let mut done = None;
     match run_suite(&suite, &StopSign::default(), |case| done = Some(case)) {

@@ -4,14 +4,15 @@ use std::time::Instant;
 
 use super::exit;
 use super::plan::TargetArgs;
+use super::progress::Progress;
 use super::test::{NEXT, Prepared, Report, TestArgs, prepare, wanted, watch_for_interrupt};
 use super::{Complaint, complain, print, tell};
 use crate::contract::Profile;
 use crate::report::{Counts, Page, json_report, json_reports, write_json, write_text};
-use crate::run::suite::StopSign;
+use crate::run::suite::{StopSign, Suite, SuiteError, cases, run_all};
 use crate::scenario::Scenario;
 
-/// Runs every profile, one after the other; the exit code.
+/// Runs all profiles with the same workers; the exit code.
 pub(super) fn run(args: &TestArgs) -> u8 {
     match every(args) {
         Ok(code) => code,
@@ -57,17 +58,85 @@ fn judge(args: &TestArgs, seed: u64, all: Vec<Prepared>) -> u8 {
     let first =
         format!("streamspec {} · {} profiles · the built-in reference server · seed {seed:#x}", env!("CARGO_PKG_VERSION"), all.len());
     print(&page.fit(format!("{}\n\n", page.paint.bold(&first))));
-    let (mut sum, mut codes, mut reports, mut cases) = (Counts::default(), Vec::new(), Vec::new(), 0);
-    let width = all.iter().map(|prepared| prepared.heading.profile.len()).max().unwrap_or(0);
-    for mut prepared in all {
-        if stop.is_raised() {
-            break;
+    let suites: Vec<Suite> = all.iter().map(|prepared| prepared.suite.clone()).collect();
+    let jobs = suites.iter().map(|suite| suite.jobs).max().unwrap_or(1);
+    let mut table = Table::new(page, all);
+    let ended = run_all(&suites, jobs, &stop, |nth, case| {
+        table.progress.step(&format!("{} {}", suites[nth].profile.name, case.base));
+        let line = &mut table.lines[nth];
+        line.began.get_or_insert_with(|| Instant::now().checked_sub(case.elapsed).unwrap_or(began));
+        line.left -= 1;
+        line.prepared.take(args, &case);
+        while table.lines.get(table.shown).is_some_and(|line| line.left == 0) {
+            table.show(&Ok(()), &stop);
         }
-        let done = prepared.execute(args, &stop);
+    });
+    table.progress.clear();
+    for ran in &ended[table.shown..] {
+        table.show(ran, &stop);
+    }
+    let mut code = exit::worst(&table.codes);
+    for Report::Json(path) in &args.report {
+        if let Err(error) = write_json(path, &json_reports(table.reports.clone(), code)) {
+            tell(&format!("error: cannot write {}: {error}", path.display()));
+            code = exit::USAGE;
+        }
+    }
+    print(&format!(
+        "\n{} cases in {:.1} s, seed {seed:#x}; one profile in full: --profile NAME\n{}\n",
+        table.cases,
+        began.elapsed().as_secs_f64(),
+        table.sum
+    ));
+    if code == exit::OK {
+        tell(NEXT);
+    }
+    code
+}
+
+/// A line for each profile, in their order; and what they come to together.
+struct Table {
+    page: Page,
+    progress: Progress,
+    lines: Vec<Line>,
+    /// So many lines are printed.
+    shown: usize,
+    sum: Counts,
+    codes: Vec<u8>,
+    reports: Vec<serde_json::Value>,
+    cases: u64,
+}
+
+struct Line {
+    prepared: Prepared,
+    /// Cases that have not come in yet.
+    left: usize,
+    /// When its first case began.
+    began: Option<Instant>,
+}
+
+impl Table {
+    fn new(page: Page, all: Vec<Prepared>) -> Table {
+        let line = |prepared: Prepared| Line { left: cases(&prepared.suite), prepared, began: None };
+        let lines: Vec<Line> = all.into_iter().map(line).collect();
+        let progress = Progress::new(lines.iter().map(|line| line.left).sum());
+        Table { page, progress, lines, shown: 0, sum: Counts::default(), codes: Vec::new(), reports: Vec::new(), cases: 0 }
+    }
+
+    /// Prints the next line; and all about its profile, if it failed.
+    fn show(&mut self, ran: &Result<(), SuiteError>, stop: &StopSign) {
+        let (page, width) = (self.page, self.lines.iter().map(|line| line.prepared.heading.profile.len()).max().unwrap_or(0));
+        let Line { prepared, began, .. } = &mut self.lines[self.shown];
+        self.shown += 1;
+        if stop.is_raised() && began.is_none() && !self.codes.is_empty() {
+            return;
+        }
+        let done = prepared.finish(ran, stop, began.map_or(0.0, |began| began.elapsed().as_secs_f64()));
         let rows = prepared.tally.rows();
         let counts = Counts::of(&rows, &prepared.heading);
         let judged: u64 = rows.iter().map(|row| row.judged).sum();
         let word = if done.code == exit::OK { page.paint.good("pass") } else { page.paint.bad("FAIL") };
+        self.progress.clear();
         print(&format!(
             "{word} {:<width$}  {:>4} cases {:>8} judgements  {counts}  {:.1} s\n",
             prepared.heading.profile, prepared.tally.cases, judged, done.seconds
@@ -75,24 +144,9 @@ fn judge(args: &TestArgs, seed: u64, all: Vec<Prepared>) -> u8 {
         if done.ran && done.code != exit::OK {
             print(&format!("\n{}\n", write_text(&prepared.tally, &prepared.heading, done.seconds, page)));
         }
-        reports.push(json_report(&prepared.tally, &prepared.heading, done.seconds, done.code));
-        sum.add(&counts);
-        cases += prepared.tally.cases;
-        codes.push(done.code);
+        self.reports.push(json_report(&prepared.tally, &prepared.heading, done.seconds, done.code));
+        self.sum.add(&counts);
+        self.cases += prepared.tally.cases;
+        self.codes.push(done.code);
     }
-    let mut code = exit::worst(&codes);
-    for Report::Json(path) in &args.report {
-        if let Err(error) = write_json(path, &json_reports(reports.clone(), code)) {
-            tell(&format!("error: cannot write {}: {error}", path.display()));
-            code = exit::USAGE;
-        }
-    }
-    print(&format!(
-        "\n{cases} cases in {:.1} s, seed {seed:#x}; one profile in full: --profile NAME\n{sum}\n",
-        began.elapsed().as_secs_f64()
-    ));
-    if code == exit::OK {
-        tell(NEXT);
-    }
-    code
 }

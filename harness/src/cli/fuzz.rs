@@ -231,7 +231,7 @@ impl Prepared {
         if standing.late > 0 {
             let _ = writeln!(
                 out,
-                "late beside other cases and never alone: {} cases; a machine with less to do would tell more",
+                "late on a busy machine, and not always alone: {} cases; a machine with less to do would tell more",
                 standing.late
             );
         }

@@ -1,18 +1,22 @@
 //! The command line, one file a subcommand.
 
+mod client;
 mod doctor;
 mod every;
 mod exit;
 mod fuzz;
 mod init;
+mod kills;
 mod list;
 mod plan;
 mod progress;
 mod provider;
+mod record;
 mod replay;
 mod selftest;
 mod simulate;
 mod sweep;
+mod tail;
 mod test;
 
 use std::process::ExitCode;
@@ -41,6 +45,8 @@ enum Command {
     Fuzz(Box<fuzz::FuzzArgs>),
     /// Run failures that were found before once more: FIXED, STILL FAILS or CANNOT
     Replay(Box<replay::ReplayArgs>),
+    /// Run scenarios and write down what stood on the wire, in a form that is the same for every run of a right server
+    Record(Box<record::RecordArgs>),
     /// Run the built-in reference server, right or with defects
     Serve(streamspec_reference_server::ServeOptions),
     /// Run a scripted model provider, with which an agent's server says exactly what its prompt tells it to
@@ -49,6 +55,10 @@ enum Command {
     Selftest(selftest::SelftestArgs),
     /// Run scenarios on a simulated server that keeps the profile's contract, under many schedules and in virtual time
     Simulate(Box<simulate::SimulateArgs>),
+    /// Play a hostile but conforming server to a client, and judge what it applies
+    Client(Box<client::ClientArgs>),
+    /// Read a stream, reconnecting and resuming, and print each event that is applied as a JSON line
+    Tail(Box<tail::TailArgs>),
     /// Go through a target step by step and show the first thing that is wrong with it, or with its profile
     Doctor(Box<TargetArgs>),
     /// List requirements, scenarios, profiles or bugs
@@ -77,10 +87,13 @@ fn dispatch(arguments: &Arguments) -> u8 {
         Some(Command::Test(args)) => test::run(args),
         Some(Command::Fuzz(args)) => fuzz::run(args),
         Some(Command::Replay(args)) => replay::run(args),
+        Some(Command::Record(args)) => record::run(args),
         Some(Command::Simulate(args)) => simulate::run(args),
         Some(Command::Serve(options)) => serve(options),
         Some(Command::Provider(args)) => provider::run(args),
         Some(Command::Selftest(args)) => selftest::run(args),
+        Some(Command::Client(args)) => client::run(args),
+        Some(Command::Tail(args)) => tail::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
         Some(Command::List(args)) => list::list(args),
         Some(Command::Explain(args)) => list::explain(args),

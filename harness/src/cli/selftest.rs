@@ -35,6 +35,9 @@ pub(super) struct SelftestArgs {
     /// Only under this profile
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
+    /// Of broken clients instead: the built-in reader passes every case, and each of its planted defects is found
+    #[arg(long, conflicts_with = "profile")]
+    clients: bool,
     /// How many bugs are tried side by side
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: Option<u16>,
@@ -51,7 +54,8 @@ struct Row {
 }
 
 pub(super) fn run(args: &SelftestArgs) -> u8 {
-    match table(args) {
+    let proven = if args.clients { super::kills::table(&args.only, args.jobs.map_or(8, usize::from)) } else { table(args) };
+    match proven {
         Ok(code) => code,
         Err(complaint) => complain(&complaint),
     }
@@ -188,6 +192,7 @@ impl Ground {
             jobs,
             repeat,
             deadline: if bugs.is_empty() { bound } else { DEADLINE },
+            transcribed: Default::default(),
         })
     }
 }

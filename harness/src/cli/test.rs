@@ -12,7 +12,7 @@ use super::{Complaint, complain, every, meant, print, tell};
 use crate::contract::{CATALOGUE, FAMILIES, requirement};
 use crate::report::{Heading, Page, Row, Tally, json_report, write_json, write_text};
 use crate::run::Abort;
-use crate::run::suite::{Case, StopSign, Suite, cases, run as run_suite};
+use crate::run::suite::{Case, StopSign, Suite, SuiteError, cases, run as run_suite};
 use crate::scenario::{Scenario, applicable};
 
 /// Cases wait more than they compute, so more workers than cores are right.
@@ -65,7 +65,7 @@ pub(super) enum Report {
     Json(PathBuf),
 }
 
-fn report(text: &str) -> Result<Report, String> {
+pub(super) fn report(text: &str) -> Result<Report, String> {
     match text.split_once('=') {
         Some(("json", path)) if !path.is_empty() => Ok(Report::Json(path.into())),
         Some(("json", _)) => Err("write a path behind it, such as json=report.json".to_owned()),
@@ -97,8 +97,8 @@ pub(super) fn run(args: &TestArgs) -> u8 {
 }
 
 /// Finds out before a long run that what it brings cannot be kept.
-fn keepable(args: &TestArgs) -> Result<(), Complaint> {
-    for Report::Json(path) in &args.report {
+pub(super) fn keepable(reports: &[Report], history: Option<&std::path::Path>) -> Result<(), Complaint> {
+    for Report::Json(path) in reports {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
         let cannot = |why: String| Err(Complaint::Usage(format!("cannot write the report {}: {why}", path.display())));
         if path.is_dir() {
@@ -111,7 +111,7 @@ fn keepable(args: &TestArgs) -> Result<(), Complaint> {
             return cannot(error.kind().to_string());
         }
     }
-    if let Some(folder) = &args.history {
+    if let Some(folder) = history {
         let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));
         made.map_err(|e| Complaint::Usage(format!("cannot keep histories in {}: {}", folder.display(), e.kind())))?;
     }
@@ -124,6 +124,8 @@ pub(super) struct Prepared {
     pub(super) suite: Suite,
     pub(super) heading: Heading,
     pub(super) tally: Tally,
+    /// Why some history could not be kept.
+    trouble: Option<String>,
 }
 
 /// What a run came to.
@@ -138,7 +140,7 @@ pub(super) struct Done {
 pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     let resolved = args.target.resolve()?;
     if !args.list {
-        keepable(args)?;
+        keepable(&args.report, args.history.as_deref())?;
     }
     let mut all = Scenario::built_in(&resolved.profile.name)?;
     if let Some(folder) = &args.scenarios {
@@ -179,15 +181,18 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         jobs: args.jobs.map_or(cores * JOBS_A_CORE, usize::from),
         repeat: args.repeat.max(1),
         deadline: args.deadline.unwrap_or(bound * 2),
+        transcribed: Default::default(),
     };
     let heading = Heading {
         profile: resolved.profile.name.clone(),
         target: resolved.name.clone(),
-        seed: suite.seed,
+        seed: Some(suite.seed),
+        command: "test",
+        tested: "server",
         again: format!("{}{}", resolved.again, again(args)),
         known: resolved.target.known.clone(),
     };
-    Ok(Prepared { resolved, suite, heading, tally })
+    Ok(Prepared { resolved, suite, heading, tally, trouble: None })
 }
 
 /// The arguments beside the target's that a failure may hang on.
@@ -262,26 +267,35 @@ impl Prepared {
     }
 
     /// Runs the scenarios and counts what they bring; says on standard error what kept them from running.
-    pub(super) fn execute(&mut self, args: &TestArgs, stop: &StopSign) -> Done {
+    fn execute(&mut self, args: &TestArgs, stop: &StopSign) -> Done {
         let began = Instant::now();
         let mut progress = Progress::new(cases(&self.suite));
-        let mut trouble = None;
-        let ran = run_suite(&self.suite, stop, |case| {
+        let suite = self.suite.clone();
+        let ran = run_suite(&suite, stop, |case| {
             progress.step(&case.base);
-            if let Err(why) = keep(args.history.as_deref(), &case) {
-                trouble.get_or_insert(why);
-            }
-            self.tally.add(&case);
+            self.take(args, &case);
         });
         progress.clear();
-        let seconds = began.elapsed().as_secs_f64();
+        self.finish(&ran, stop, began.elapsed().as_secs_f64())
+    }
+
+    /// Counts what a case brought, and keeps its history where that is asked.
+    pub(super) fn take(&mut self, args: &TestArgs, case: &Case) {
+        if let Err(why) = keep(args.history.as_deref(), case) {
+            self.trouble.get_or_insert(why);
+        }
+        self.tally.add(case);
+    }
+
+    /// What it came to, when there are no more cases.
+    pub(super) fn finish(&mut self, ran: &Result<(), SuiteError>, stop: &StopSign, seconds: f64) -> Done {
         self.tally.cut_short = stop.is_raised() || ran.is_err();
         let mut ended = self.ended(stop);
-        ended.hear(&ran);
-        if let Some(why) = &trouble {
+        ended.hear(ran);
+        if let Some(why) = &self.trouble {
             tell(&format!("error: {why}"));
         }
-        let code = if trouble.is_some() { exit::USAGE } else { ended.code() };
+        let code = if self.trouble.is_some() { exit::USAGE } else { ended.code() };
         Done { code, seconds, ran: self.tally.cases > 0 || ran.is_ok() }
     }
 

@@ -34,15 +34,15 @@ pub struct Requirement {
 }
 
 impl Requirement {
-    /// The part of the id before the dash: the family under which reports group it.
+    /// The part of the id before its number: the family under which reports group it.
     pub fn family(&self) -> &'static str {
-        self.id.split_once('-').map_or(self.id, |(family, _)| family)
+        self.id.rsplit_once('-').map_or(self.id, |(family, _)| family)
     }
 }
 
-/// The requirement with this id, if there is one.
+/// The requirement with this id, if there is one: a server's or a client's.
 pub fn requirement(id: &str) -> Option<&'static Requirement> {
-    CATALOGUE.iter().find(|r| r.id == id)
+    CATALOGUE.iter().chain(CLIENT_CATALOGUE).find(|r| r.id == id)
 }
 
 /// The families in the order of the table, each with one line on what it is about.
@@ -77,15 +77,21 @@ pub const FAMILIES: &[(&str, &str)] = &[
 ];
 
 macro_rules! catalogue {
-    ($($id:literal $level:ident $says:literal, from $source:literal, by $observed:literal, likely $likely:literal;)+) => {
-        /// Every requirement, in report order.
-        pub static CATALOGUE: &[Requirement] = &[$(Requirement {
+    ($(#[$about:meta])* $name:ident: $($id:literal $level:ident $says:literal, from $source:literal, by $observed:literal, likely $likely:literal;)+) => {
+        $(#[$about])*
+        pub static $name: &[Requirement] = &[$(Requirement {
             id: $id, level: Level::$level, says: $says, source: $source, observed: $observed, likely: $likely,
         }),+];
     };
 }
 
+mod clients;
+
+pub use clients::{CLIENT_CATALOGUE, CLIENT_FAMILIES};
+
 catalogue! {
+    /// Every requirement of servers, in report order.
+    CATALOGUE:
     "WIRE-1" Must "a stream is answered with status 200 and the media type of its format",
         from "SSE-1, SSE-4", by "status and Content-Type of every accepted subscription",
         likely "the framework's default media type (text/plain, application/json) was left on the response";
@@ -478,9 +484,9 @@ mod tests {
     #[test]
     fn ids_are_unique_and_belong_to_a_family() {
         let mut seen = std::collections::BTreeSet::new();
-        for r in CATALOGUE {
+        for r in CATALOGUE.iter().chain(CLIENT_CATALOGUE) {
             assert!(seen.insert(r.id), "{} is given twice", r.id);
-            assert!(FAMILIES.iter().any(|(f, _)| *f == r.family()), "{} has no family", r.id);
+            assert!(FAMILIES.iter().chain(CLIENT_FAMILIES).any(|(f, _)| *f == r.family()), "{} has no family", r.id);
         }
     }
 }

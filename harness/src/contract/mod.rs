@@ -1,7 +1,9 @@
 //! What a protocol promises: the requirement catalogue, and (in the files beside it) the contract and profile files.
 
 mod ask;
+mod binding;
 mod catalogue;
+mod client_target;
 pub(crate) mod file;
 mod machine;
 mod payment;
@@ -9,16 +11,21 @@ mod profile;
 mod schema;
 mod starter;
 mod target;
+mod transcript;
 mod validate;
 
 pub use ask::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Recipient, Talk};
-pub use catalogue::{CATALOGUE, FAMILIES, Level, Requirement, requirement};
+pub use binding::*;
+pub use catalogue::{CATALOGUE, CLIENT_CATALOGUE, CLIENT_FAMILIES, FAMILIES, Level, Requirement, requirement};
+pub use client_target::ClientTarget;
 pub use file::FileError;
 pub(crate) use file::nearest;
 pub use machine::Machine;
 pub use payment::{PaymentBinding, PaymentContract, Signer};
+
 pub use profile::*;
 pub use schema::{SCHEMAS, schema};
 pub use starter::{Found, starter_profile, starter_target};
 pub use target::*;
+pub use transcript::{Redaction, TranscriptRules};
 pub(crate) use validate::{known_requirement, names_a_host, placeholder_used};

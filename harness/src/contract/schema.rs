@@ -2,17 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::{Profile, Target};
+use super::{ClientTarget, Profile, Target};
 use crate::scenario::Scenario;
 
 /// What there is a schema of.
-pub const SCHEMAS: &[&str] = &["profile", "scenario", "target"];
+pub const SCHEMAS: &[&str] = &["profile", "scenario", "target", "client-target"];
 
-/// The JSON Schema of the `profile`, `scenario` or `target` file; `None` for any other word.
+/// The JSON Schema of the `profile`, `scenario`, `target` or `client-target` file; `None` for any other word.
 pub fn schema(what: &str) -> Option<Value> {
     let (schema, title) = match what {
         "profile" => (schemars::schema_for!(Profile), "streamspec profile"),
         "scenario" => (schemars::schema_for!(Scenario), "streamspec scenario"),
+        "client-target" => (schemars::schema_for!(ClientTarget), "streamspec client-target"),
         "target" => (schemars::schema_for!(Target), "streamspec target"),
         _ => return None,
     };

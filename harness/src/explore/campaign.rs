@@ -82,7 +82,7 @@ pub struct Standing {
     pub found: u64,
     /// True while a failure is reproduced and shrunk.
     pub shrinking: bool,
-    /// Cases in which something was late beside others and never alone.
+    /// Cases in which something was late, and not always so alone, on a machine with too much to do.
     pub late: u64,
     /// Violations of requirements that are known to fail.
     pub known: u64,

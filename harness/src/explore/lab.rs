@@ -17,7 +17,7 @@ use crate::history::History;
 use crate::run::suite::{Subject, mix, run_one};
 use crate::run::{Abort, Patience};
 use crate::scenario::Scenario;
-use crate::world::live::{Server, ServerError};
+use crate::world::live::{LiveWorld, Server, ServerError};
 
 /// After this many cases a shared process is replaced, so that its sessions do not pile up.
 const CASES_A_PROCESS: u32 = 4_000;
@@ -164,7 +164,8 @@ impl Lab {
         let began = Instant::now();
         self.cases.set(self.cases.get() + 1);
         let patience = Patience { deadline, salt: mix(self.seed, self.cases.get()) };
-        let (history, aborted) = run_one(&self.profile, server, scenario, self.seed, patience, pending()).await;
+        let world = LiveWorld::new(Arc::clone(&self.profile), server);
+        let (history, aborted) = run_one(&world, &self.profile, scenario, self.seed, patience, pending()).await;
         let verdicts = judge(&history, &self.profile);
         Ran { history, verdicts, aborted, elapsed: began.elapsed() }
     }

@@ -12,10 +12,12 @@ mod goals;
 mod lab;
 mod mend;
 mod palette;
+mod pressure;
 mod pursue;
 mod rate;
 mod replay;
 mod shrink;
+mod small;
 mod source;
 mod sweep;
 
@@ -27,4 +29,5 @@ pub use lab::{Company, Lab, Ran, Signature};
 pub use palette::{Palette, Theme};
 pub use rate::Rate;
 pub use replay::{Answer, Replay, replay};
+pub use small::{Small, smallest_by};
 pub use sweep::{Kind as SweepKind, Swept, sweeps};

@@ -111,6 +111,7 @@ impl Palette {
             judges: Vec::new(),
             steps: Vec::new(),
             audit: true,
+            transcript: Default::default(),
             sweep_limit: None,
         };
         applicable(&asks, &self.profile, &self.capabilities).is_ok()

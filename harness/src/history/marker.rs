@@ -92,10 +92,18 @@ pub struct Body {
     pub head: String,
 }
 
+/// What FNV-1a begins with.
+pub(crate) const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a over `bytes`, going on from `hash`.
+pub(crate) fn fnv(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 impl Body {
     /// The digest of `text`.
     pub fn of(text: &str) -> Body {
-        let digest = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let digest = fnv(FNV_START, text.as_bytes());
         let end = text.floor_char_boundary(60);
         Body { len: text.len() as u64, digest, head: text[..end].to_owned() }
     }

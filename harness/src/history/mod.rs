@@ -5,9 +5,11 @@ mod marker;
 mod money;
 mod record;
 mod view;
+mod wire;
 
 pub use file::HistoryError;
 pub use marker::{Body, Marker};
+pub(crate) use marker::{FNV_START, fnv};
 pub use money::{AccountIx, Flaw, Paid, PayAct, Payment, Says, Told, ToldBy};
 pub use record::{
     Action, Answer, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Expectation, Fault, From, Invoke, Kind, Leaked,
@@ -15,6 +17,7 @@ pub use record::{
     Stage, Step, Surface, Until, Wait, What,
 };
 pub use view::{ConnView, EventView, OpView, Seen, SessionView, Sight, Sights, Stop, View};
+pub use wire::{Headers, Message, Named, Of, Wire};
 
 /// A recorded run of one scenario.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

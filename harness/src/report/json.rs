@@ -49,7 +49,7 @@ pub fn json_report(tally: &Tally, heading: &Heading, seconds: f64, exit: u8) -> 
         "version": env!("CARGO_PKG_VERSION"),
         "profile": heading.profile,
         "target": heading.target,
-        "seed": format!("{:#x}", heading.seed),
+        "seed": heading.seed.map(|seed| format!("{seed:#x}")),
         "seconds": seconds,
         "exit": exit,
         "cases": tally.cases,

@@ -1,5 +1,7 @@
 //! Consumers of what a run brings: a tally over all cases, and one file a format.
 
+mod client;
+mod difference;
 mod json;
 mod page;
 mod paint;
@@ -7,6 +9,8 @@ mod tally;
 mod text;
 mod timeline;
 
+pub use client::client_failure;
+pub(crate) use difference::drawn_difference;
 pub use json::{json_report, json_reports, write_json};
 pub use page::{Page, visible};
 pub use paint::Paint;

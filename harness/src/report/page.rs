@@ -78,6 +78,11 @@ impl Page {
         format!("{}…", shown.trim_end())
     }
 
+    /// How many columns are left of a line after `used`; a file has no end.
+    pub(crate) fn room(self, used: usize) -> Option<usize> {
+        self.columns.map(|columns| columns.saturating_sub(used))
+    }
+
     /// The finished report in characters that the page can show.
     pub fn fit(self, report: String) -> String {
         if self.unicode || report.is_ascii() { report } else { report.chars().map(ascii).collect() }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::check::{Finding, Violation};
-use crate::contract::{CATALOGUE, Level, Requirement};
+use crate::check::{Finding, Verdict, Violation};
+use crate::contract::{CATALOGUE, CLIENT_CATALOGUE, Level, Requirement, requirement};
 use crate::run::suite::Case;
 use crate::scenario::Scenario;
 
@@ -95,16 +95,26 @@ const KEPT: usize = 3;
 impl Tally {
     /// Takes note of a scenario that will be run.
     pub fn plan(&mut self, scenario: &Scenario) {
-        for requirement in &scenario.judges {
-            self.written_for.entry(requirement.clone()).or_default().push(scenario.name.clone());
+        self.plan_for(&scenario.name, scenario.judges.iter().map(String::as_str));
+    }
+
+    /// Takes note of a case of this name that will be run for these requirements.
+    pub fn plan_for<'a>(&mut self, name: &str, judges: impl IntoIterator<Item = &'a str>) {
+        for requirement in judges {
+            self.written_for.entry(requirement.to_owned()).or_default().push(name.to_owned());
         }
     }
 
     /// Takes note of a scenario that does not apply.
     pub fn skip(&mut self, scenario: &Scenario, why: &str) {
-        self.skipped.push((scenario.name.clone(), why.to_owned()));
-        for requirement in &scenario.judges {
-            self.skipped_for.entry(requirement.clone()).or_insert_with(|| why.to_owned());
+        self.skip_for(&scenario.name, scenario.judges.iter().map(String::as_str), why);
+    }
+
+    /// Takes note of a case of this name, written for these requirements, that does not apply.
+    pub fn skip_for<'a>(&mut self, name: &str, judges: impl IntoIterator<Item = &'a str>, why: &str) {
+        self.skipped.push((name.to_owned(), why.to_owned()));
+        for requirement in judges {
+            self.skipped_for.entry(requirement.to_owned()).or_insert_with(|| why.to_owned());
         }
     }
 
@@ -115,7 +125,6 @@ impl Tally {
 
     /// Adds a finished case.
     pub fn add(&mut self, case: &Case) {
-        self.cases += 1;
         let ran = self.ran.entry(case.base.clone()).or_default();
         *ran = (ran.0 + 1, ran.1 + case.elapsed.as_secs_f64());
         if let Some(aborted) = &case.aborted {
@@ -123,24 +132,36 @@ impl Tally {
                 crate::run::Abort::ServerDied(why) | crate::run::Abort::CouldNot(why) => why.clone(),
                 crate::run::Abort::Interrupted => "interrupted".to_owned(),
             };
-            self.aborted.push((case.scenario.name.clone(), why, case.output.clone()));
+            self.abort(&case.scenario.name, why, &case.output);
         }
-        for (verdict, requirement) in case.verdicts.iter().zip(CATALOGUE) {
+        self.count(&case.base, &case.verdicts, |violation| failure(case, violation));
+    }
+
+    /// Takes note of a case that did not reach its end, and of what the implementation printed last.
+    pub fn abort(&mut self, name: &str, why: String, output: &str) {
+        self.aborted.push((name.to_owned(), why, output.to_owned()));
+    }
+
+    /// Counts a case by its verdicts; `show` makes a failure that is worth showing.
+    pub fn count(&mut self, base: &str, verdicts: &[Verdict], show: impl Fn(&Violation) -> Failure) {
+        self.cases += 1;
+        for verdict in verdicts {
+            let Some(requirement) = requirement(&verdict.requirement) else { continue };
             let row = self.rows.entry(requirement.id).or_default();
             match &verdict.finding {
                 Finding::Pass { judged } => {
                     row.judged += judged;
-                    row.by_scenario.entry(case.base.clone()).or_default().1 += 1;
+                    row.by_scenario.entry(base.to_owned()).or_default().1 += 1;
                 }
                 Finding::Fail { judged, violations, count } => {
                     row.judged += judged;
                     row.violations += count;
-                    let times = row.by_scenario.entry(case.base.clone()).or_default();
+                    let times = row.by_scenario.entry(base.to_owned()).or_default();
                     *times = (times.0 + 1, times.1 + 1);
                     for violation in violations {
                         let known = row.failures.iter().any(|f| f.violation.shape == violation.shape);
                         if !known && row.failures.len() < KEPT {
-                            row.failures.push(failure(case, violation));
+                            row.failures.push(show(violation));
                         }
                     }
                 }
@@ -159,6 +180,7 @@ impl Tally {
         let none: &'static Collected = &EMPTY;
         CATALOGUE
             .iter()
+            .chain(CLIENT_CATALOGUE)
             .filter_map(|requirement| {
                 let row = self.rows.get(requirement.id).unwrap_or(none);
                 let standing = self.standing(requirement, row)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::contract::{FAMILIES, Known, Level};
+use crate::contract::{CLIENT_FAMILIES, FAMILIES, Known, Level};
 
 use super::page::{Page, visible};
 use super::paint::Paint;
@@ -17,8 +17,12 @@ pub struct Heading {
     pub profile: String,
     /// The target in words.
     pub target: String,
-    /// The seed.
-    pub seed: u64,
+    /// The seed, where something was chosen by it.
+    pub seed: Option<u64>,
+    /// The subcommand that runs it: `test`.
+    pub command: &'static str,
+    /// Who is tested: `server`.
+    pub tested: &'static str,
     /// The arguments with which to run it again.
     pub again: String,
     /// Failures that are known, by requirement.
@@ -63,7 +67,7 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
     let mut out = String::new();
     let rows = tally.rows();
     let mut families = Vec::new();
-    for (family, about) in FAMILIES {
+    for (family, about) in FAMILIES.iter().chain(CLIENT_FAMILIES) {
         let of: Vec<&Row<'_>> = rows.iter().filter(|r| r.requirement.family() == *family).collect();
         // A family that the profile promises nothing of is named among what is not applicable.
         if of.iter().any(|row| !matches!(row.standing, Standing::NotApplicable(_))) {
@@ -97,8 +101,9 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
     for row in failures {
         failure(&mut out, row, heading, page);
     }
-    unfinished(&mut out, tally, page);
-    let _ = writeln!(out, "{} in {seconds:.1} s, seed {:#x}", plural(tally.cases, "case"), heading.seed);
+    unfinished(&mut out, tally, heading, page);
+    let seed = heading.seed.map(|seed| format!(", seed {seed:#x}")).unwrap_or_default();
+    let _ = writeln!(out, "{} in {seconds:.1} s{seed}", plural(tally.cases, "case"));
     let counts = Counts::of(&rows, heading);
     if counts.failed > 0 {
         let ids: Vec<&str> = rows.iter().filter(|r| heading.is_failure(r)).map(|r| r.requirement.id).collect();
@@ -248,7 +253,8 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
         }
         out.push_str(&page.prose("  spec:   ", row.requirement.source));
         // Never wrapped: both are for copying.
-        let _ = writeln!(out, "  rerun:  streamspec test{} --only {} --seed {:#x}", heading.again, first.scenario, heading.seed);
+        let seed = heading.seed.map(|seed| format!(" --seed {seed:#x}")).unwrap_or_default();
+        let _ = writeln!(out, "  rerun:  streamspec {}{} --only {}{seed}", heading.command, heading.again, first.scenario);
         if let Some(curl) = &first.curl {
             let _ = writeln!(out, "  curl:   {}", visible(curl));
         }
@@ -319,7 +325,7 @@ fn undecided(out: &mut String, rows: &[Row<'_>], page: Page) {
 }
 
 /// Cases that did not reach their end, by reason, with what the server printed in the first of each.
-fn unfinished(out: &mut String, tally: &Tally, page: Page) {
+fn unfinished(out: &mut String, tally: &Tally, heading: &Heading, page: Page) {
     let mut by_reason: BTreeMap<&str, Vec<(&str, &str, &str)>> = BTreeMap::new();
     for (case, why, output) in &tally.aborted {
         let (reason, rest) = why.split_once('\n').unwrap_or((why, ""));
@@ -332,7 +338,7 @@ fn unfinished(out: &mut String, tally: &Tally, page: Page) {
         out.push_str(&page.entry("not finished", Paint::bad, &format!("{}{more}: {reason}", names.join(" "))));
         let printed = cases.iter().flat_map(|(_, rest, output)| [*rest, *output]).find(|text| !text.trim().is_empty());
         if let Some(printed) = printed {
-            let _ = writeln!(out, "  the server's last lines:");
+            let _ = writeln!(out, "  the {}'s last lines:", heading.tested);
             for line in printed.lines().filter(|line| !line.trim().is_empty()) {
                 let _ = writeln!(out, "    {}", visible(line.trim()));
             }

@@ -1,6 +1,12 @@
 //! What is published: the marker, and text made to break frames, journals and splitters.
 
-use crate::history::Marker;
+use std::borrow::Borrow;
+use std::cell::RefCell;
+use std::hash::Hash;
+
+use rustc_hash::FxHashMap;
+
+use crate::history::{Body, Marker};
 use crate::scenario::Text;
 
 /// Length of a [`Text::Large`] payload in bytes, unless the contract allows less.
@@ -10,6 +16,68 @@ pub const BULKY: usize = 16 << 10;
 
 /// Every kind of text that [`Text::Hostile`] goes through.
 const ROUND: [Text; 6] = [Text::Separators, Text::LineBreaks, Text::Controls, Text::Unicode, Text::FrameLike, Text::Surrogates];
+
+/// What was worked out from long texts, forgotten when the texts grow too many.
+#[derive(Debug)]
+pub(crate) struct Remembered<K, V> {
+    known: FxHashMap<K, V>,
+    bytes: usize,
+}
+
+impl<K, V> Default for Remembered<K, V> {
+    fn default() -> Self {
+        Remembered { known: FxHashMap::default(), bytes: 0 }
+    }
+}
+
+/// How many bytes of texts are remembered at most.
+const MOST_REMEMBERED: usize = 64 << 20;
+
+impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
+    /// What is known of a text.
+    pub(crate) fn get<Q: Hash + Eq + ?Sized>(&self, of: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.known.get(of)
+    }
+
+    /// Remembers `value`, which takes about `bytes`, and gives it back.
+    pub(crate) fn keep(&mut self, of: K, bytes: usize, value: V) -> V {
+        if self.bytes + bytes > MOST_REMEMBERED {
+            *self = Remembered::default();
+        }
+        self.bytes += bytes;
+        self.known.insert(of, value.clone());
+        value
+    }
+}
+
+/// The payload with this marker, and its digest.
+pub fn digested(marker: Marker, text: Text, most: Option<u64>) -> (String, Body) {
+    let made = || {
+        let payload = payload(marker, text, most);
+        let body = Body::of(&payload);
+        (payload, body)
+    };
+    if !matches!(text, Text::Large | Text::Bulky) {
+        return made();
+    }
+    // A simulation makes the same long texts in every run.
+    thread_local! {
+        static LONG: RefCell<Remembered<(Marker, bool, Option<u64>), (String, Body)>> = RefCell::default();
+    }
+    LONG.with_borrow_mut(|long| {
+        let key = (marker, text == Text::Large, most);
+        match long.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let (payload, body) = made();
+                long.keep(key, payload.len(), (payload, body))
+            }
+        }
+    })
+}
 
 /// The payload with this marker. `most` bounds its bytes (the contract's `max_payload`).
 pub fn payload(marker: Marker, text: Text, most: Option<u64>) -> String {

@@ -8,10 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use crate::history::{ConnId, Micros, OpId, Record, What};
+use crate::history::{ConnId, Message, Micros, Of, OpId, Record, What, Wire};
 
 /// A run that observes more than this is ended; histories beyond it help nobody.
 const MOST_RECORDS: usize = 4_000_000;
+
+/// Bytes of messages that are kept of one run.
+const MOST_WIRE: usize = 32 << 20;
 
 /// A handle to the records of a run; clones share them.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ struct Inner {
     operations: u32,
     /// Secrets that must not come back.
     planted: Vec<String>,
+    /// How many bytes of messages may still be kept; `None` where none are.
+    wire: Option<usize>,
 }
 
 impl Default for Recorder {
@@ -49,6 +54,31 @@ impl Recorder {
             inner.records.push(Record { at, what });
         }
         self.changed.notify_waiters();
+    }
+
+    /// From now on messages are kept as well.
+    pub fn keep_wire(&self) {
+        self.lock().wire = Some(MOST_WIRE);
+    }
+
+    /// True when messages are kept.
+    pub fn keeps_wire(&self) -> bool {
+        self.lock().wire.is_some()
+    }
+
+    /// Appends a message as it stood on the wire, where messages are kept. Past their bound one record says so.
+    pub fn wire(&self, at: Micros, of: Of, message: impl FnOnce() -> Message) {
+        if self.lock().wire.is_none_or(|left| left == 0) {
+            return;
+        }
+        let message = message();
+        let fits = {
+            let mut inner = self.lock();
+            let left = inner.wire.unwrap_or(0);
+            inner.wire = Some(left.saturating_sub(message.bytes()));
+            message.bytes() < left
+        };
+        self.record(at, What::Wire(Wire { of, message: if fits { message } else { Message::Full } }));
     }
 
     /// Wakes whoever waits, after a change of state that is no observation.

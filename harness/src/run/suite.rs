@@ -1,10 +1,10 @@
-//! A suite: many scenarios over one target, by several workers.
+//! Suites: many scenarios over one target each, by several workers.
 //!
-//! Each worker is a thread with a server of its own and takes the next case when it has finished one. A case is one
-//! scenario at one place of its sweep; what it brought is judged where it ran and handed to the caller in the order of
-//! completion.
+//! Each worker is a thread with a server of its own and takes the next case when it has finished one; a worker that finds
+//! nothing left of its suite goes on to the next suite, with another server. A case is one scenario at one place of its
+//! sweep; what it brought is judged where it ran and handed to the caller in the order of completion.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ pub struct Suite {
     pub repeat: u32,
     /// How long a wait may take.
     pub deadline: Duration,
+    /// Scenarios of whose runs the messages are kept as they stood on the wire.
+    pub transcribed: BTreeSet<String>,
 }
 
 /// One case that was run.
@@ -106,6 +108,8 @@ impl StopSign {
 }
 
 struct Planned {
+    /// Of which suite.
+    suite: usize,
     scenario: Scenario,
     base: String,
     repetition: u32,
@@ -114,17 +118,17 @@ struct Planned {
 
 /// How many cases a suite has.
 pub fn cases(suite: &Suite) -> usize {
-    plan(suite).len()
+    plan(0, suite).len()
 }
 
-fn plan(suite: &Suite) -> VecDeque<Planned> {
+fn plan(nth: usize, suite: &Suite) -> VecDeque<Planned> {
     let mut planned = VecDeque::new();
     for repetition in 0..suite.repeat.max(1) {
         for scenario in &suite.scenarios {
             let places = places(scenario).map_or_else(|| vec![0], |sweep| sweep.places);
             for place in places {
                 let salt = mix(suite.seed, planned.len() as u64);
-                planned.push_back(Planned { scenario: at(scenario, place), base: scenario.name.clone(), repetition, salt });
+                planned.push_back(Planned { suite: nth, scenario: at(scenario, place), base: scenario.name.clone(), repetition, salt });
             }
         }
     }
@@ -144,65 +148,134 @@ pub(crate) fn mix(seed: u64, nth: u64) -> u64 {
 /// # Errors
 /// When no server can be had, or a worker broke. Cases finished before are not lost.
 pub fn run(suite: &Suite, stop: &StopSign, mut each: impl FnMut(Case)) -> Result<(), SuiteError> {
-    let queue = Arc::new(Mutex::new(plan(suite)));
+    run_all(std::slice::from_ref(suite), suite.jobs, stop, |_, case| each(case)).pop().expect("one for each suite")
+}
+
+/// Runs suites side by side with `jobs` workers, the first ones first, and hands each finished case to `each` with the
+/// place of its suite. What came of each suite; see [`run`].
+pub fn run_all(suites: &[Suite], jobs: usize, stop: &StopSign, mut each: impl FnMut(usize, Case)) -> Vec<Result<(), SuiteError>> {
+    let planned: Vec<VecDeque<Planned>> = suites.iter().enumerate().map(|(nth, suite)| plan(nth, suite)).collect();
+    let mut left: Vec<usize> = planned.iter().map(VecDeque::len).collect();
+    let mut ended: Vec<Result<(), SuiteError>> = suites.iter().map(|_| Ok(())).collect();
+    let queue = Queue(Mutex::new(planned));
     let (finished, results) = mpsc::channel();
-    let mut first_error = None;
+    let mut broken = None;
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..suite.jobs.max(1))
+        let workers: Vec<_> = (0..jobs.max(1))
             .map(|_| {
-                let (queue, finished) = (Arc::clone(&queue), finished.clone());
-                scope.spawn(move || work(suite, stop, &queue, &finished))
+                let (queue, finished) = (&queue, finished.clone());
+                scope.spawn(move || work(suites, stop, queue, &finished))
             })
             .collect();
         drop(finished);
-        for case in results {
-            each(case);
+        for (nth, result) in results {
+            match result {
+                Ok(case) => {
+                    left[nth] -= 1;
+                    each(nth, case);
+                }
+                Err(error) if ended[nth].is_ok() => ended[nth] = Err(error),
+                Err(_) => {}
+            }
         }
         for worker in workers {
-            let ended = worker.join().unwrap_or_else(|panic| {
+            if let Err(panic) = worker.join() {
                 let said = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-                Err(SuiteError::Bug(said.unwrap_or_else(|| "a worker panicked".to_owned())))
-            });
-            if let Err(error) = ended {
-                first_error.get_or_insert(error);
+                broken.get_or_insert(said.unwrap_or_else(|| "a worker panicked".to_owned()));
             }
         }
     });
-    first_error.map_or(Ok(()), Err)
+    if let Some(why) = broken {
+        // A case was lost with its worker.
+        for (ended, _) in ended.iter_mut().zip(left).filter(|(ended, left)| ended.is_ok() && *left > 0) {
+            *ended = Err(SuiteError::Bug(why.clone()));
+        }
+    }
+    ended
 }
 
-fn work(suite: &Suite, stop: &StopSign, queue: &Mutex<VecDeque<Planned>>, finished: &mpsc::Sender<Case>) -> Result<(), SuiteError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| SuiteError::Server(ServerError::Own(format!("cannot start a worker: {e}"))))?;
+/// What is still to be run, for each suite.
+struct Queue(Mutex<Vec<VecDeque<Planned>>>);
+
+impl Queue {
+    /// The next case of this suite, else of the first one that has any.
+    fn next(&self, own: Option<usize>) -> Option<Planned> {
+        let mut suites = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = own.and_then(|own| suites[own].pop_front());
+        own.or_else(|| suites.iter_mut().find_map(VecDeque::pop_front))
+    }
+
+    /// Gives a suite up.
+    fn clear(&self, suite: usize) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[suite].clear();
+    }
+}
+
+type Finished = mpsc::Sender<(usize, Result<Case, SuiteError>)>;
+
+/// Takes cases until there are none; returns without a server left.
+fn work(suites: &[Suite], stop: &StopSign, queue: &Queue, finished: &Finished) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let own = || SuiteError::Server(ServerError::Own(format!("cannot start a worker: {error}")));
+            // The receiver goes away only when the caller does.
+            (0..suites.len()).for_each(|nth| drop(finished.send((nth, Err(own())))));
+            return;
+        }
+    };
     runtime.block_on(async {
         let mut stopped = stop.0.subscribe();
-        let start = async {
-            match &suite.subject {
-                Subject::Url { url, provider } => Server::at(url, provider.clone()).await,
-                Subject::Start(spec) => Server::start(spec.clone()).await,
-            }
-        };
-        let server = tokio::select! {
-            server = start => server.map_err(SuiteError::Server)?,
-            _ = stopped.wait_for(|stop| *stop) => return Ok(()),
-        };
+        let mut held: Option<(usize, Server)> = None;
         while !stop.is_raised() {
-            let Some(planned) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { break };
-            let case = run_case(suite, &server, planned, &mut stopped).await;
+            let Some(planned) = queue.next(held.as_ref().map(|(nth, _)| *nth)) else { break };
+            let nth = planned.suite;
+            if let Err(error) = serve(nth, &suites[nth], &mut held, &mut stopped).await {
+                queue.clear(nth);
+                let _ = finished.send((nth, Err(SuiteError::Server(error))));
+                continue;
+            }
+            let Some((_, server)) = &held else { break };
+            let case = run_case(&suites[nth], server, planned, &mut stopped).await;
             let lost = case.aborted.is_some();
-            // The receiver goes away only when the caller does.
-            let _ = finished.send(case);
+            let _ = finished.send((nth, Ok(case)));
             let ready = if lost { server.renew().await } else { server.ensure().await };
             if let Err(error) = ready {
-                queue.lock().unwrap_or_else(PoisonError::into_inner).clear();
-                return Err(SuiteError::Server(error));
+                queue.clear(nth);
+                let _ = finished.send((nth, Err(SuiteError::Server(error))));
+                held = None;
             }
         }
-        server.shut_down().await;
-        Ok(())
-    })
+        if let Some((_, server)) = held {
+            server.shut_down().await;
+        }
+    });
+}
+
+/// Sees to it that the server of this suite is held; none is when the start was interrupted.
+async fn serve(
+    nth: usize,
+    suite: &Suite,
+    held: &mut Option<(usize, Server)>,
+    stopped: &mut watch::Receiver<bool>,
+) -> Result<(), ServerError> {
+    if held.as_ref().is_some_and(|(of, _)| *of == nth) {
+        return Ok(());
+    }
+    if let Some((_, other)) = held.take() {
+        other.shut_down().await;
+    }
+    let start = async {
+        match &suite.subject {
+            Subject::Url { url, provider } => Server::at(url, provider.clone()).await,
+            Subject::Start(spec) => Server::start(spec.clone()).await,
+        }
+    };
+    tokio::select! {
+        server = start => *held = Some((nth, server?)),
+        _ = stopped.wait_for(|stop| *stop) => {}
+    }
+    Ok(())
 }
 
 async fn run_case(suite: &Suite, server: &Server, planned: Planned, stopped: &mut watch::Receiver<bool>) -> Case {
@@ -211,7 +284,11 @@ async fn run_case(suite: &Suite, server: &Server, planned: Planned, stopped: &mu
     let interrupted = async {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let (history, aborted) = run_one(&suite.profile, server, &planned.scenario, suite.seed, patience, interrupted).await;
+    let world = LiveWorld::new(Arc::clone(&suite.profile), server);
+    if suite.transcribed.contains(&planned.base) {
+        world.keep_wire();
+    }
+    let (history, aborted) = run_one(&world, &suite.profile, &planned.scenario, suite.seed, patience, interrupted).await;
     let output = if aborted.is_some() { server.output().await } else { String::new() };
     let verdicts = judge(&history, &suite.profile);
     Case {
@@ -226,20 +303,19 @@ async fn run_case(suite: &Suite, server: &Server, planned: Planned, stopped: &mu
     }
 }
 
-/// Walks one scenario over a server: what was seen, and why the walk did not reach its end, if it did not. It is broken off
+/// Walks one scenario over a fresh world: what was seen, and why the walk did not reach its end, if it did not. It is broken off
 /// when `interrupted` ends.
 pub(crate) async fn run_one(
-    profile: &Arc<Profile>,
-    server: &Server,
+    world: &LiveWorld<'_>,
+    profile: &Profile,
     scenario: &Scenario,
     seed: u64,
     patience: Patience,
     interrupted: impl Future<Output = ()>,
 ) -> (History, Option<Abort>) {
-    let world = LiveWorld::new(Arc::clone(profile), server);
     let walk = async {
         world.prepare(scenario).await.map_err(Abort::CouldNot)?;
-        walk(&world, profile, scenario, patience).await
+        walk(world, profile, scenario, patience).await
     };
     let walked = tokio::select! {
         walked = walk => walked,

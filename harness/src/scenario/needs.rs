@@ -128,6 +128,9 @@ fn met(need: Need, scenario: &Scenario, profile: &Profile, can: Capabilities) ->
             promises(contract.ephemeral.is_some(), "anything about live-only events")
         }
         Need::Idempotency => promises(contract.idempotency.is_some(), "idempotent publishes"),
+        Need::KeysSurvive => {
+            promises(contract.idempotency.as_ref().is_some_and(|keys| keys.survives_restart), "that idempotency keys outlive a restart")
+        }
         Need::Boundary => has(contract.boundary.is_some(), "boundary"),
         Need::Gap => has(contract.gap.is_some(), "gap signal"),
         Need::RetainRecords => bound(RetainKind::Records, scenario, profile),

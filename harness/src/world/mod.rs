@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::history::{ConnId, From, Micros, Outcome, Probe, Resources, Retain, Role, Surface};
+use crate::history::{ConnId, From, Micros, OpId, Outcome, Probe, Resources, Retain, Role, Surface};
 use crate::run::binding::Seen;
 use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
@@ -152,6 +152,8 @@ pub enum Command {
 /// A finite read: one page of history, or a snapshot.
 #[derive(Clone, Debug)]
 pub struct PageRead {
+    /// Under which number it is recorded.
+    pub conn: ConnId,
     /// History or snapshot.
     pub surface: Surface,
     /// Which session.
@@ -193,7 +195,7 @@ pub trait World {
     fn recorder(&self) -> &Recorder;
 
     /// Performs an operation and returns what it brought; never fails, an answer that does not come is an outcome.
-    async fn call(&self, address: &Address, call: Call) -> Reply;
+    async fn call(&self, op: OpId, address: &Address, call: Call) -> Reply;
 
     /// Begins a connection and returns at once; what it sees is recorded and shows in the progress.
     fn connect(&self, opening: Opening) -> Progress;

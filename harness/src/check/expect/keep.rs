@@ -73,6 +73,10 @@ impl Keep {
         if records.is_some() || bytes.is_some() {
             for event in session.events.iter().filter(|e| e.durable && !e.refused) {
                 sent.push((event.invoked.at, event.body.len));
+                // Repeated and never acknowledged: both may be in the log.
+                if event.repeated.is_some() && event.acked.is_none() {
+                    sent.push((event.invoked.at, event.body.len));
+                }
                 if let Some(at) = event.acked_at() {
                     sent_acked.push((event.invoked.at, event.body.len));
                     acked.push((at, event.body.len));

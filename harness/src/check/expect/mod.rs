@@ -13,7 +13,7 @@ pub(crate) use keep::Kept;
 pub(crate) use order::real_time;
 
 use crate::contract::{BoundarySent, Contract, CursorAnswer, StreamAnswer};
-use crate::history::{ConnView, CursorClass, Ended, From, Micros, Role, SessionView, Surface, Until, View};
+use crate::history::{ConnView, CursorClass, Ended, From, Micros, Role, SessionView, Surface, View};
 
 /// In which phase of a connection an event was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub(crate) struct Expect<'v, 'h> {
     /// The finite reads that no other page followed.
     last_pages: FxHashSet<usize>,
     keep: Keep,
+    /// How long a server may take to deliver, in microseconds.
+    patience: u64,
     /// False where one cursor stands for a batch of events.
     per_event: bool,
     /// True where an empty cursor means the beginning.
@@ -68,10 +70,11 @@ impl<'v, 'h> Expect<'v, 'h> {
         let last_pages = pages.into_values().collect();
         let live_at = conns().map(|conn| live_at(session, conn, contract)).collect();
         let keep = Keep::new(session, contract.retention.as_ref());
+        let patience = contract.liveness.delivery_ms * 1000;
         let per_event = contract.cursor.as_ref().is_none_or(|c| c.per_event);
         let empty = contract.answers.get(&CursorClass::Empty);
         let empty_is_start = empty.is_none_or(|answer| *answer == CursorAnswer::Stream(StreamAnswer::Start));
-        Expect { view, session, rank, ranked, unranked, live_at, last_pages, keep, per_event, empty_is_start }
+        Expect { view, session, rank, ranked, unranked, live_at, last_pages, keep, patience, per_event, empty_is_start }
     }
 
     /// All sessions of a view.
@@ -79,10 +82,10 @@ impl<'v, 'h> Expect<'v, 'h> {
         view.sessions.iter().map(|session| Expect::new(view, session, contract)).collect()
     }
 
-    /// Its streams and finite reads.
+    /// Its streams and finite reads, but for those that may have reached its successor.
     pub(crate) fn conns(&self) -> impl Iterator<Item = &'v ConnView<'h>> {
         let view = self.view;
-        self.session.conns.iter().map(move |id| view.conn(*id))
+        self.session.conns.iter().map(move |id| view.conn(*id)).filter(|conn| !conn.astray)
     }
 
     /// The place of an event in the order that the strongest view shows.
@@ -197,24 +200,15 @@ impl<'v, 'h> Expect<'v, 'h> {
     fn missed_wait(&self, conn: &ConnView<'h>) -> Option<usize> {
         let waited = conn.waits.iter().rev().find(|w| !w.what.reached)?;
         let silenced = conn.faults.iter().any(|f| f.what.reached && f.at < waited.at && f.what.says.starts_with("silenced"));
-        if conn.ended_at() < waited.at || silenced {
+        // A reader that reconnects until its time is up leaves the last connection none.
+        let in_time = conn.connect.at.0 + self.patience <= waited.at.0;
+        if conn.ended_at() < waited.at || silenced || !in_time {
             return None;
         }
-        match waited.what.until {
-            Until::Marker(marker) => {
-                let own = std::ptr::eq(self.view.sessions.get(marker.session as usize)?, self.session);
-                let event = self.session.by_marker.get(&marker.n).copied().filter(|_| own)?;
-                self.session.events[event].durable.then_some(event)
-            }
-            Until::Events(_)
-            | Until::Headers
-            | Until::Boundary
-            | Until::Gap
-            | Until::Terminal
-            | Until::Due(_)
-            | Until::Heartbeat
-            | Until::Closed => None,
-        }
+        let marker = waited.what.until.marker()?;
+        let own = std::ptr::eq(self.view.sessions.get(marker.session as usize)?, self.session);
+        let event = self.session.by_marker.get(&marker.n).copied().filter(|_| own)?;
+        self.session.events[event].durable.then_some(event)
     }
 
     /// The oldest acknowledged event behind a connection's start, of those acknowledged before it asked.
@@ -278,6 +272,6 @@ fn live_at(session: &SessionView<'_>, conn: &ConnView<'_>, contract: &Contract) 
         return conn.boundaries().next().map_or(never, |boundary| boundary.at);
     }
     let Some(answer) = conn.answer else { return never };
-    let new = conn.arrivals().find(|(_, event)| session.events[*event].acked_at().is_none_or(|acked| acked >= conn.connect.at));
+    let new = conn.arrivals().find(|(_, event)| session.events[*event].new_at(conn.connect.at));
     new.map_or(never, |(got, _)| got.at.max(answer.at))
 }

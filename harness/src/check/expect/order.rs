@@ -21,7 +21,7 @@ struct Candidate {
 pub(super) fn ranked(view: &View<'_>, session: &SessionView<'_>) -> Vec<u32> {
     let mut candidates: FxHashMap<(&str, bool), Candidate> = FxHashMap::default();
     let mut ended: FxHashMap<(&str, bool), crate::history::Micros> = FxHashMap::default();
-    for conn in session.conns.iter().map(|id| view.conn(*id)).filter(|c| c.accepted()) {
+    for conn in session.conns.iter().map(|id| view.conn(*id)).filter(|c| c.accepted() && !c.astray) {
         let connect = conn.connect.what;
         let finite = match connect.surface {
             Surface::History => true,

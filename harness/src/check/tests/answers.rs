@@ -26,6 +26,10 @@ fn the_promised_refusal_is_right_and_another_is_not() {
         let mut story = published();
         story.refused("a", presenting(cursor, class), 422, "{}");
         story.violates(requirement);
+        let mut story = published();
+        story.delete();
+        story.refused("a", presenting(cursor, class), 404, "{}");
+        story.holds(&["OPEN-2"]);
     }
 }
 

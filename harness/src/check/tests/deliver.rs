@@ -1,7 +1,7 @@
 //! DELIVER and ISOLATE.
 
 use crate::check::story::{Story, after, cursor_of};
-use crate::history::{Body, From, Kind, Marker, OpId, Outcome, Publish, Role, Surface};
+use crate::history::{Body, From, Kind, Marker, OpId, Outcome, Publish, Role, Surface, What};
 
 /// A reader that is live before anything is published.
 fn live() -> (Story, crate::history::ConnId) {
@@ -27,6 +27,28 @@ fn each_lost_event_counts_once() {
     story.publish(1..=9);
     story.got(a, [1, 9]);
     assert_eq!(story.violates("DELIVER-1").len(), 7);
+}
+
+/// Once, the last connection of a reader that reconnected until its time was up owed what nobody had waited for on it.
+#[test]
+fn a_connection_that_was_given_no_time_owes_nothing_to_the_wait() {
+    let history = |in_time: bool| {
+        let mut story = Story::new();
+        story.publish(1..=2);
+        let reader = |story: &mut Story| story.stream("a", From::Start);
+        let early = in_time.then(|| reader(&mut story));
+        story.pass(2_500);
+        let a = early.unwrap_or_else(|| reader(&mut story));
+        story.wait(a, 2, true);
+        story.amend(|what| {
+            if let What::Wait(wait) = what {
+                wait.reached = false
+            }
+        });
+        story
+    };
+    history(false).holds(&[]);
+    assert!(history(true).violated().contains(&"RESUME-2".to_owned()));
 }
 
 #[test]
@@ -241,4 +263,25 @@ fn a_control_frame_between_events_changes_nothing() {
     story.publish([3]);
     story.got(a, [3]);
     story.holds(&["DELIVER-1", "RESUME-1", "RESUME-2", "ORDER-3"]);
+}
+
+#[test]
+fn a_reader_answered_when_its_session_has_a_successor_may_read_either() {
+    for late in [true, false] {
+        let mut story = Story::new();
+        story.publish([1]);
+        story.delete();
+        let a = story.ask("a", Surface::Stream, From::Start, Role::Plain);
+        if !late {
+            story.answer(a, 200, "");
+        }
+        story.open("next", None, Some(0));
+        if late {
+            story.answer(a, 200, "");
+        }
+        story.turn_to(1);
+        story.publish([1]);
+        story.got_but(a, 1, |d| (d.marker, d.cursor) = (Some(Marker { session: 1, n: 1 }), Some(cursor_of(1, 1))));
+        if late { story.holds(&[]) } else { assert!(story.violated().iter().any(|id| id.starts_with("ISOLATE"))) }
+    }
 }

@@ -1,7 +1,8 @@
 //! END. The terminal of a session with events 1 to n has the number n + 1.
 
-use crate::check::story::{Story, after};
-use crate::history::{Action, ConnId, Ended, From, OpId, Outcome, Publish, Surface, Until};
+use crate::check::story::{Story, after, cursor_of, presenting};
+use crate::contract::AfterGap;
+use crate::history::{Action, ConnId, CursorClass, Ended, From, Kind, OpId, Outcome, Publish, Retain, Surface, Until};
 
 /// A live reader that got events 1 to 3.
 fn reading() -> (Story, ConnId) {
@@ -123,6 +124,27 @@ fn a_stream_that_ends_without_its_terminal_is_seen() {
     story.boundary(b);
     story.end(b, Ended::Eof);
     story.violates("END-3");
+}
+
+/// Once, a stream that ended behind its gap signal, as the contract says, was expected to deliver the terminal.
+#[test]
+fn behind_a_gap_signal_that_ends_the_stream_comes_no_terminal() {
+    let history = |evicted: bool, then: AfterGap| {
+        let mut story = Story::new().under(|c| c.gap.as_mut().unwrap().then = then);
+        let retain = evicted.then(|| Retain { records: Some(2), ..Retain::default() });
+        let session = story.open("kept", retain, None);
+        story.publish(1..=5);
+        story.close(6);
+        let a = story.stream("a", presenting(&cursor_of(session, 1), CursorClass::Own));
+        story.control(a, Kind::Gap, Some(cursor_of(session, 4)));
+        story.end(a, Ended::Eof);
+        story.violated()
+    };
+    for then in [AfterGap::End, AfterGap::Live] {
+        assert_eq!(history(true, then), [""; 0]);
+        assert!(history(false, then).contains(&"END-3".to_owned()));
+    }
+    assert!(history(true, AfterGap::Kept).contains(&"END-3".to_owned()));
 }
 
 #[test]

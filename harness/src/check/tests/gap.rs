@@ -1,8 +1,8 @@
 //! GAP.
 
-use crate::check::story::{Story, after, cursor_of};
+use crate::check::story::{Story, after, cursor_of, presenting};
 use crate::contract::{AfterGap, GapSignal};
-use crate::history::{ConnId, From, Kind, Retain, Role};
+use crate::history::{ConnId, CursorClass, Ended, From, Kind, Retain, Role, Surface};
 
 /// A session that keeps `records` events and had `events` published.
 fn keeping(records: i64, events: u32) -> Story {
@@ -14,7 +14,7 @@ fn keeping(records: i64, events: u32) -> Story {
 
 /// A start behind event `n` of session 1.
 fn behind(n: u32) -> From {
-    crate::check::story::presenting(&cursor_of(1, n), crate::history::CursorClass::Own)
+    presenting(&cursor_of(1, n), CursorClass::Own)
 }
 
 fn gap(story: &mut Story, conn: ConnId, oldest: u32) {
@@ -38,6 +38,16 @@ fn an_evicted_cursor_answered_in_silence_is_seen() {
     story.got(a, 8..=12);
     story.boundary(a);
     assert_eq!(story.violates("GAP-1")[0].shape, "silent");
+}
+
+#[test]
+fn a_session_that_is_deleted_meanwhile_owes_no_gap_signal() {
+    let mut story = keeping(1, 3);
+    let a = story.ask("a", Surface::Stream, From::Start, Role::Plain);
+    story.delete();
+    story.answer(a, 404, r#"{"error":"unknown"}"#);
+    story.end(a, Ended::Done);
+    story.holds(&[]);
 }
 
 #[test]
@@ -227,6 +237,80 @@ fn a_refusal_can_be_the_signal() {
     history(9, false).holds(&["GAP-2"]);
     let found = history(9, true).violated();
     assert!(found.contains(&"GAP-2".to_owned()) || found.contains(&"RESUME-3".to_owned()), "{found:?}");
+}
+
+/// Once, the refusal of a session that had been deleted was taken for a gap signal.
+#[test]
+fn a_refusal_of_a_deleted_session_is_no_gap_signal() {
+    let history = |deleted: bool| {
+        let mut story = Story::new().under(|c| {
+            let gap = c.gap.as_mut().unwrap();
+            (gap.signal, gap.then) = (GapSignal::Refusal, AfterGap::End);
+        });
+        story.publish(1..=3);
+        if deleted {
+            story.delete();
+        }
+        story.refused("a", after(1), 410, "{\"error\":\"gone\"}");
+        story
+    };
+    history(true).holds(&[]);
+    assert!(history(false).violated().contains(&"GAP-2".to_owned()));
+}
+
+/// Once, readers from the beginning were to be told of a gap by a refusal, which would keep them out for ever, and those
+/// with an empty cursor although they ask for the beginning.
+#[test]
+fn a_reader_from_the_beginning_is_told_by_a_frame_alone() {
+    for signal in [GapSignal::Frame, GapSignal::Refusal] {
+        for empty in [false, true] {
+            let mut story = keeping(5, 12).under(|c| {
+                let gap = c.gap.as_mut().unwrap();
+                (gap.signal, gap.on_start) = (signal, true);
+            });
+            let a = story.stream("a", if empty { presenting("", CursorClass::Empty) } else { From::Start });
+            story.got(a, 8..=12);
+            story.boundary(a);
+            if signal == GapSignal::Frame { drop(story.violates("GAP-1")) } else { story.holds(&[]) }
+        }
+    }
+    let mut story = keeping(5, 12).under(|c| c.gap.as_mut().unwrap().on_start = false);
+    let a = story.stream("a", presenting("", CursorClass::Empty));
+    story.got(a, 8..=12);
+    story.boundary(a);
+    story.holds(&[]);
+}
+
+/// Once, a session whose events a wipe had taken was expected to tell of a gap.
+#[test]
+fn what_a_stop_took_is_no_gap() {
+    let history = |wiped: bool| {
+        let mut story = keeping(1, 2);
+        story.stop("KILL");
+        story.start(wiped);
+        story.refused("a", From::Start, 404, "{\"error\":\"unknown\"}");
+        story
+    };
+    history(true).holds(&[]);
+    assert!(history(false).violated().contains(&"GAP-1".to_owned()));
+}
+
+/// Once, a session that evicted while it was read was said to replay too few.
+#[test]
+fn an_eviction_between_head_and_replay_counts() {
+    let history = |meanwhile: bool| {
+        let mut story = keeping(4, 8);
+        let a = story.stream("a", From::Start);
+        if meanwhile {
+            story.publish(9..=9);
+        }
+        gap(&mut story, a, 6);
+        story.got(a, 6..=8);
+        story.boundary(a);
+        story
+    };
+    history(true).holds(&[]);
+    assert!(history(false).violated().contains(&"GAP-4".to_owned()));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! IDEM.
 
-use crate::check::story::{Story, cursor_of};
+use crate::check::story::{Story, after, cursor_of};
 use crate::history::{From, OpId, Outcome, Publish, Surface};
 
 /// Event 1, published with a key and acknowledged with its cursor.
@@ -52,6 +52,35 @@ fn a_key_outlives_a_restart() {
         answered(&mut story, again, if twice { 2 } else { 1 });
         replay(&mut story, twice);
         if twice { assert_eq!(story.violates("IDEM-2").len(), 1) } else { story.holds(&["IDEM-2", "IDEM-3"]) }
+    }
+}
+
+/// Once, the second copy of an event whose key was forgotten at a restart was called out of order, sent behind its own
+/// cursor, and late for the boundary.
+#[test]
+fn a_key_that_need_not_outlive_a_restart_may_store_its_event_twice() {
+    let history = |survives: bool| {
+        let (story, again) = published();
+        let mut story = story.under(|c| c.idempotency.as_mut().unwrap().survives_restart = survives);
+        story.publish(2..=2);
+        story.restart("KILL");
+        let a = story.stream("a", after(2));
+        story.boundary(a);
+        answered(&mut story, again, 3);
+        story.got_but(a, 1, |d| d.cursor = Some(cursor_of(0, 3)));
+        story.publish(4..=4);
+        story.got(a, [4]);
+        let b = story.stream("b", From::Start);
+        story.got(b, [1, 2]);
+        story.got_but(b, 1, |d| d.cursor = Some(cursor_of(0, 3)));
+        story.got(b, [4]);
+        story.boundary(b);
+        story
+    };
+    history(false).holds(&["DELIVER-2", "RESUME-2"]);
+    let found = history(true).violated();
+    for id in ["IDEM-2", "RESUME-1", "SEAM-4"] {
+        assert!(found.contains(&id.to_owned()), "{id}: {found:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! RESUME-1, RESUME-2, RESUME-8 to RESUME-10.
 
 use crate::check::story::{Story, after, cursor_of, presenting};
-use crate::history::{ConnId, CursorClass, From};
+use crate::history::{ConnId, CursorClass, From, Role, Surface};
 
 /// A reader that saw events 1 to 3 of 5 and was cut.
 fn cut_after_three() -> Story {
@@ -131,6 +131,21 @@ fn a_replay_cut_short_is_compared_as_far_as_it_went() {
 }
 
 #[test]
+fn an_event_without_an_answer_does_not_show_that_a_replay_was_whole() {
+    let mut story = Story::new();
+    story.publish([1]);
+    story.publish_unknown(2);
+    story.publish([3]);
+    let a = story.stream("a", after(1));
+    story.got(a, [2]);
+    story.cut(a);
+    let b = story.stream("b", after(1));
+    story.got(b, 2..=3);
+    story.boundary(b);
+    story.holds(&["RESUME-2"]);
+}
+
+#[test]
 fn the_weaker_cursor_must_not_win() {
     for (events, right) in [(4..=5, true), (2..=5, false)] {
         let mut story = cut_after_three();
@@ -170,4 +185,30 @@ fn an_empty_cursor_taken_for_the_head_is_seen() {
     story.publish([6]);
     story.got(a, [6]);
     story.violates("RESUME-8");
+}
+
+#[test]
+fn an_empty_cursor_starts_with_what_stands_first_in_the_log_not_with_what_was_sent_first() {
+    let mut story = Story::new();
+    let (first, second) = (story.send(story.event(1)), story.send(story.event(2)));
+    story.ack(first);
+    story.ack(second);
+    let a = story.stream("e", presenting("", CursorClass::Empty));
+    story.got(a, [2, 1]);
+    story.boundary(a);
+    assert!(!story.violated().contains(&"RESUME-8".to_owned()), "{:?}", story.violated());
+}
+
+#[test]
+fn a_session_that_ends_meanwhile_owes_no_replay_where_its_end_takes_everything() {
+    for replayed in [true, false] {
+        let mut story = Story::new().under(|c| c.terminal.as_mut().unwrap().replayed = replayed);
+        story.publish([1]);
+        let a = story.ask("a", Surface::Stream, From::Start, Role::Plain);
+        story.close(2);
+        story.answer(a, 200, "");
+        story.boundary(a);
+        story.wait(a, 1, false);
+        assert_eq!(story.violated().contains(&"RESUME-2".to_owned()), replayed, "{:?}", story.violated());
+    }
 }

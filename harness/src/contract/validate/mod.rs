@@ -1,12 +1,12 @@
 //! What is wrong in the meaning of a profile or target, although its shape is right: promises that the binding cannot
 //! show, requests that are none, sources and placeholders that nobody knows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::file::{Problems, Seg, short, spot, suggest};
 use crate::contract::{
-    Binding, CATALOGUE, CursorCarrier, CursorOrder, EventShape, Exchange, Format, FrameMatch, GapSignal, Group, Operation, Profile,
-    RetainKind, Subscribe, Target, requirement,
+    AfterGap, Binding, BoundarySent, CATALOGUE, CLIENT_CATALOGUE, CursorCarrier, CursorOrder, EventShape, Exchange, Format, FrameMatch,
+    GapSignal, Group, Known, Operation, Profile, RetainKind, Subscribe, Target, requirement,
 };
 use crate::run::binding::PLACEHOLDERS;
 
@@ -79,7 +79,12 @@ pub(in crate::contract) fn target(target: &Target, problems: &mut Problems<'_>) 
         let help = format!("write it as `/{}`", short(path));
         problems.at(&spot!["ready", "path"], format!("`{}` is no path", short(path)), "must begin with `/`", help);
     }
-    for (id, known) in &target.known {
+    known_requirements(&target.known, problems);
+}
+
+/// Complains about known failures of what is no requirement, or without a reason.
+pub(crate) fn known_requirements(known: &BTreeMap<String, Known>, problems: &mut Problems<'_>) {
+    for (id, known) in known {
         let at = spot!["known", id.as_str()];
         known_requirement(id, &at, problems);
         if known.reason().trim().is_empty() {
@@ -98,8 +103,8 @@ pub(crate) fn names_a_host(url: &str) -> bool {
 /// Complains about an id that is not in the catalogue.
 pub(crate) fn known_requirement(id: &str, at: &[Seg], problems: &mut Problems<'_>) {
     if requirement(id).is_none() {
-        let family = id.split_once('-').map_or(id, |(family, _)| family).to_uppercase();
-        let of_family: Vec<&str> = CATALOGUE.iter().filter(|r| r.family() == family).map(|r| r.id).collect();
+        let family = id.rsplit_once('-').map_or(id, |(family, _)| family).to_uppercase();
+        let of_family: Vec<&str> = CATALOGUE.iter().chain(CLIENT_CATALOGUE).filter(|r| r.family() == family).map(|r| r.id).collect();
         let help =
             if of_family.is_empty() { "`streamspec list` shows all of them".to_owned() } else { suggest(id, &of_family, "in that family") };
         problems.at_key(at, format!("there is no requirement `{}`", short(id)), "unknown requirement", help);
@@ -454,6 +459,12 @@ fn promises(profile: &Profile, problems: &mut Problems<'_>) {
     }
     if contract.ephemeral.is_some() && frames.ephemeral.is_none() {
         unseen(&spot!["contract", "ephemeral"], "live-only events", "ephemeral");
+    }
+    let by_replay = contract.boundary.as_ref().is_some_and(|boundary| boundary.sent != BoundarySent::WithoutReplay);
+    if contract.gap.as_ref().is_some_and(|gap| gap.signal == GapSignal::Boundary && (by_replay || gap.then == AfterGap::Kept)) {
+        let help = "set `contract.boundary.sent = \"without-replay\"` and `then = \"live\"`; a signal of its own is `signal = \"frame\"`";
+        let what = "a boundary tells of a gap only where it is sent without a replay, and nothing old follows";
+        problems.at_key(&spot!["contract", "gap"], what, "would tell nothing", help);
     }
     let open = profile.binding.open.as_ref();
     for (index, kind) in contract.retention.iter().flat_map(|retention| retention.settable.iter().enumerate()) {

@@ -297,7 +297,9 @@ impl Mending<'_> {
         let there = |name: &Option<String>| name.as_ref().filter(|name| self.session(name).is_some_and(|s| !s.deleted)).cloned();
         match probe.about {
             Probe::UnknownSession | Probe::PublishUnknown => {
-                palette.has(Need::UnknownSession).then_some(ProbeStep { about: probe.about, session: None })
+                // Credentials come with a session.
+                let allowed = palette.profile().contract.auth.is_none() || !self.stage.sessions.is_empty();
+                (allowed && palette.has(Need::UnknownSession)).then_some(ProbeStep { about: probe.about, session: None })
             }
             Probe::WrongMethod => Some(ProbeStep { session: Some(there(&probe.session)?), ..probe }),
             Probe::SenselessLimit => {

@@ -43,7 +43,16 @@ pub(crate) fn scenario(name: &str, says: &str, steps: Vec<Step>) -> Scenario {
     }
     needs.sort_unstable();
     needs.dedup();
-    Scenario { name: name.to_owned(), says: says.to_owned(), needs, judges: Vec::new(), steps, audit: true, sweep_limit: None }
+    Scenario {
+        name: name.to_owned(),
+        says: says.to_owned(),
+        needs,
+        judges: Vec::new(),
+        steps,
+        audit: true,
+        sweep_limit: None,
+        transcript: Default::default(),
+    }
 }
 
 /// The steps without repetitions.

@@ -36,9 +36,12 @@ impl<'h> View<'h> {
         }
         match what {
             // Accounts are read straight from the records (see `check::money`).
-            What::Step(_) | What::Paid(_) | What::Told(_) => {}
+            What::Step(_) | What::Paid(_) | What::Told(_) | What::Named(_) | What::Wire(_) => {}
             What::Session(session) => {
                 if session.session.0 as usize == self.sessions.len() {
+                    if let Some(former) = session.reborn_of.and_then(|ix| self.session(ix)) {
+                        former.succeeded = true;
+                    }
                     self.sessions.push(SessionView {
                         name: &session.name,
                         retain: session.retain,
@@ -75,6 +78,7 @@ impl<'h> View<'h> {
                         id: connect.conn,
                         connect: seen!(connect),
                         answer: None,
+                        astray: false,
                         got: Vec::new(),
                         events: Vec::new(),
                         newest: None,
@@ -87,7 +91,11 @@ impl<'h> View<'h> {
                     });
                 }
             }
-            What::Answer(answer) => self.on(answer.conn, |conn| conn.answer = Some(seen!(answer))),
+            What::Answer(answer) => {
+                let Some(conn) = self.conns.get_mut(answer.conn.0 as usize) else { return };
+                conn.answer = Some(seen!(answer));
+                conn.astray = self.sessions[conn.connect.what.session.0 as usize].succeeded;
+            }
             What::Delivery(delivery) => self.delivered(record, at, delivery),
             What::Comment(comment) => self.on(comment.conn, |conn| conn.comments.push(seen!(()))),
             What::Lint(lint) => self.on(lint.conn, |conn| conn.lint.push(seen!(lint))),
@@ -178,12 +186,12 @@ impl<'h> View<'h> {
                     session.closing.get_or_insert(at);
                 }
             }
-            Action::Open { .. }
-            | Action::Delete { .. }
-            | Action::Health
-            | Action::Custom { .. }
-            | Action::Pay(_)
-            | Action::Probe { .. } => {}
+            Action::Delete { session } => {
+                if let Some(session) = self.session(*session) {
+                    session.deleting.get_or_insert(at);
+                }
+            }
+            Action::Open { .. } | Action::Health | Action::Custom { .. } | Action::Pay(_) | Action::Probe { .. } => {}
         }
     }
 
@@ -250,6 +258,7 @@ impl<'h> View<'h> {
         conn.events.push(event.map(|event| event as u32));
         conn.newest = event.filter(|_| delivery.durable).or(conn.newest);
         match (event, delivery.cursor.as_deref()) {
+            (_, _) if conn.astray => {}
             (Some(event), Some(cursor)) => session.sight(event, cursor, record, at),
             (None, Some(cursor)) if delivery.kind != Kind::Commit => {
                 session.synthetic.entry(cursor).or_insert(at);

@@ -3,7 +3,7 @@
 
 mod build;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::history::{
     Action, Answer, Body, ConnId, Connect, CursorClass, Delivery, End, Expectation, Fault, From, History, Kind, Leaked, Lint, Marker,
@@ -75,6 +75,8 @@ pub struct SessionView<'h> {
     pub retain: Option<Retain>,
     /// The session whose server-side name it took over.
     pub reborn_of: Option<SessionIx>,
+    /// True once another session has taken over its server-side name.
+    pub succeeded: bool,
     /// Its events in the order in which they were first sent.
     pub events: Vec<EventView<'h>>,
     /// From a marker's number to its place in `events`.
@@ -89,6 +91,8 @@ pub struct SessionView<'h> {
     pub ended_by_stop: bool,
     /// When an operation that removes the events before it was sent, and when that was acknowledged.
     pub cleared: Vec<(Micros, Micros)>,
+    /// When its removal was sent.
+    pub deleting: Option<Micros>,
     /// When its removal was acknowledged.
     pub deleted: Option<Micros>,
     /// The cursor that the close was answered with.
@@ -170,6 +174,8 @@ pub struct ConnView<'h> {
     pub connect: Seen<&'h Connect>,
     /// The head of the answer.
     pub answer: Option<Seen<&'h Answer>>,
+    /// True when another session had been opened under the name of its own before it was answered: it may read either.
+    pub astray: bool,
     /// Its place among the connections of its session.
     pub place: usize,
     /// What arrived.
@@ -192,10 +198,22 @@ pub struct ConnView<'h> {
     pub end: Option<Seen<&'h End>>,
 }
 
+impl SessionView<'_> {
+    /// True when its removal had been sent by then: it may be unknown, acknowledged or not.
+    pub(crate) fn may_be_gone(&self, by: Micros) -> bool {
+        self.deleting.is_some_and(|sent| sent < by)
+    }
+}
+
 impl EventView<'_> {
     /// When it was acknowledged, if it was.
     pub fn acked_at(&self) -> Option<Micros> {
         self.acked.map(|a| a.at)
+    }
+
+    /// True when it was not known to be there by then. One that nobody acknowledged may be there once it was sent.
+    pub(crate) fn new_at(&self, at: Micros) -> bool {
+        self.acked_at().unwrap_or(self.invoked.at) >= at
     }
 }
 
@@ -305,6 +323,32 @@ impl<'h> View<'h> {
     /// True when the process was stopped, killed or paused in this time.
     pub fn process_disturbed(&self, since: Micros, until: Micros) -> bool {
         self.process.get(self.process.partition_point(|p| p.at < since)).is_some_and(|p| p.at <= until)
+    }
+
+    /// Forgets what is known of the events whose publish was repeated across a stop of the server: where it need not know
+    /// their keys any more, it has stored each of them twice by right, or once. They are left as events of which no answer
+    /// and no delivery is known.
+    pub(crate) fn forget_doubled(&mut self) {
+        for (ix, session) in self.sessions.iter_mut().enumerate() {
+            let stops = &self.stops;
+            let across = |e: &EventView<'_>| e.repeated.is_some_and(|again| stops.iter().any(|s| e.invoked.at < s.at && s.at < again));
+            let doubled: FxHashSet<u32> =
+                (0..session.events.len() as u32).filter(|event| across(&session.events[*event as usize])).collect();
+            for event in &doubled {
+                let event = &mut session.events[*event as usize];
+                (event.acked, event.unknown, event.cursor, event.other_cursor) = (None, true, None, None);
+            }
+            session.unknowns += doubled.len();
+            if doubled.is_empty() {
+                continue;
+            }
+            for conn in self.conns.iter_mut().filter(|conn| conn.connect.what.session.0 as usize == ix) {
+                let stays = |event: &Option<u32>| event.is_none_or(|event| !doubled.contains(&event));
+                let mut got = conn.events.iter().map(stays);
+                conn.got.retain(|_| got.next().unwrap_or(true));
+                conn.events.retain(stays);
+            }
+        }
     }
 
     /// The time of the last observation.

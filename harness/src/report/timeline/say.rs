@@ -116,7 +116,9 @@ impl<'h> Cast<'h> {
             | What::Paid(_)
             | What::Comment(_)
             | What::Wait(_)
-            | What::Expectation(_) => None,
+            | What::Expectation(_)
+            | What::Named(_)
+            | What::Wire(_) => None,
         }
     }
 
@@ -173,7 +175,9 @@ fn connection(what: &What) -> Option<ConnId> {
         | What::Resources(_)
         | What::Paid(_)
         | What::Told(_)
-        | What::Expectation(_) => None,
+        | What::Expectation(_)
+        | What::Named(_)
+        | What::Wire(_) => None,
     }
 }
 

@@ -63,6 +63,10 @@ impl<W: World> Walk<'_, W> {
             Step::Probe(probe) => {
                 let (ix, address) = match &probe.session {
                     Some(name) => self.with(name, |s| (Some(s.ix), s.address.clone()))?,
+                    // Without credentials it would be refused for the lack of them.
+                    None if self.profile.contract.auth.is_some() && self.cast.borrow().sessions.is_empty() => {
+                        return self.could_not("no session was opened before the probe, so there are no credentials to send".to_owned());
+                    }
                     None => (None, self.unknown_address()),
                 };
                 let reply = self.operation(Action::Probe { about: probe.about, session: ix }, &address, Call::Probe(probe.about)).await;
@@ -103,7 +107,7 @@ impl<W: World> Walk<'_, W> {
         call: Call,
     ) -> crate::world::Reply {
         self.record(What::Invoke(crate::history::Invoke { op, action }));
-        let reply = self.world.call(address, call).await;
+        let reply = self.world.call(op, address, call).await;
         self.record(What::Complete(crate::history::Complete { op, outcome: reply.outcome.clone() }));
         reply
     }
@@ -158,6 +162,9 @@ impl<W: World> Walk<'_, W> {
         }
         if let Some(fence) = fence {
             address.taken.entry("opened".to_owned()).or_insert(fence);
+        }
+        if self.world.recorder().keeps_wire() {
+            self.record(What::Named(crate::history::Named { session: ix, id: address.id.clone(), taken: address.taken.clone() }));
         }
         let opened = address.taken.get("opened").filter(|_| anchored).cloned();
         if let Some(cursor) = opened.clone() {

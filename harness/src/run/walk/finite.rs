@@ -25,7 +25,8 @@ impl<W: World> Walk<'_, W> {
                 From::Start | From::Live => None,
                 From::Cursor { value, .. } => Some(value.clone()),
             };
-            let ask = PageRead { surface: Surface::History, address: address.clone(), cursor: cursor.clone(), limit };
+            let conn = self.world.recorder().connection();
+            let ask = PageRead { conn, surface: Surface::History, address: address.clone(), cursor: cursor.clone(), limit };
             let page = self.finite(reader.clone(), nth, ix, from, ask).await;
             let Some(answer) = page else { return Ok(()) };
             let next = answer.cursor.or_else(|| answer.seen.iter().rev().find_map(|seen| seen.cursor.clone()));
@@ -47,7 +48,8 @@ impl<W: World> Walk<'_, W> {
     pub(super) async fn read_snapshot(&self, session: &str) -> Result<(), Abort> {
         let (ix, address) = self.with(session, |s| (s.ix, s.address.clone()))?;
         let reader = self.fresh_name("snapshot");
-        let ask = PageRead { surface: Surface::Snapshot, address, cursor: None, limit: None };
+        let conn = self.world.recorder().connection();
+        let ask = PageRead { conn, surface: Surface::Snapshot, address, cursor: None, limit: None };
         let answer = self.finite(reader, 1, ix, From::Start, ask).await;
         if let Some(cursor) = answer.and_then(|answer| answer.cursor) {
             self.with(session, |s| s.snapshot_cursor = Some(cursor))?;
@@ -63,8 +65,7 @@ impl<W: World> Walk<'_, W> {
 
     /// One finite read, recorded from its request to its end. `None` when it got no answer.
     async fn finite(&self, reader: String, nth: u32, session: SessionIx, from: From, ask: PageRead) -> Option<PageAnswer> {
-        let conn = self.world.recorder().connection();
-        let surface = ask.surface;
+        let (conn, surface) = (ask.conn, ask.surface);
         self.record(What::Connect(Connect {
             conn,
             reader,

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use crate::contract::{Acknowledged, Profile};
-use crate::history::{self, Action, Body, Marker, OpId, Outcome};
+use crate::history::{self, Action, Marker, OpId, Outcome};
 use crate::run::payload;
 use crate::scenario::{Again, Publish, PublishFault, Text, Writer};
 use crate::world::{Call, World};
@@ -45,7 +45,7 @@ impl<W: World> Walk<'_, W> {
         } else {
             self.with(&publish.session, |_| ())?;
         }
-        let sends = (0..count).map(|_| async {
+        let one = || async {
             let sending =
                 Sending { key: keyed.then(|| self.fresh_key()), by: publish.by.clone(), fault: publish.fault, ..Sending::default() };
             let Some((op, marker)) = self.publish_one(&publish.session, publish.text, publish.durable, Some(sending.clone())).await else {
@@ -54,8 +54,14 @@ impl<W: World> Walk<'_, W> {
             let Some(again) = publish.again else { return };
             let repeat = Sending { repeats: Some((op, marker)), conflict: again == Again::Conflict, fault: None, ..sending };
             self.publish_one(&publish.session, publish.text, publish.durable, Some(repeat)).await;
-        });
-        stream::iter(sends).buffer_unordered(lanes).collect::<Vec<()>>().await;
+        };
+        if lanes == 1 {
+            for _ in 0..count {
+                one().await;
+            }
+        } else {
+            stream::iter((0..count).map(|_| one())).buffer_unordered(lanes).collect::<Vec<()>>().await;
+        }
         if publish.fault.is_some() {
             self.health().await?;
         }
@@ -93,7 +99,7 @@ impl<W: World> Walk<'_, W> {
                 (s.ix, s.address.clone(), marker)
             })
             .ok()?;
-        let payload = payload::payload(marker, text, self.profile.contract.max_payload);
+        let (payload, body) = payload::digested(marker, text, self.profile.contract.max_payload);
         if text == Text::Secret {
             self.world.recorder().plant(payload::secret(marker));
         }
@@ -102,7 +108,7 @@ impl<W: World> Walk<'_, W> {
             session: ix,
             marker,
             durable,
-            body: Body::of(&payload),
+            body,
             key: sending.key.clone(),
             repeats: sending.repeats.map(|r| r.0),
             conflict: sending.conflict,
@@ -129,7 +135,7 @@ impl<W: World> Walk<'_, W> {
             fault: sending.fault,
         };
         self.record(history::What::Invoke(history::Invoke { op, action }));
-        let mut reply = self.world.call(&address, call).await;
+        let mut reply = self.world.call(op, &address, call).await;
         if self.profile.contract.acknowledged == Acknowledged::ByDelivery {
             let over = self.with(session, |s| s.closed || s.deleted).ok()?;
             reply.outcome = self.seen_by_anybody(marker, reply.outcome, over).await;

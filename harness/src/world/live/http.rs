@@ -1,13 +1,14 @@
 //! Operations and finite reads over HTTP. An answer that does not come is an outcome, not an error.
 
 use std::cell::RefCell;
-use std::sync::Once;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use rustls_platform_verifier::BuilderVerifierExt;
 use serde_json::Value;
 
+use super::operation::Site;
 use super::server::{Server, ServerError};
-use crate::contract::Binding;
 use crate::run::binding::{Finite, Lens, Request, Vars, for_page, see_document, see_snapshot, taken};
 use crate::world::{PageAnswer, Whole};
 
@@ -47,13 +48,19 @@ impl Clients {
     }
 }
 
+/// What all clients trust. The system's certificates are hundreds of files, too many to be read at every start of a server.
+static TRUST: LazyLock<Result<rustls::ClientConfig, String>> = LazyLock::new(|| {
+    // Fails only when the program that uses this library has chosen a provider already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = rustls::ClientConfig::builder().with_platform_verifier().map_err(|e| e.to_string())?;
+    Ok(config.with_no_client_auth())
+});
+
 fn build(idle: usize) -> Result<reqwest::Client, ServerError> {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| {
-        // Fails only when the program that uses this library has chosen a provider already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
+    let cannot = |why: String| ServerError::Own(format!("cannot set up the HTTP client: {why}"));
+    let trust = TRUST.as_ref().map_err(|why| cannot(why.clone()))?;
     reqwest::Client::builder()
+        .tls_backend_preconfigured(trust.clone())
         .pool_max_idle_per_host(idle)
         .http1_only()
         .no_proxy()
@@ -61,7 +68,7 @@ fn build(idle: usize) -> Result<reqwest::Client, ServerError> {
         .connect_timeout(Duration::from_secs(5))
         .redirect(reqwest::redirect::Policy::limited(5))
         .build()
-        .map_err(|e| ServerError::Own(format!("cannot set up the HTTP client: {e}")))
+        .map_err(|e| cannot(e.to_string()))
 }
 
 /// The request to a base address, as the client library has it.
@@ -170,16 +177,12 @@ pub(super) async fn beginning(response: &mut reqwest::Response, within: Duration
 }
 
 /// Reads one page of history, or the snapshot.
-pub(super) async fn page(
-    server: &Server,
-    binding: &Binding,
-    lens: Lens<'_>,
-    finite: Finite<'_>,
-    vars: &Vars,
-    within: Duration,
-) -> Result<PageAnswer, String> {
-    let request = for_page(binding, finite, vars);
-    let whole = send(&server.clients().operations(), &server.base(), &request, within).await.map_err(|why| match why {
+pub(super) async fn page(at: &Site<'_>, lens: Lens<'_>, finite: Finite<'_>, vars: &Vars) -> Result<PageAnswer, String> {
+    let request = for_page(at.binding, finite, vars);
+    let whole = send(&at.server.clients().operations(), &at.server.base(), &request, at.within).await;
+    at.tap.asks(&request);
+    at.tap.hears(whole.as_ref().ok());
+    let whole = whole.map_err(|why| match why {
         NoAnswer::NotSent(why) | NoAnswer::Lost(why) => why,
     })?;
     let operation = match finite {

@@ -19,6 +19,7 @@ pub mod proxy;
 mod server;
 mod socket;
 mod stream;
+mod tap;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 
 use crate::contract::{Format, Profile};
-use crate::history::{ConnId, Micros, Process, Resources, Role, SessionIx, Surface, What};
+use crate::history::{ConnId, Micros, Of, OpId, Process, Resources, Role, SessionIx, Surface, What};
 use crate::run::binding::{Finite, Lens, Vars, for_page, for_stream};
 use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
@@ -41,6 +42,7 @@ use money::{Purse, Till};
 use overheard::Overheard;
 pub use server::{Server, ServerError, StartSpec};
 use stream::Handle;
+use tap::Tap;
 
 /// How long an operation may take before its outcome is unknown.
 const OPERATION: Duration = Duration::from_secs(10);
@@ -87,6 +89,15 @@ impl<'s> LiveWorld<'s> {
         self.recorder.take()
     }
 
+    /// From now on messages are recorded as they stand on the wire.
+    pub fn keep_wire(&self) {
+        self.recorder.keep_wire();
+    }
+
+    fn tap(&self, of: Of) -> Tap {
+        Tap { recorder: self.recorder.clone(), origin: self.origin, of }
+    }
+
     fn vars(&self, address: &Address) -> Vars {
         let mut vars = Vars::default();
         if let Some(provider) = self.server.provider() {
@@ -114,9 +125,10 @@ impl World for LiveWorld<'_> {
         &self.recorder
     }
 
-    async fn call(&self, address: &Address, call: Call) -> Reply {
+    async fn call(&self, op: OpId, address: &Address, call: Call) -> Reply {
         let about = about(&call);
-        let reply = operation::call(self.server, &self.profile, self.vars(address), call, OPERATION).await;
+        let at = operation::Site { server: self.server, binding: &self.profile.binding, tap: self.tap(Of::Op(op)), within: OPERATION };
+        let reply = operation::call(&at, &self.profile, self.vars(address), call).await;
         if let Some(answer) = &reply.answer {
             self.scan(&about, &answer.body);
         }
@@ -240,7 +252,9 @@ impl World for LiveWorld<'_> {
         finite_vars(&mut vars, &read);
         let finite = self.finite(read.surface).ok_or_else(|| "the profile has no such read".to_owned())?;
         let lens = Lens::of(&self.profile, &read.address.id);
-        let page = http::page(self.server, &self.profile.binding, lens, finite, &vars, OPERATION).await?;
+        let at =
+            operation::Site { server: self.server, binding: &self.profile.binding, tap: self.tap(Of::Conn(read.conn)), within: OPERATION };
+        let page = http::page(&at, lens, finite, &vars).await?;
         let about = match read.surface {
             Surface::History => "a page of history",
             Surface::Snapshot | Surface::Stream => "the snapshot",

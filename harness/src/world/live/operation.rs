@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::http::{NoAnswer, excerpt, send};
 use super::proxy::{Fault, Framing, Link, LinkConfig, Plan};
 use super::server::Server;
+use super::tap::Tap;
 use super::{probe, socket};
 use crate::contract::{Binding, Condition, Operation, Profile, Recipient, StatusSet};
 use crate::history::Outcome;
@@ -45,9 +46,16 @@ fn named<'b>(binding: &'b Binding, name: &str) -> Option<&'b Operation> {
     })
 }
 
+/// Where an operation is performed: at which server, by which binding, how long it may take, and who listens.
+pub(super) struct Site<'s> {
+    pub(super) server: &'s Server,
+    pub(super) binding: &'s Binding,
+    pub(super) tap: Tap,
+    pub(super) within: Duration,
+}
+
 /// Performs what the runner asks for.
-pub(super) async fn call(server: &Server, profile: &Profile, mut vars: Vars, call: Call, within: Duration) -> Reply {
-    let binding = &profile.binding;
+pub(super) async fn call(at: &Site<'_>, profile: &Profile, mut vars: Vars, call: Call) -> Reply {
     let (name, fault) = match &call {
         Call::Open(retain) => {
             let retain = retain.unwrap_or_default();
@@ -68,7 +76,7 @@ pub(super) async fn call(server: &Server, profile: &Profile, mut vars: Vars, cal
         Call::Close => ("close", None),
         Call::Delete => ("delete", None),
         Call::Health => ("health", None),
-        Call::Probe(about) => return probe::probe(server, profile, vars, *about, within).await,
+        Call::Probe(about) => return probe::probe(at.server, profile, vars, *about, at.within).await,
         Call::Custom { name, with } => {
             for (name, value) in with {
                 vars.text(name, value.clone());
@@ -76,26 +84,20 @@ pub(super) async fn call(server: &Server, profile: &Profile, mut vars: Vars, cal
             (name.as_str(), None)
         }
     };
-    match named(binding, name) {
-        Some(operation) => perform(server, binding, operation, vars, fault, within).await,
+    match named(at.binding, name) {
+        Some(operation) => perform(at, operation, vars, fault).await,
         None => unknown(NoAnswer::NotSent(format!("the profile has no `binding.{name}`, nor `binding.ops.{name}`"))),
     }
 }
 
 /// Performs an operation and those behind it. The reply is the last one's, with what all of them took.
-async fn perform(
-    server: &Server,
-    binding: &Binding,
-    operation: &Operation,
-    mut vars: Vars,
-    fault: Option<PublishFault>,
-    within: Duration,
-) -> Reply {
+async fn perform(at: &Site<'_>, operation: &Operation, mut vars: Vars, fault: Option<PublishFault>) -> Reply {
     let mut all = BTreeMap::new();
     let mut fault = fault;
     let mut reply = unknown(NoAnswer::NotSent("nothing was asked".to_owned()));
     for one in std::iter::once(operation).chain(&operation.then) {
-        reply = repeated(server, binding, one, &vars, fault.take(), within).await;
+        reply = repeated(at, one, &vars, fault.take()).await;
+        tell(at, one, &vars, &reply);
         for (name, value) in &reply.taken {
             vars.text(name, value.clone());
         }
@@ -110,19 +112,25 @@ async fn perform(
     Reply { taken: all, ..reply }
 }
 
+/// Lets the tap hear an operation on the server. Of one that was repeated that is the last time: how often it was asked is not
+/// the server's doing.
+fn tell(at: &Site<'_>, operation: &Operation, vars: &Vars, reply: &Reply) {
+    if operation.to == Recipient::Provider || !at.tap.recorder.keeps_wire() {
+        return;
+    }
+    at.tap.asks(&for_operation(at.binding, operation, vars));
+    for message in operation.socket.iter().flat_map(|exchange| &exchange.send) {
+        at.tap.sends(&vars.fill_json(message).unwrap_or_default().to_string());
+    }
+    at.tap.hears(reply.answer.as_ref());
+}
+
 /// Performs one request, again and again where the operation says until when.
-async fn repeated(
-    server: &Server,
-    binding: &Binding,
-    operation: &Operation,
-    vars: &Vars,
-    fault: Option<PublishFault>,
-    within: Duration,
-) -> Reply {
-    let Some(until) = &operation.until else { return once(server, binding, operation, vars, fault, within).await };
+async fn repeated(at: &Site<'_>, operation: &Operation, vars: &Vars, fault: Option<PublishFault>) -> Reply {
+    let Some(until) = &operation.until else { return once(at, operation, vars, fault).await };
     let end = Instant::now() + until.within_ms.map_or(REPEATED, Duration::from_millis);
     loop {
-        let reply = once(server, binding, operation, vars, None, within).await;
+        let reply = once(at, operation, vars, None).await;
         if reply.answer.as_ref().is_some_and(|answer| meets(until, answer)) {
             return reply;
         }
@@ -141,14 +149,9 @@ fn meets(until: &Condition, answer: &Whole) -> bool {
         && until.json.iter().all(|(pointer, wanted)| json.as_ref().and_then(|json| json.pointer(pointer)) == Some(wanted))
 }
 
-async fn once(
-    server: &Server,
-    binding: &Binding,
-    operation: &Operation,
-    vars: &Vars,
-    fault: Option<PublishFault>,
-    within: Duration,
-) -> Reply {
+async fn once(at: &Site<'_>, operation: &Operation, vars: &Vars, fault: Option<PublishFault>) -> Reply {
+    let Site { server, binding, within, .. } = at;
+    let within = *within;
     let request = for_operation(binding, operation, vars);
     let base = match operation.to {
         Recipient::Server => server.base(),

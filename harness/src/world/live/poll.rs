@@ -69,6 +69,10 @@ impl Follow {
             // The body of a refusal is for people; its marks stand in the head.
             Err(_) => see_answer(self.lens(), &PollAnswer { text: "", ..answer }).unwrap_or_default(),
         };
+        let tells = seen.iter().any(|one| !matches!(one.kind, Kind::Commit | Kind::Heartbeat));
+        if tells {
+            self.tap().frame(nth, text.as_bytes());
+        }
         let brings = seen.iter().any(|one| matches!(one.kind, Kind::Event | Kind::Other));
         for one in seen {
             // A cursor that is where the reader stands already, with nothing before it, says nothing.

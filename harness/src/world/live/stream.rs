@@ -7,29 +7,24 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::{self, Message};
 
+mod decoding;
+
+use self::decoding::Decoding;
 use super::driver::Driven;
 use super::faults;
 use super::http::{NoAnswer, beginning, excerpt, prepare, words};
-use super::leak::Scanner;
 use super::money::{Purse, Till};
 use super::proxy::{self, Framing, Happened, How as ProxyHow, Link, LinkConfig};
 use super::socket;
+use super::tap::Tap;
 use crate::contract::{Format, Profile};
-use crate::history::{Answer, Comment, ConnId, End, Ended, Fault, Kind, Leaked, Lint, Micros, Opinion, What};
-use crate::run::binding::{Lens, Raw, Request, Seen, Vars, see};
+use crate::history::{Answer, ConnId, End, Ended, Fault, Kind, Micros, Of, What};
+use crate::run::binding::{Lens, Request, Seen, Vars};
 use crate::run::class_of;
 use crate::run::progress::{Progress, SeenCursor};
 use crate::run::recorder::Recorder;
 use crate::scenario::Funding;
-use crate::wire::{Limits, ndjson, opinion, sse};
-use crate::world::{Command, ConnFault};
-
-/// How much of a stream the ordinary client is asked about.
-const OPINION: usize = 256 << 10;
-/// More lint findings than this of one connection say nothing new.
-const MOST_LINT: u32 = 50;
-/// Comments beyond this are counted for waits but not recorded.
-const MOST_COMMENTS: u32 = 10_000;
+use crate::world::{Command, ConnFault, Whole};
 
 /// The runner's end of a connection.
 #[derive(Clone, Debug)]
@@ -148,6 +143,10 @@ impl Follow {
         self.recorder.record(self.now(), what);
     }
 
+    pub(super) fn tap(&self) -> Tap {
+        Tap { recorder: self.recorder.clone(), origin: self.origin, of: Of::Conn(self.conn) }
+    }
+
     /// Follows the connection to its end and records everything.
     pub(super) async fn run(self, request: Request) {
         let mut closing = self.handle.closing.subscribe();
@@ -198,13 +197,20 @@ impl Follow {
             Format::LongPoll => Framing::Auto,
             Format::Websocket => Framing::Messages,
         };
+        // The link holds its observer: held in turn by what holds the link, neither would ever go.
         let (recorder, progress, conn, proxied) =
-            (self.recorder.clone(), self.progress.clone(), self.conn, Arc::clone(&self.handle.proxied));
+            (self.recorder.clone(), self.progress.clone(), self.conn, Arc::downgrade(&self.handle.proxied));
         let overheard = self.driven.as_ref().map(|driven| Arc::clone(&driven.overheard));
+        let holder = proxied.clone();
+        let passed_by = move |through: proxy::ConnId| {
+            if let Some(proxied) = holder.upgrade() {
+                proxied.lock().unwrap_or_else(PoisonError::into_inner).conn = Some(through);
+            }
+        };
         let observer = move |observed: proxy::Observed| {
             let at = Micros(u64::try_from(observed.at.as_micros()).unwrap_or(u64::MAX));
             if overheard.as_ref().is_some_and(|overheard| overheard.happened(at, observed.conn, &observed.what)) {
-                proxied.lock().unwrap_or_else(PoisonError::into_inner).conn = Some(observed.conn);
+                passed_by(observed.conn);
             }
             let record = |fault: &proxy::Fault, reached: bool| {
                 recorder.record(at, What::Fault(Fault { conn: Some(conn), says: faults::say(fault), reached }));
@@ -212,10 +218,11 @@ impl Follow {
             match &observed.what {
                 Happened::Accepted { .. } if overheard.is_some() => {}
                 Happened::Accepted { .. } => {
-                    proxied.lock().unwrap_or_else(PoisonError::into_inner).conn = Some(observed.conn);
+                    passed_by(observed.conn);
                 }
                 Happened::Applied { fault } => {
-                    if let Some(link) = proxied.lock().unwrap_or_else(PoisonError::into_inner).link.as_ref().filter(|_| overheard.is_some())
+                    if let Some(proxied) = proxied.upgrade().filter(|_| overheard.is_some())
+                        && let Some(link) = &proxied.lock().unwrap_or_else(PoisonError::into_inner).link
                     {
                         // What stood before every connection of the program has found its own.
                         link.clear_plans();
@@ -272,6 +279,7 @@ impl Follow {
         let refusals: u32 = self.faults.iter().map(|f| if let ConnFault::RefuseFirst(times) = f { *times } else { 0 }).sum();
         let mut attempt = 0;
         loop {
+            self.tap().asks(request);
             let mut builder = prepare(&self.client, base, request).map_err(Over::NoAnswer)?;
             let has = |name: &str| request.headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
             if self.profile.binding.subscribe.format == Format::Sse && !has("accept") {
@@ -328,6 +336,7 @@ impl Follow {
     pub(super) fn answered(&self, response: &reqwest::Response, accepted: bool, body: String) -> bool {
         let header = |name: &str| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).chars().take(200).collect());
         self.progress.state().answer = Some((response.status().as_u16(), accepted));
+        self.tap().head(response, &body);
         self.record(What::Answer(Answer {
             conn: self.conn,
             status: response.status().as_u16(),
@@ -386,6 +395,7 @@ impl Follow {
     /// A stream that is a WebSocket: subscribes by the request's body as a message, and takes each text message as an event.
     async fn messages(&self, base: &str, request: &Request, closing: &mut watch::Receiver<bool>) -> Over {
         let slow = self.faults.iter().any(|fault| matches!(fault, ConnFault::Stall(_)));
+        self.tap().asks(&upgrade(request));
         let opened = tokio::select! {
             opened = socket::open(base, request, slow) => opened,
             _ = closing.wait_for(|closing| *closing) => return Over::Closed,
@@ -394,6 +404,7 @@ impl Follow {
             Ok(socket) => socket,
             Err(socket::Refused::Status(whole)) => {
                 self.progress.state().answer = Some((whole.status, false));
+                self.tap().hears(Some(&whole));
                 let header = |name: &str| whole.header(name).map(str::to_owned);
                 self.record(What::Answer(Answer {
                     conn: self.conn,
@@ -408,6 +419,10 @@ impl Follow {
             Err(socket::Refused::NoAnswer(NoAnswer::NotSent(why) | NoAnswer::Lost(why))) => return Over::NoAnswer(why),
         };
         self.progress.state().answer = Some((101, true));
+        self.tap().hears(Some(&Whole { status: 101, ..Whole::default() }));
+        if let Some(subscribe) = &request.body {
+            self.tap().sends(subscribe);
+        }
         let accepted =
             Answer { conn: self.conn, status: 101, accepted: true, content_type: None, cache_control: None, body: String::new() };
         self.record(What::Answer(accepted));
@@ -483,176 +498,9 @@ impl Follow {
     }
 }
 
-/// The decoding of one body.
-struct Decoding<'f> {
-    follow: &'f Follow,
-    decoder: Decoder,
-    gunzip: Option<flate2::write::GzDecoder<Vec<u8>>>,
-    frame: u32,
-    lint: u32,
-    comments: u32,
-    /// The body's first bytes, whole frames only, and what they mean to us, for the ordinary client's opinion.
-    raw: Vec<u8>,
-    ours: Vec<(String, String, String)>,
-    last_id: String,
-    sampled: bool,
-    secrets: Scanner,
-}
-
-enum Decoder {
-    Sse(Box<sse::Decoder>),
-    Ndjson(ndjson::Decoder),
-}
-
-impl<'f> Decoding<'f> {
-    fn new(follow: &'f Follow, gzip: bool) -> Decoding<'f> {
-        let decoder = match follow.profile.binding.subscribe.format {
-            Format::Sse => Decoder::Sse(Box::new(sse::Decoder::new(Limits::default()))),
-            Format::Ndjson | Format::LongPoll | Format::Websocket => Decoder::Ndjson(ndjson::Decoder::new(Limits::default())),
-        };
-        Decoding {
-            follow,
-            decoder,
-            gunzip: gzip.then(|| flate2::write::GzDecoder::new(Vec::new())),
-            frame: 0,
-            lint: 0,
-            comments: 0,
-            raw: Vec::new(),
-            ours: Vec::new(),
-            last_id: String::new(),
-            sampled: true,
-            secrets: Scanner::default(),
-        }
-    }
-
-    fn feed(&mut self, chunk: &[u8]) -> Result<(), String> {
-        use std::io::Write;
-        let Some(mut gunzip) = self.gunzip.take() else { return self.decode(chunk) };
-        gunzip.write_all(chunk).and_then(|()| gunzip.flush()).map_err(|e| format!("the body is no gzip: {e}"))?;
-        let plain = std::mem::take(gunzip.get_mut());
-        self.gunzip = Some(gunzip);
-        self.decode(&plain)
-    }
-
-    /// One text message of a WebSocket.
-    fn message(&mut self, text: &str) {
-        self.scan(text.as_bytes());
-        for seen in see(self.follow.lens(), Raw::Json(text)) {
-            self.follow.deliver(seen, self.frame);
-        }
-        self.frame += 1;
-    }
-
-    /// Looks for planted secrets.
-    fn scan(&mut self, piece: &[u8]) {
-        let planted = self.follow.recorder.planted();
-        for around in self.secrets.feed(&planted, piece) {
-            let leaked = Leaked { conn: Some(self.follow.conn), surface: "the stream".to_owned(), around };
-            self.follow.record(What::Leaked(leaked));
-        }
-    }
-
-    fn decode(&mut self, chunk: &[u8]) -> Result<(), String> {
-        self.scan(chunk);
-        // The decoder borrows itself while it calls back, so it stands aside.
-        let mut decoder = std::mem::replace(&mut self.decoder, Decoder::Ndjson(ndjson::Decoder::new(Limits::default())));
-        let fed = match &mut decoder {
-            Decoder::Sse(decoder) => {
-                if self.sampled {
-                    self.raw.extend_from_slice(&chunk[..chunk.len().min(OPINION)]);
-                    self.sampled = self.raw.len() < OPINION;
-                }
-                decoder.feed(chunk, &mut |item| self.item(item))
-            }
-            Decoder::Ndjson(decoder) => decoder.feed(chunk, &mut |line| self.line(line)),
-        };
-        self.decoder = decoder;
-        fed.map_err(|e| e.to_string())
-    }
-
-    fn item(&mut self, item: sse::Item<'_>) {
-        match item {
-            sse::Item::Comment(comment) => self.comment(comment.text),
-            sse::Item::Frame(frame) => {
-                for finding in frame.findings {
-                    self.lint(
-                        finding.rule.id(),
-                        finding.rule.severity() == sse::Severity::Error,
-                        finding.offset,
-                        finding.rule.says(),
-                        &finding.text,
-                    );
-                }
-                if self.sampled
-                    && let Some(data) = &frame.data
-                {
-                    self.ours.push((frame.event_type().to_owned(), data.to_string(), frame.last_event_id.to_owned()));
-                }
-                if self.sampled {
-                    frame.last_event_id.clone_into(&mut self.last_id);
-                }
-                if frame.data.is_none() && frame.id.is_none() {
-                    // A reconnection time alone is no delivery.
-                    return;
-                }
-                self.follow.payment(frame.event_type(), frame.data.as_deref().unwrap_or_default());
-                let raw = Raw::Sse { event: frame.event_type(), data: frame.data.as_deref(), id: frame.id.as_deref() };
-                for seen in see(self.follow.lens(), raw) {
-                    self.follow.deliver(seen, self.frame);
-                }
-                self.frame += 1;
-            }
-        }
-    }
-
-    fn line(&mut self, line: ndjson::Line<'_>) {
-        if line.bytes.is_empty() {
-            self.comment(b"");
-            return;
-        }
-        let text = String::from_utf8_lossy(line.bytes);
-        if matches!(text, std::borrow::Cow::Owned(_)) {
-            self.lint("SSE-5", true, line.offset, "bytes that are not UTF-8", &text.chars().take(60).collect::<String>());
-        }
-        for seen in see(self.follow.lens(), Raw::Json(&text)) {
-            self.follow.deliver(seen, self.frame);
-        }
-        self.frame += 1;
-    }
-
-    fn comment(&mut self, text: &[u8]) {
-        self.follow.progress.state().heartbeats += 1;
-        self.comments += 1;
-        if self.comments > MOST_COMMENTS {
-            self.follow.recorder.wake();
-            return;
-        }
-        let text = String::from_utf8_lossy(&text[..text.len().min(100)]).trim().to_owned();
-        self.follow.record(What::Comment(Comment { conn: self.follow.conn, text }));
-    }
-
-    fn lint(&mut self, rule: &str, error: bool, offset: u64, says: &str, text: &str) {
-        self.lint += 1;
-        if self.lint <= MOST_LINT {
-            let text = format!("{says}: {text:?}");
-            self.follow.record(What::Lint(Lint { conn: self.follow.conn, rule: rule.to_owned(), error, offset, text }));
-        }
-    }
-
-    /// The body has ended: what is unfinished, after asking the ordinary client.
-    fn finish(mut self) -> u64 {
-        match self.decoder {
-            Decoder::Ndjson(decoder) => decoder.finish().len() as u64,
-            Decoder::Sse(decoder) => {
-                let unfinished = decoder.finish().unfinished.len();
-                if self.sampled && self.gunzip.is_none() {
-                    self.raw.truncate(self.raw.len() - unfinished.min(self.raw.len()));
-                    let differs = opinion::difference(&opinion::of(&self.raw), &self.ours, &self.last_id);
-                    let events = self.ours.len() as u32;
-                    self.follow.record(What::Opinion(Opinion { conn: self.follow.conn, events, differs }));
-                }
-                unfinished as u64
-            }
-        }
-    }
+/// The request that opens a WebSocket: the body is a message behind it.
+fn upgrade(request: &Request) -> Request {
+    let mut upgrade = Request { body: None, ..request.clone() };
+    upgrade.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+    upgrade
 }

@@ -10,7 +10,7 @@ use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use super::{Chooser, Generator, Run, Schedule, Simulation, judged};
 use crate::check::{Finding, Verdict, judge};
-use crate::history::History;
+use crate::history::{FNV_START, History, fnv};
 use crate::run::Abort;
 use crate::scenario::{Scenario, at, places};
 
@@ -380,9 +380,20 @@ pub fn shrink(
 /// Up to how many deviations are sought exhaustively when a finding has more.
 const FEW: usize = 2;
 
-/// Runs every seed twice; the seeds whose histories differ, or whose choices do.
-pub fn undetermined(simulation: &Simulation, scenarios: &[Swept], seeds: Range<u64>, method: Method, stop: &AtomicBool) -> (u64, Vec<u64>) {
-    let (mut compared, mut different) = (0, Vec::new());
+/// Whether seeds bring the same histories each time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Determinism {
+    /// Seeds that were compared.
+    pub compared: u64,
+    /// Those whose histories differ, or whose choices do.
+    pub different: Vec<u64>,
+    /// FNV-1a over the files of all first histories, in the order of their seeds: the same for two builds of one commit.
+    pub digest: u64,
+}
+
+/// Runs every seed twice, and a third time by the choices that the first made.
+pub fn determinism(simulation: &Simulation, scenarios: &[Swept], seeds: Range<u64>, method: Method, stop: &AtomicBool) -> Determinism {
+    let (mut compared, mut different, mut digest) = (0, Vec::new(), FNV_START);
     let bytes = |run: &Run| {
         let mut bytes = Vec::new();
         run.history.write(&mut bytes).expect("writing to memory");
@@ -402,6 +413,7 @@ pub fn undetermined(simulation: &Simulation, scenarios: &[Swept], seeds: Range<u
         if one != bytes(&second) || one != bytes(&third) || first.schedule != second.schedule {
             different.push(seed);
         }
+        digest = fnv(digest, &one);
     }
-    (compared, different)
+    Determinism { compared, different, digest }
 }

@@ -5,11 +5,15 @@
 //! that one, so that whoever edits a profile sees which of its promises the others need: without `cursor.epoch`, say, a
 //! cursor of a wiped history is a number like any other.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use streamspec_reference_server::session::{Cursor, Epoch, Frame, Refused, Retention};
 
-use crate::contract::{AfterGap, BoundarySent, Contract, CursorAnswer, GapSignal, Profile, StatusSet, StreamAnswer};
+use crate::contract::{AfterGap, BoundarySent, CursorAnswer, GapSignal, Profile, StatusSet, StreamAnswer};
 use crate::history::{Body, CursorClass, Kind, Marker, Retain};
 use crate::run::binding::Seen;
+use crate::run::payload::{self, Remembered};
 
 /// The type of live-only events.
 pub(super) const NOTE: &str = "note";
@@ -19,7 +23,7 @@ const FRAME_BYTES: usize = 60;
 /// A profile's contract, as the simulated server keeps it.
 #[derive(Debug)]
 pub(super) struct Rules {
-    contract: Contract,
+    profile: Arc<Profile>,
     pub(super) heartbeat_ms: Option<u64>,
     pub(super) most_limit: i64,
     epochs: bool,
@@ -44,15 +48,15 @@ pub(super) enum Opened {
 }
 
 impl Rules {
-    pub(super) fn new(profile: &Profile) -> Rules {
-        let contract = profile.contract.clone();
+    pub(super) fn new(profile: &Arc<Profile>) -> Rules {
+        let contract = &profile.contract;
         Rules {
             heartbeat_ms: contract.liveness.heartbeat_ms,
             most_limit: profile.binding.history.as_ref().and_then(|h| h.max_limit).map_or(1000, i64::from),
             epochs: contract.cursor.as_ref().is_some_and(|c| c.epoch),
             cursors: contract.cursor.is_some(),
             known: Default::default(),
-            contract,
+            profile: Arc::clone(profile),
         }
     }
 
@@ -73,48 +77,48 @@ impl Rules {
     }
 
     pub(super) fn durable_at_kill(&self) -> bool {
-        self.contract.durability.kill
+        self.profile.contract.durability.kill
     }
 
     pub(super) fn durable_at_stop(&self) -> bool {
-        self.contract.durability.restart || self.contract.durability.kill
+        self.profile.contract.durability.restart || self.profile.contract.durability.kill
     }
 
     pub(super) fn keys_survive(&self) -> bool {
-        self.contract.idempotency.as_ref().is_some_and(|i| i.survives_restart)
+        self.profile.contract.idempotency.as_ref().is_some_and(|i| i.survives_restart)
     }
 
     /// True when idempotency keys are read at all.
     pub(super) fn keys(&self) -> bool {
-        self.contract.idempotency.is_some()
+        self.profile.contract.idempotency.is_some()
     }
 
     pub(super) fn creates_on_use(&self) -> bool {
-        self.contract.creates_on_use
+        self.profile.contract.creates_on_use
     }
 
     pub(super) fn unknown(&self) -> u16 {
-        self.contract.unknown_session.as_ref().map_or(404, first)
+        self.profile.contract.unknown_session.as_ref().map_or(404, first)
     }
 
     pub(super) fn closes(&self) -> bool {
-        self.contract.terminal.as_ref().is_none_or(|t| t.closes)
+        self.profile.contract.terminal.as_ref().is_none_or(|t| t.closes)
     }
 
     pub(super) fn replays_terminal(&self) -> bool {
-        self.contract.terminal.as_ref().is_none_or(|t| t.replayed)
+        self.profile.contract.terminal.as_ref().is_none_or(|t| t.replayed)
     }
 
     /// The retention of a session that asks for `asked`.
     pub(super) fn retention(&self, asked: Option<Retain>) -> Result<Retention, String> {
         let bound = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok());
-        let default = self.contract.retention.as_ref().map(|r| r.default).unwrap_or_default();
+        let default = self.profile.contract.retention.as_ref().map(|r| r.default).unwrap_or_default();
         let default = Retention { records: bound(default.records), bytes: bound(default.bytes), age_ms: bound(default.age_ms) };
         let asked = asked.unwrap_or_default();
         let number = |n: Option<i64>| n.map(|n| n as f64);
         let kept = Retention::asked(number(asked.records), number(asked.bytes), number(asked.age_ms), default);
         match kept {
-            Err(_) if self.contract.retention.as_ref().is_some_and(|r| !r.validated) => Ok(default),
+            Err(_) if self.profile.contract.retention.as_ref().is_some_and(|r| !r.validated) => Ok(default),
             kept => kept,
         }
     }
@@ -124,7 +128,7 @@ impl Rules {
         let class = match refused {
             Refused::Deleted => return Opened::Refused(self.unknown(), "there is no session of this name".to_owned()),
             Refused::Ended => {
-                let stops = self.contract.terminal.as_ref().is_none_or(|t| t.stops_reconnect);
+                let stops = self.profile.contract.terminal.as_ref().is_none_or(|t| t.stops_reconnect);
                 return if stops { Opened::Refused(204, String::new()) } else { Opened::After(head) };
             }
             Refused::Malformed => CursorClass::Malformed,
@@ -138,7 +142,7 @@ impl Rules {
     /// How a cursor of this class is answered.
     pub(super) fn answered(&self, class: CursorClass, head: u64, presented: u64) -> Opened {
         let refusal = |status: u16| Opened::Refused(status, format!("{{\"error\":\"the cursor is {}\"}}", class_says(class)));
-        match self.contract.answers.get(&class) {
+        match self.profile.contract.answers.get(&class) {
             Some(CursorAnswer::Refused { status }) => refusal(first(status)),
             Some(CursorAnswer::Stream(StreamAnswer::Refuse)) | None => refusal(400),
             Some(CursorAnswer::Stream(StreamAnswer::Start)) => Opened::Oldest,
@@ -150,12 +154,12 @@ impl Rules {
 
     /// How the empty cursor is answered; `None` as no cursor at all.
     pub(super) fn empty(&self) -> Option<Opened> {
-        self.contract.answers.get(&CursorClass::Empty).map(|_| self.answered(CursorClass::Empty, 0, 0))
+        self.profile.contract.answers.get(&CursorClass::Empty).map(|_| self.answered(CursorClass::Empty, 0, 0))
     }
 
     /// How a cursor is answered whose next event is no longer kept; `None` when the stream says so itself, or nobody does.
     pub(super) fn evicted(&self) -> Option<Opened> {
-        let gap = self.contract.gap.as_ref()?;
+        let gap = self.profile.contract.gap.as_ref()?;
         match (gap.signal, gap.then) {
             (GapSignal::Refusal, _) => Some(Opened::Refused(410, "{\"error\":\"the cursor was evicted\"}".to_owned())),
             (GapSignal::Boundary, _) => Some(Opened::Live),
@@ -164,9 +168,14 @@ impl Rules {
         }
     }
 
+    /// True when a stream can say in its middle that retention has overtaken its reader.
+    pub(super) fn tells_in_mid_stream(&self) -> bool {
+        self.profile.contract.gap.as_ref().is_none_or(|gap| gap.signal == GapSignal::Frame)
+    }
+
     /// What follows a gap signal that stands at the beginning of a stream.
     pub(super) fn after_gap(&self) -> AfterGap {
-        self.contract.gap.as_ref().map_or(AfterGap::Kept, |gap| gap.then)
+        self.profile.contract.gap.as_ref().map_or(AfterGap::Kept, |gap| gap.then)
     }
 
     /// What a reader sees of a frame of the core; `None` when the contract has no such frame. `resumed` is true on a
@@ -185,15 +194,15 @@ impl Rules {
                 let cursor = cursor.map(|c| self.show(c));
                 return Some(self.event(event_type, &data, cursor));
             }
-            Frame::Boundary { fence } => match self.contract.boundary.as_ref()?.sent {
+            Frame::Boundary { fence } => match self.profile.contract.boundary.as_ref()?.sent {
                 BoundarySent::WithoutReplay if resumed => return None,
                 BoundarySent::WithoutReplay | BoundarySent::Always | BoundarySent::AtLeastOnce => {
                     Seen { kind: Kind::Boundary, event_type: "ready".to_owned(), points_to: Some(self.show(fence)), ..Seen::default() }
                 }
             },
             Frame::Gap { requested, oldest } => {
-                let gap = self.contract.gap.as_ref()?;
-                if requested.is_none() && !gap.on_start {
+                let gap = self.profile.contract.gap.as_ref()?;
+                if gap.signal != GapSignal::Frame || requested.is_none() && !gap.on_start {
                     return None;
                 }
                 Seen { kind: Kind::Gap, event_type: "gap".to_owned(), points_to: Some(self.show(oldest)), ..Seen::default() }
@@ -212,9 +221,7 @@ impl Rules {
         let (marker, body) = match self.known.get(data) {
             Some((marker, body)) => (*marker, body.clone()),
             None => {
-                // What is no JSON any more stands for itself, as it would on the wire.
-                let payload = serde_json::from_str::<String>(data).unwrap_or_else(|_| data.to_owned());
-                let (marker, body) = (Marker::find(&payload), Body::of(&payload));
+                let (marker, body) = read_payload(data);
                 self.known.insert(data.to_owned(), (marker, body.clone()));
                 (marker, body)
             }
@@ -224,6 +231,26 @@ impl Rules {
         let body = marker.map(|_| body);
         (Seen { kind, event_type, cursor, marker, body, durable, points_to: None, said: None }, data.len() + FRAME_BYTES)
     }
+}
+
+/// The marker in a payload and its digest, from JSON text.
+fn read_payload(data: &str) -> (Option<Marker>, Body) {
+    let read = || {
+        // What is no JSON any more stands for itself, as it would on the wire.
+        let payload = serde_json::from_str::<String>(data).unwrap_or_else(|_| data.to_owned());
+        (Marker::find(&payload), Body::of(&payload))
+    };
+    if data.len() < payload::BULKY {
+        return read();
+    }
+    // Digests of long texts are what a run takes longest for, and every run has the same ones.
+    thread_local! {
+        static LONG: RefCell<Remembered<String, (Option<Marker>, Body)>> = RefCell::default();
+    }
+    LONG.with_borrow_mut(|long| match long.get(data) {
+        Some(known) => known.clone(),
+        None => long.keep(data.to_owned(), data.len(), read()),
+    })
 }
 
 fn first(set: &StatusSet) -> u16 {

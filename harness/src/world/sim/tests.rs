@@ -79,7 +79,7 @@ fn a_run_is_a_function_of_its_choices() {
     let scenarios: Vec<Swept> = ["RESTART-1", "SEAM-1", "RESUME-2"].into_iter().flat_map(written_for).collect();
     let stop = AtomicBool::new(false);
     for method in [Method::Random, Method::Pct(3)] {
-        let (compared, different) = campaign::undetermined(&simulation(), &scenarios, 0..40, method, &stop);
+        let campaign::Determinism { compared, different, .. } = campaign::determinism(&simulation(), &scenarios, 0..40, method, &stop);
         assert_eq!((compared, different), (40, vec![]));
     }
 }

@@ -61,7 +61,7 @@ impl World for SimWorld {
         &self.recorder
     }
 
-    async fn call(&self, address: &Address, call: Call) -> Reply {
+    async fn call(&self, _op: crate::history::OpId, address: &Address, call: Call) -> Reply {
         let (request, fault) = match call {
             Call::Open(retain) => (Request::Open(retain), None),
             Call::Publish { payload, event_type, key, durable, fault, by: _ } => {

@@ -322,6 +322,19 @@ fn promises_that_cannot_be_seen() {
           ╰────
          help: add `[binding.frames.gap]`, for example with `type = "gap"`
         "##);
+    insta::assert_snapshot!(profile("gap = { signal = \"frame\" }", "gap = { signal = \"boundary\" }"), @r##"
+         × a boundary tells of a gap only where it is sent without a replay, and
+         │ nothing old follows
+          ╭─[my.toml:4:1]
+        3 │ [contract]
+        4 │ gap = { signal = "boundary" }
+          · ─┬─
+          ·  ╰── would tell nothing
+        5 │ boundary = { sent = "always" }
+          ╰────
+         help: set `contract.boundary.sent = "without-replay"` and `then = "live"`; a
+               signal of its own is `signal = "frame"`
+        "##);
     insta::assert_snapshot!(profile("order = \"number\"", "order = \"opaque\""), @r##"
          × cursors can be dense only where they are numbers
            ╭─[my.toml:10:1]

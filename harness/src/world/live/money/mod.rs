@@ -18,9 +18,11 @@ use streamspec_reference_server::money::scheme::{self, Key};
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
 use super::http::{NoAnswer, ask, excerpt};
+use super::tap::Tap;
 use crate::contract::{Profile, Signer};
 use crate::history::{
-    AccountIx, Action, Complete, ConnId, Flaw, From, Invoke, Micros, OpId, Outcome, Paid, PayAct, Payment, Says, SessionIx, ToldBy, What,
+    AccountIx, Action, Complete, ConnId, Flaw, From, Invoke, Micros, Of, OpId, Outcome, Paid, PayAct, Payment, Says, SessionIx, ToldBy,
+    What,
 };
 use crate::run::binding::{Request, Vars, for_stream};
 use crate::run::recorder::Recorder;
@@ -153,7 +155,11 @@ impl Purse {
         let op = self.recorder.operation();
         let unpaid = payment.act == PayAct::Ask;
         self.record(What::Invoke(Invoke { op, action: Action::Pay(payment) }));
-        let outcome = match ask(&till.client, &till.base, request, PAYING).await {
+        let answer = ask(&till.client, &till.base, request, PAYING).await;
+        let tap = Tap { recorder: self.recorder.clone(), origin: self.origin, of: Of::Op(op) };
+        tap.asks(request);
+        tap.hears(answer.as_ref().ok());
+        let outcome = match answer {
             Ok(whole) => {
                 self.answered(op, &whole);
                 let done = (200..300).contains(&whole.status) || unpaid && whole.status == 402;

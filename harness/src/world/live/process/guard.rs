@@ -37,6 +37,9 @@ const IGNORED: [Signal; 5] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, S
 /// After a SIGKILL, how long processes may take to vanish before the guard gives up on them.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
+/// After a SIGSTOP, how long threads may take to stand still; one that sleeps in the kernel without being woken never does.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
 static CAN_GUARD: AtomicBool = AtomicBool::new(false);
 
 /// To be called first thing in `main`, before any thread: runs the guard and returns its exit code if this process was
@@ -163,7 +166,8 @@ struct Family {
 }
 
 impl Family {
-    /// Signals every descendant. SIGKILL is repeated, for what was forked in between, until none is left or patience ends.
+    /// Signals every descendant. SIGKILL is repeated, for what was forked in between, until none is left or patience ends; a
+    /// SIGSTOP has taken effect on return.
     fn signal(&self, number: i32) -> Vec<ProcessId> {
         let Ok(signal) = Signal::try_from(number) else {
             return Vec::new();
@@ -177,6 +181,13 @@ impl Family {
                 let woken = self.changed.wait_timeout(empty, Duration::from_millis(5));
                 empty = woken.unwrap_or_else(PoisonError::into_inner).0;
                 reached.extend(self.send(signal));
+            }
+        }
+        if signal == Signal::SIGSTOP {
+            // The signal takes effect when a thread next runs; until then the others go on.
+            let deadline = Instant::now() + STOP_PATIENCE;
+            while !reached.iter().all(procfs::stands_still) && Instant::now() < deadline {
+                thread::sleep(Duration::from_micros(500));
             }
         }
         reached.into_iter().collect()

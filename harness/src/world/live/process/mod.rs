@@ -8,6 +8,8 @@ mod command_line;
 mod error;
 mod guard;
 mod guarded;
+#[cfg(target_os = "linux")]
+mod listening;
 mod messages;
 mod output;
 mod ports;

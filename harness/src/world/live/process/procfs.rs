@@ -39,20 +39,22 @@ pub struct Resources {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) use elsewhere::{command_of, descendants, listeners, resources};
+pub(super) use elsewhere::{command_of, descendants, listeners, resources, stands_still};
 #[cfg(target_os = "linux")]
-pub(super) use linux::{command_of, descendants, listeners, resources};
+pub(super) use linux::{command_of, descendants, listeners, resources, stands_still};
 
 #[cfg(target_os = "linux")]
 mod linux {
     use std::collections::{BTreeMap, BTreeSet};
     use std::fs;
 
+    use super::super::listening;
     use super::{ProcessId, Resources};
 
     struct Stat {
         parent: u32,
         zombie: bool,
+        stopped: bool,
         threads: u64,
         started: u64,
         rss_pages: u64,
@@ -60,7 +62,10 @@ mod linux {
 
     /// Reads `/proc/PID/stat`. The command in it may contain blanks and parentheses, so fields count from the last `)`.
     fn stat(pid: u32) -> Option<Stat> {
-        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(text: &[u8]) -> Option<Stat> {
         let end = text.iter().rposition(|&byte| byte == b')')?;
         let fields: Vec<&str> = std::str::from_utf8(&text[end + 1..]).ok()?.split_ascii_whitespace().collect();
         // proc(5) numbers fields from 1 and `state`, the first here, is field 3.
@@ -68,6 +73,7 @@ mod linux {
         Some(Stat {
             parent: u32::try_from(number(4)?).ok()?,
             zombie: matches!(*fields.first()?, "Z" | "X"),
+            stopped: matches!(*fields.first()?, "T" | "t"),
             threads: number(20)?,
             started: number(22)?,
             rss_pages: number(24)?,
@@ -103,6 +109,13 @@ mod linux {
         found
     }
 
+    /// Whether every thread of this process stands still: a stop signal reaches one thread, which stops the others in turn.
+    pub(in super::super) fn stands_still(process: &ProcessId) -> bool {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", process.pid)) else { return true };
+        let mut stats = threads.filter_map(|thread| parse(&fs::read(thread.ok()?.path().join("stat")).ok()?));
+        stats.all(|thread| thread.stopped || thread.zombie)
+    }
+
     pub(in super::super) fn command_of(pid: u32) -> Option<String> {
         let raw = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let text = String::from_utf8_lossy(&raw).trim_end_matches('\0').replace('\0', " ");
@@ -112,21 +125,20 @@ mod linux {
     /// The processes that hold a listening TCP socket on `port`, on any address. A socket whose owner cannot be seen
     /// (another user's process, another pid namespace) is in the second number.
     pub(in super::super) fn listeners(port: u16) -> Option<(Vec<ProcessId>, usize)> {
-        let mut inodes: BTreeSet<String> = listening_inodes(port)?;
-        let sockets = inodes.len();
+        let mut inodes = listening::inodes(port)?;
         let mut owners = Vec::new();
         let mut seen = BTreeSet::new();
-        if sockets == 0 {
+        if inodes.is_empty() {
             return Some((owners, 0));
         }
         for pid in pids() {
             let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
                 continue;
             };
-            let held: BTreeSet<String> = descriptors
+            let held: BTreeSet<u32> = descriptors
                 .filter_map(|entry| {
                     let link = fs::read_link(entry.ok()?.path()).ok()?;
-                    let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned();
+                    let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
                     inodes.contains(&inode).then_some(inode)
                 })
                 .collect();
@@ -138,29 +150,6 @@ mod linux {
         inodes.retain(|inode| !seen.contains(inode));
         owners.sort_unstable();
         Some((owners, inodes.len()))
-    }
-
-    fn listening_inodes(port: u16) -> Option<BTreeSet<String>> {
-        const LISTEN: &str = "0A";
-        let mut inodes = BTreeSet::new();
-        let mut readable = false;
-        for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-            let Ok(text) = fs::read_to_string(table) else {
-                continue;
-            };
-            readable = true;
-            for line in text.lines().skip(1) {
-                let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-                let (Some(local), Some(&state), Some(&inode)) = (fields.get(1), fields.get(3), fields.get(9)) else {
-                    continue;
-                };
-                let here = local.rsplit_once(':').and_then(|(_, hex)| u16::from_str_radix(hex, 16).ok());
-                if state == LISTEN && here == Some(port) {
-                    inodes.insert(inode.to_owned());
-                }
-            }
-        }
-        readable.then_some(inodes)
     }
 
     /// What these processes hold now; those that are gone count nothing.
@@ -192,6 +181,10 @@ mod elsewhere {
 
     pub(in super::super) fn command_of(_pid: u32) -> Option<String> {
         None
+    }
+
+    pub(in super::super) fn stands_still(_process: &ProcessId) -> bool {
+        true
     }
 
     pub(in super::super) fn listeners(_port: u16) -> Option<(Vec<ProcessId>, usize)> {

@@ -10,6 +10,7 @@ mod stream;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use streamspec_reference_server::bugs::{Bug, BugSet};
 use streamspec_reference_server::session::{Append, Epoch, Millis, Retention, Session, Snapshot, SubscriptionId};
@@ -156,7 +157,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(profile: &Profile, bugs: BugSet) -> Node {
+    pub(super) fn new(profile: &Arc<Profile>, bugs: BugSet) -> Node {
         Node {
             rules: Rules::new(profile),
             bugs,

@@ -188,6 +188,12 @@ impl Node {
                         continue;
                     }
                     stream.resumed = false;
+                    if requested.is_some() && !self.rules.tells_in_mid_stream() {
+                        // The reader is told when it comes back.
+                        packets.push(Packet::Eof);
+                        again = false;
+                        break;
+                    }
                 }
                 Frame::Event { event, replayed: true, .. } if event.terminal && !self.rules.replays_terminal() => continue,
                 Frame::Event { .. } | Frame::Ephemeral { .. } | Frame::Boundary { .. } | Frame::Synthetic { .. } => {}

@@ -1,0 +1,166 @@
+//! `streamspec client`: play a hostile but conforming server to a client, and judge what it applied.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::exit::{self, Ended};
+use super::plan::quoted;
+use super::progress::Progress;
+use super::test::{Report, keepable, report, watch_for_interrupt};
+use super::{Complaint, complain, meant, print, tell};
+use crate::check::judge_client;
+use crate::client::trial::{Case, ClientCommand, Patience, Ran, Trial, cases, run_trials};
+use crate::contract::{CLIENT_CATALOGUE, CLIENT_FAMILIES, ClientTarget, Known, requirement};
+use crate::report::{Heading, Page, Row, Tally, client_failure, json_report, write_json, write_text};
+use crate::run::suite::StopSign;
+use crate::world::live::process::CommandLine;
+
+/// The profile whose server is played.
+const PROFILE: &str = "sse";
+
+/// Which client, and how it is tested.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = exit::TABLE)]
+pub(super) struct ClientArgs {
+    /// A client's target file
+    #[arg(value_name = "TARGET", conflicts_with = "cmd", required_unless_present_any = ["cmd", "list"])]
+    target: Option<PathBuf>,
+    /// The client: a command, to which the URL of the stream is added as its last word
+    #[arg(long, value_name = "COMMAND")]
+    cmd: Option<String>,
+    /// The protocol that the client reads
+    #[arg(long, value_name = "NAME", default_value = PROFILE, value_parser = clap::builder::PossibleValuesParser::new([PROFILE]))]
+    profile: String,
+    /// Only cases of this name, or about requirements whose id begins so; may be repeated
+    #[arg(long, value_name = "ID|CASE")]
+    only: Vec<String>,
+    /// How many clients run side by side
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: Option<u16>,
+    /// How long to wait for a request or an event that should come
+    #[arg(long, value_name = "TIME", value_parser = streamspec_reference_server::duration, default_value = "15s")]
+    deadline: Duration,
+    /// How long a client that was sent everything, and does not end, is watched
+    #[arg(long, value_name = "TIME", value_parser = streamspec_reference_server::duration, default_value = "3s")]
+    watch: Duration,
+    /// Write a report: json=PATH
+    #[arg(long, value_name = "FORMAT=PATH", value_parser = report)]
+    report: Vec<Report>,
+    /// List the cases that would be run, and stop
+    #[arg(long)]
+    list: bool,
+}
+
+pub(super) fn run(args: &ClientArgs) -> u8 {
+    test(args).unwrap_or_else(|complaint| complain(&complaint))
+}
+
+/// True when a case is wanted: by its name, or by what it is about.
+pub(super) fn wanted(case: &Case, only: &[String]) -> bool {
+    let about = |o: &str| match requirement(o) {
+        Some(_) => case.judges().contains(&o),
+        None => case.judges().iter().any(|id| id.starts_with(o)),
+    };
+    only.is_empty() || only.iter().any(|o| case.name == *o || about(&o.to_uppercase()))
+}
+
+fn test(args: &ClientArgs) -> Result<u8, Complaint> {
+    let all = cases();
+    for only in &args.only {
+        if !all.iter().any(|case| wanted(case, std::slice::from_ref(only))) {
+            let families = CLIENT_FAMILIES.iter().map(|(family, _)| *family);
+            let hint = meant(only, all.iter().map(|c| c.name.as_str()).chain(CLIENT_CATALOGUE.iter().map(|r| r.id)).chain(families));
+            return Err(Complaint::Usage(format!(
+                "no case is called `{only}` or about a requirement that begins so; {hint}`streamspec list client-cases` shows what there is"
+            )));
+        }
+    }
+    let chosen: Vec<Case> = all.into_iter().filter(|case| wanted(case, &args.only)).collect();
+    if args.list {
+        print(&chosen.iter().map(|case| format!("{:<28} {}\n", case.name, case.says)).collect::<String>());
+        return Ok(exit::OK);
+    }
+    keepable(&args.report, None)?;
+    let (client, name, again, known) = subject(args)?;
+    let heading = Heading { profile: PROFILE.to_owned(), target: name, seed: None, command: "client", tested: "client", again, known };
+    let page = Page::of_stdout();
+    let first = format!("streamspec {} · clients of {PROFILE} · {}", env!("CARGO_PKG_VERSION"), heading.target);
+    print(&page.fit(format!("{}\n\n", page.paint.bold(&first))));
+
+    let stop = StopSign::default();
+    watch_for_interrupt(&stop);
+    let mut tally = Tally::default();
+    let mut progress = Progress::new(chosen.len());
+    let began = Instant::now();
+    let patience = Patience { start: args.deadline.max(Duration::from_secs(30)), step: args.deadline, watch: args.watch };
+    let trials = chosen.into_iter().map(|case| Trial { case, client: client.clone(), patience }).collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.map_or(cores * 2, usize::from);
+    let ran = run_trials(trials, jobs, &stop, |case, ran| {
+        progress.step(&case.name);
+        count(&mut tally, &case, &ran);
+    });
+    progress.clear();
+    tally.cut_short = stop.is_raised() || ran.is_err();
+    if let Err(error) = &ran {
+        tell(&format!("error: cannot run clients: {error}"));
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let rows = tally.rows();
+    let ended = Ended {
+        our_bug: false,
+        violated: rows.iter().any(|row| heading.is_failure(row)),
+        could_not_test: (!tally.aborted.is_empty() || ran.is_err()) && !stop.is_raised(),
+        stale: rows.iter().any(|row| heading.is_stale(row)),
+        inconclusive: rows.iter().any(Row::undecided),
+        nothing_ran: tally.cases == 0 && tally.aborted.is_empty(),
+        interrupted: stop.is_raised(),
+    };
+    let code = ended.code();
+    drop(rows);
+    print(&write_text(&tally, &heading, seconds, page));
+    for Report::Json(path) in &args.report {
+        write_json(path, &json_report(&tally, &heading, seconds, code))
+            .map_err(|e| Complaint::Usage(format!("cannot write {}: {e}", path.display())))?;
+    }
+    Ok(code)
+}
+
+/// Counts a case that was run.
+fn count(tally: &mut Tally, case: &Case, ran: &Ran) {
+    if let Some(why) = &ran.unsupported {
+        tally.skip_for(&case.name, case.judges(), why);
+        return;
+    }
+    tally.plan_for(&case.name, case.judges());
+    if let Some(why) = &ran.aborted {
+        tally.abort(&case.name, why.clone(), &ran.errors);
+        return;
+    }
+    tally.count(&case.name, &judge_client(case, &ran.log), |violation| client_failure(&case.name, &ran.log, violation));
+}
+
+type Subject = (ClientCommand, String, String, BTreeMap<String, Known>);
+
+fn subject(args: &ClientArgs) -> Result<Subject, Complaint> {
+    let words = |text: &str| CommandLine::parse(text).map_err(|e| Complaint::Usage(format!("the client's command is none: {e}")));
+    match (&args.target, &args.cmd) {
+        (Some(file), _) => {
+            let target = ClientTarget::load(file)?;
+            let client = ClientCommand {
+                command: words(&target.command)?,
+                folder: target.cwd.as_ref().map(PathBuf::from),
+                environment: target.env.into_iter().collect(),
+            };
+            Ok((client, target.name, format!(" {}", quoted(&file.display().to_string())), target.known))
+        }
+        (None, Some(cmd)) => {
+            let client = ClientCommand { command: words(cmd)?, folder: None, environment: Vec::new() };
+            Ok((client, cmd.clone(), format!(" --cmd {}", quoted(cmd)), BTreeMap::new()))
+        }
+        (None, None) => Err(Complaint::Usage("which client? name its command with --cmd, or its target file".to_owned())),
+    }
+}

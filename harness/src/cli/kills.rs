@@ -1,0 +1,172 @@
+//! `streamspec selftest --clients`: the kill table of clients.
+//!
+//! The built-in reader passes every case; every broken client made of it is killed by the requirement that it names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::progress::Progress;
+use super::{Complaint, exit, meant, print};
+use crate::check::{Finding, Verdict, judge_client};
+use crate::client::trial::{Case, Check, ClientCommand, Patience, Ran, Trial, cases, run_trials};
+use crate::client::{BUGS, BugEntry};
+use crate::contract::CLIENT_CATALOGUE;
+use crate::report::Paint;
+use crate::run::suite::StopSign;
+use crate::world::live::process::CommandLine;
+
+/// Patience with the right reader: it is to be judged, however slow the machine is.
+const RIGHT: Patience = Patience { start: Duration::from_secs(60), step: Duration::from_secs(30), watch: Duration::from_secs(5) };
+/// Patience with a broken one: what does not come is what is looked for. Four times its start is added to each.
+const BROKEN: Patience = Patience { start: Duration::from_secs(60), step: Duration::from_secs(8), watch: Duration::from_secs(3) };
+/// How often a broken client is tried until it is killed: on a busy machine a wait that is too short may look long enough.
+const TRIES: u32 = 3;
+/// Added to upper bounds for the right reader: a machine that is slow for a moment is no slow client.
+const SLACK_MS: u64 = 30_000;
+
+/// Proves the bugs that are named, or all of them; the exit code.
+pub(super) fn table(only: &[String], jobs: usize) -> Result<u8, Complaint> {
+    for name in only {
+        if !BUGS.iter().any(|bug| bug.name == name) {
+            let hint = meant(name, BUGS.iter().map(|bug| bug.name));
+            return Err(Complaint::Usage(format!("there is no broken client `{name}`; {hint}`streamspec list client-bugs` shows them")));
+        }
+    }
+    let chosen: Vec<&'static BugEntry> = BUGS.iter().filter(|bug| only.is_empty() || only.iter().any(|name| name == bug.name)).collect();
+    let (paint, began) = (Paint::for_stdout(), Instant::now());
+    let mut found = BTreeMap::new();
+    if only.is_empty() {
+        let right = reader(None)?;
+        let lenient = cases().into_iter().map(lenient);
+        hunt(lenient.map(|case| (RIGHT_READER, Trial { case, client: right.clone(), patience: RIGHT })).collect(), jobs, &mut found)?;
+    }
+    for _ in 0..TRIES {
+        let is_killed = |bug: &&&BugEntry| found.get(bug.name).is_some_and(|row: &Row| row.failed.contains_key(bug.killed_by));
+        let mut trials = Vec::new();
+        for bug in chosen.iter().filter(|bug| !is_killed(bug)) {
+            let client = reader(Some(bug))?;
+            let about = cases().into_iter().filter(|case| case.judges().contains(&bug.killed_by));
+            trials.extend(about.map(|case| (bug.name, Trial { case, client: client.clone(), patience: BROKEN })));
+        }
+        if !trials.is_empty() {
+            hunt(trials, jobs, &mut found)?;
+        }
+    }
+
+    let (mut killed, mut bad) = (0, 0);
+    for bug in &chosen {
+        let row = found.get(bug.name).cloned().unwrap_or_default();
+        let is_killed = row.failed.contains_key(bug.killed_by);
+        killed += u32::from(is_killed);
+        bad += u32::from(!is_killed);
+        print(&line(bug, &row, paint));
+    }
+    let none = Row::default();
+    let clean = found.get(RIGHT_READER).unwrap_or(&none);
+    let whole = only.is_empty();
+    let unseen = || CLIENT_CATALOGUE.iter().map(|r| r.id).filter(|id| whole && !clean.held.contains(*id));
+    let unproven = || CLIENT_CATALOGUE.iter().map(|r| r.id).filter(|id| whole && !BUGS.iter().any(|bug| bug.killed_by == *id));
+    let alarms = clean.failed.iter().map(|(id, case)| format!("{} {id} in {case} of the right reader\n", paint.bad("FALSE ALARM")));
+    let troubles = clean.trouble.iter().map(|why| format!("{} {why}\n", paint.bad("NOT FINISHED")));
+    let unproven = unproven().map(|id| format!("{} no broken client proves {id}\n", paint.bad("UNPROVEN")));
+    let unseen = unseen().map(|id| format!("{} the right reader never shows {id}\n", paint.bad("UNSEEN  ")));
+    for complaint in alarms.chain(troubles).chain(unproven).chain(unseen) {
+        bad += 1;
+        print(&complaint);
+    }
+    print(&format!(
+        "\n{} broken clients, {} cases with the right one, {} requirements judged on it, in {:.1} s\n{killed} passed, {bad} failed, 0 skipped\n",
+        chosen.len(),
+        clean.cases,
+        clean.held.len(),
+        began.elapsed().as_secs_f64()
+    ));
+    Ok(if bad > 0 { exit::VIOLATED } else { exit::OK })
+}
+
+const RIGHT_READER: &str = "(right)";
+
+/// What became of one client.
+#[derive(Clone, Debug, Default)]
+struct Row {
+    /// Requirements that it violated, each with a case that shows it.
+    failed: BTreeMap<String, String>,
+    /// Requirements that it was seen to keep.
+    held: BTreeSet<String>,
+    trouble: Vec<String>,
+    cases: u32,
+}
+
+/// The built-in reader as a client under test.
+fn reader(bug: Option<&BugEntry>) -> Result<ClientCommand, Complaint> {
+    let own = std::env::current_exe().map_err(|e| Complaint::Usage(format!("cannot find streamspec's own program: {e}")))?;
+    let mut words = vec![own.to_string_lossy().into_owned(), "tail".to_owned()];
+    if let Some(bug) = bug {
+        words.extend(["--bug".to_owned(), bug.name.to_owned()]);
+    }
+    Ok(ClientCommand { command: CommandLine::from_words(words), folder: None, environment: Vec::new() })
+}
+
+/// The case with room for a slow machine.
+fn lenient(mut case: Case) -> Case {
+    for (_, check) in &mut case.checks {
+        if let Check::Waits { most: Some(most), .. } = check {
+            *most += SLACK_MS;
+        }
+    }
+    case
+}
+
+/// Runs the trials and adds what they show to the rows of their clients.
+fn hunt(trials: Vec<(&'static str, Trial)>, jobs: usize, found: &mut BTreeMap<&'static str, Row>) -> Result<(), Complaint> {
+    let mut progress = Progress::new(trials.len());
+    // A case is told apart by the client that it was run with.
+    let (names, trials): (Vec<&'static str>, Vec<Trial>) = trials
+        .into_iter()
+        .enumerate()
+        .map(|(nth, (name, mut trial))| {
+            trial.case.says = nth.to_string();
+            (name, trial)
+        })
+        .unzip();
+    let ran = run_trials(trials, jobs, &StopSign::default(), |case, ran| {
+        let name = names[case.says.parse::<usize>().expect("it was put there")];
+        progress.step(&format!("{name} {}", case.name));
+        take(found.entry(name).or_default(), &case, &ran);
+    });
+    progress.clear();
+    ran.map_err(|e| Complaint::Usage(format!("cannot run clients: {e}")))
+}
+
+fn take(row: &mut Row, case: &Case, ran: &Ran) {
+    row.cases += 1;
+    if let Some(why) = ran.aborted.as_ref().or(ran.unsupported.as_ref()) {
+        row.trouble.push(format!("{}: {why}", case.name));
+        return;
+    }
+    for Verdict { requirement, finding } in judge_client(case, &ran.log) {
+        match finding {
+            Finding::Fail { violations, .. } => {
+                row.failed.entry(requirement).or_insert_with(|| format!("{} ({})", case.name, violations[0].says));
+            }
+            Finding::Pass { .. } => {
+                row.held.insert(requirement);
+            }
+            Finding::Inconclusive { .. } | Finding::NotApplicable { .. } => {}
+        }
+    }
+}
+
+fn line(bug: &BugEntry, row: &Row, paint: Paint) -> String {
+    let also: Vec<&str> = row.failed.keys().map(String::as_str).filter(|id| *id != bug.killed_by).collect();
+    let by = row.failed.get(bug.killed_by);
+    let word = match (by, also.is_empty()) {
+        (Some(_), _) => paint.good("killed  "),
+        (None, true) => paint.bad("SURVIVED"),
+        (None, false) => paint.bad("MISNAMED"),
+    };
+    let also = if also.is_empty() { String::new() } else { format!("; also {}", also.join(" ")) };
+    let by = by.map_or(String::new(), |case| format!(" in {}", case.split(' ').next().unwrap_or_default()));
+    let trouble = row.trouble.first().map_or(String::new(), |why| format!("; {why}"));
+    format!("{word} {:<20} {:<12}{by}{}{trouble}\n", bug.name, bug.killed_by, paint.dim(&also))
+}

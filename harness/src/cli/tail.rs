@@ -1,0 +1,138 @@
+//! `streamspec tail`: the built-in reader.
+
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::watch;
+
+use super::{Complaint, address, complain, exit, tell};
+use crate::client::{Applied, Bug, Follow, FollowError, Opening, Stop, Types, follow};
+use crate::contract::{FrameMatch, OneOrMany, Profile};
+
+/// Which stream to read, and how.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Prints a JSON line for each event that is applied: {\"id\":…,\"type\":…,\"data\":…}; also {\"gap\":…}, {\"reset\":…}, \
+{\"closed\":…} and {\"error\":…}. Reconnects until the stream says that it has ended (a terminal event, or status 204)."
+)]
+pub(super) struct TailArgs {
+    /// The stream
+    url: String,
+    /// Keep the position in this file, and go on from there when started again
+    #[arg(long, value_name = "FILE", env = "STREAMSPEC_STATE")]
+    state: Option<PathBuf>,
+    /// A header for every request, `Name: value`; may be repeated
+    #[arg(long, value_name = "K:V", env = "STREAMSPEC_HEADERS", value_delimiter = '\n')]
+    header: Vec<String>,
+    /// Begin behind this cursor, where no position is kept
+    #[arg(long, value_name = "CURSOR")]
+    from: Option<String>,
+    /// Where the state is from which to go on after a gap: a JSON document with a `cursor`
+    #[arg(long, value_name = "URL", env = "STREAMSPEC_SNAPSHOT")]
+    snapshot: Option<String>,
+    /// The method of the request
+    #[arg(long, value_name = "METHOD", env = "STREAMSPEC_METHOD", default_value = "GET")]
+    method: String,
+    /// The body of the request
+    #[arg(long, value_name = "TEXT", env = "STREAMSPEC_BODY")]
+    body: Option<String>,
+    /// The protocol, which says what gap, boundary and terminal frames are called: a built-in profile's name or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "sse")]
+    profile: String,
+    /// Take `{"close":true}` on standard input
+    #[arg(long, hide = true, env = "STREAMSPEC_CONTROL")]
+    control: bool,
+    /// A defect to switch on; may be repeated
+    #[arg(long = "bug", value_name = "NAME", hide = true)]
+    bugs: Vec<Bug>,
+}
+
+pub(super) fn run(args: &TailArgs) -> u8 {
+    match args.read() {
+        Ok(what) => match tail(what, args.control) {
+            Ok(Stop::Ended) => exit::OK,
+            Ok(Stop::Refused) => exit::COULD_NOT_TEST,
+            // A reader of ours that has seen enough.
+            Err(FollowError::Application(error)) if error.kind() == io::ErrorKind::BrokenPipe => exit::OK,
+            Err(error) => {
+                tell(&format!("error: {error}"));
+                exit::COULD_NOT_TEST
+            }
+        },
+        Err(complaint) => complain(&complaint),
+    }
+}
+
+impl TailArgs {
+    fn read(&self) -> Result<Follow, Complaint> {
+        let usage = |why: String| Complaint::Usage(why);
+        let url = |text: &str| {
+            address(text)?;
+            reqwest::Url::parse(text).map_err(|e| Complaint::Usage(format!("`{text}` is no URL: {e}")))
+        };
+        let mut headers = HeaderMap::new();
+        for line in self.header.iter().filter(|line| !line.trim().is_empty()) {
+            let wrong = || usage(format!("`{line}` is no header; write it as `Name: value`"));
+            let (name, value) = line.split_once(':').ok_or_else(wrong)?;
+            let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
+            headers.append(name, HeaderValue::from_bytes(value.trim().as_bytes()).map_err(|_| wrong())?);
+        }
+        let method = reqwest::Method::from_bytes(self.method.as_bytes())
+            .map_err(|_| usage(format!("`{}` is no method; write GET or POST", self.method)))?;
+        let frames = Profile::load(&self.profile)?.binding.frames;
+        let opening = Opening {
+            url: url(&self.url)?,
+            snapshot: self.snapshot.as_deref().map(url).transpose()?,
+            method,
+            body: self.body.clone(),
+            headers,
+        };
+        let types = Types { gap: types(frames.gap), terminal: types(frames.terminal), boundary: types(frames.boundary) };
+        Ok(Follow { opening, types, from: self.from.clone(), state: self.state.clone(), bugs: self.bugs.iter().copied().collect() })
+    }
+}
+
+/// The event types by which a frame is known; none for one that is known by its content.
+fn types(frame: Option<FrameMatch>) -> Vec<String> {
+    match frame.and_then(|frame| frame.event_type) {
+        Some(OneOrMany::One(one)) => vec![one],
+        Some(OneOrMany::Many(many)) => many,
+        None => Vec::new(),
+    }
+}
+
+fn tail(what: Follow, control: bool) -> Result<Stop, FollowError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| FollowError::Client(e.to_string()))?;
+    let (close, closing) = watch::channel(false);
+    if control {
+        std::thread::spawn(move || listen(&close));
+        return runtime.block_on(follow(what, closing, write));
+    }
+    let stop = runtime.block_on(follow(what, closing, write));
+    drop(close);
+    stop
+}
+
+/// Reads orders until there are no more.
+fn listen(close: &watch::Sender<bool>) {
+    for line in io::stdin().lock().lines() {
+        let Ok(line) = line else { break };
+        if serde_json::from_str::<serde_json::Value>(&line).is_ok_and(|order| order["close"] == true) {
+            close.send_replace(true);
+        }
+    }
+    // The sender's end would be taken for nothing; without orders the stream decides.
+    std::thread::park();
+}
+
+fn write(batch: &[Applied]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for applied in batch {
+        serde_json::to_writer(&mut out, applied)?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}

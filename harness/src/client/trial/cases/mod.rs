@@ -1,0 +1,47 @@
+//! The cases, a file for each group of requirements.
+//!
+//! Streams begin with `retry: 50` where a reconnect follows and nothing is said of its wait, so that cases are short.
+
+mod deliver;
+mod open;
+mod parse;
+mod restore;
+mod resume;
+mod retry;
+
+use super::case::Case;
+
+pub(super) use open::HEADERS;
+pub(super) use restore::BODY;
+
+/// All cases, in the order of the requirements.
+pub fn cases() -> Vec<Case> {
+    [parse::cases(), open::cases(), retry::cases(), resume::cases(), deliver::cases(), restore::cases()].concat()
+}
+
+/// A short reconnection time, in a block of its own.
+const SOON: &str = "retry: 50\n\n";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::client::BUGS;
+    use crate::contract::{CLIENT_CATALOGUE, requirement};
+
+    #[test]
+    fn each_requirement_has_a_case_and_a_bug_and_each_case_a_name() {
+        let all = cases();
+        let names: BTreeSet<&str> = all.iter().map(|case| case.name.as_str()).collect();
+        assert_eq!(names.len(), all.len());
+        let judged: BTreeSet<&str> = all.iter().flat_map(Case::judges).collect();
+        for r in CLIENT_CATALOGUE {
+            assert!(judged.contains(r.id), "no case shows {}", r.id);
+            assert!(BUGS.iter().any(|bug| bug.killed_by == r.id), "no bug proves {}", r.id);
+        }
+        for id in judged {
+            assert!(requirement(id).is_some(), "{id} is not in the catalogue");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Clients under test: streamspec plays a hostile but conforming server and writes down what a client makes of it.
+//!
+//!     cases ─► run (responder, process) ─► log ─► judge_client ─► verdicts ─► report
+//!
+//! [`Case`] says what the server does, [`run`] does it to a client and gives the [`Entry`]s of its log, and
+//! `crate::check::judge_client` judges them. The client is a command that is told where the stream is, and writes a JSON
+//! line for each event that it applies; docs/client-testing.md has the whole of what it is told and may say.
+
+mod case;
+mod cases;
+mod log;
+mod process;
+mod reference;
+mod request;
+mod responder;
+mod run;
+mod shared;
+mod suite;
+
+pub use case::{Case, Check, Due, GAP, Head, Need, Reference, Reply, Step, TERMINAL, Want};
+pub use cases::cases;
+pub use log::{Entry, Event, Request, Said, Saw};
+pub use process::ClientCommand;
+pub use run::{Patience, Ran, Trial, run};
+pub use suite::run_trials;

@@ -1,0 +1,53 @@
+//! Shrinking a scenario by whoever can tell at once whether a smaller one still shows what is looked for.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::mend;
+use super::palette::Palette;
+use super::shrink::{Size, shrink};
+use crate::scenario::Scenario;
+
+/// A scenario that was made small.
+#[derive(Clone, Debug)]
+pub struct Small {
+    /// It.
+    pub scenario: Scenario,
+    /// Its steps.
+    pub steps: usize,
+    /// How many of them are faults, or carry one.
+    pub faults: usize,
+}
+
+/// The smallest scenario found, starting from `scenario`, that `shows` holds for, after at most `most` questions.
+pub fn smallest_by(scenario: &Scenario, palette: &Palette, most: u32, shows: impl Fn(&Scenario) -> bool) -> Small {
+    let asked = Cell::new(0);
+    let named = |steps: &[crate::scenario::Step]| mend::scenario(&scenario.name, &scenario.says, steps.to_vec());
+    let ask = async |steps: &[crate::scenario::Step]| {
+        asked.set(asked.get() + 1);
+        shows(&named(steps))
+    };
+    let sensible = mend::mend(&scenario.steps, palette);
+    let (mut best, mut steps) = (scenario.clone(), &scenario.steps);
+    // What was written by hand may rest on something that generated scenarios never ask for.
+    let shrunk = if shows(&named(&sensible)) { at_once(shrink(sensible, palette, ask, || asked.get() >= most)) } else { Vec::new() };
+    if !shrunk.is_empty() && Size::of(&shrunk) < Size::of(steps) && shows(&named(&shrunk)) {
+        best = named(&shrunk);
+        steps = &best.steps;
+    }
+    let Size { steps, faults, .. } = Size::of(steps);
+    Small { scenario: best, steps, faults }
+}
+
+/// What a future brings that never waits for anything but its turn.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! `streamspec client` and `tail` end to end: the built-in reader as the client under test, broken ones, and what is no client.
+
+use std::process::{Command, Output};
+
+const OK: i32 = 0;
+const VIOLATED: i32 = 1;
+const USAGE: i32 = 2;
+const COULD_NOT_TEST: i32 = 3;
+const STALE: i32 = 6;
+
+fn streamspec(args: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_streamspec"));
+    let Output { status, stdout, stderr } = command.args(args).env("NO_COLOR", "1").output().expect("the binary runs");
+    (status.code().expect("it was not killed"), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned())
+}
+
+fn reader(bug: &str) -> String {
+    let bug = if bug.is_empty() { String::new() } else { format!(" --bug {bug}") };
+    format!("{} tail{bug}", env!("CARGO_BIN_EXE_streamspec"))
+}
+
+#[test]
+fn the_built_in_reader_passes_and_what_was_judged_is_counted() {
+    let (code, text) = streamspec(&["client", "--cmd", &reader(""), "--only", "C-RESUME", "--only", "C-DELIVER", "--only", "C-RESTORE"]);
+    assert_eq!(code, OK, "{text}");
+    let line = text.lines().find(|line| line.starts_with("C-DELIVER")).unwrap();
+    let judged: u64 = line.split_whitespace().nth(2).unwrap().replace(',', "").parse().unwrap();
+    assert!(judged > 5000, "{line}");
+    assert_eq!(text.lines().last(), Some("20 passed, 0 failed, 0 skipped"), "{text}");
+}
+
+#[test]
+fn a_broken_client_fails_with_its_timeline() {
+    let (code, text) = streamspec(&["client", "--cmd", &reader("first-cursor"), "--only", "three-connections"]);
+    assert_eq!(code, VIOLATED, "{text}");
+    assert!(text.contains("FAILED C-RESUME-2 (MUST)") && text.contains("Last-Event-ID \"1\""), "{text}");
+    assert!(text.contains("rerun:  streamspec client --cmd ") && text.contains(" --only three-connections\n"), "{text}");
+}
+
+#[test]
+fn a_handful_of_broken_clients_is_killed_by_what_they_name() {
+    let bugs = ["phantom-line", "id-on-sight", "swallows-gap", "returns-after-end", "skips-first"];
+    let only: Vec<&str> = bugs.iter().flat_map(|bug| ["--only", *bug]).collect();
+    let (code, text) = streamspec(&[&["selftest", "--clients"], only.as_slice()].concat());
+    assert_eq!(code, OK, "{text}");
+    assert_eq!(text.matches("killed   ").count(), bugs.len(), "{text}");
+}
+
+#[test]
+fn a_known_failure_is_no_failure_and_one_that_held_is_stale() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("reader.toml");
+    let target = |bug: &str| format!("command = '''{}'''\n[known]\nC-END-1 = \"polls for ever\"\n", reader(bug));
+    let test = |bug: &str| {
+        std::fs::write(&file, target(bug)).unwrap();
+        streamspec(&["client", &file.display().to_string(), "--only", "C-END-1"])
+    };
+    let (code, text) = test("returns-after-204");
+    assert!(code == OK && text.contains("KNOWN C-END-1"), "{code} {text}");
+    let (code, text) = test("");
+    assert!(code == STALE && text.contains("stale C-END-1"), "{code} {text}");
+}
+
+#[test]
+fn a_client_that_cannot_do_what_a_case_needs_says_so_by_its_exit_status() {
+    let (code, text) = streamspec(&["client", "--cmd", "sh -c 'exit 127'", "--only", "C-GAP"]);
+    assert!(text.contains("does not support: gap") && text.ends_with("0 passed, 0 failed, 3 skipped\n"), "{text}");
+    assert_ne!(code, VIOLATED);
+}
+
+#[test]
+fn what_is_no_client_says_why() {
+    for (cmd, says) in [
+        ("/no/such/client", "cannot start `/no/such/client`"),
+        ("sh -c 'exit 127'", "is the command right?"),
+        ("sh -c 'echo hello'", "line 1 of the client's output is not understood"),
+    ] {
+        let (code, text) = streamspec(&["client", "--cmd", cmd, "--only", "first-request"]);
+        assert!(code == COULD_NOT_TEST && text.contains(says), "{cmd}: {code} {text}");
+    }
+}
+
+#[test]
+fn mistakes_on_the_command_line_say_what_to_write() {
+    for (args, says) in [
+        (&["client"][..], "--cmd"),
+        (&["client", "--cmd", "x", "--only", "C-RESUM-1"], "did you mean"),
+        (&["tail", "localhost:80"], "is no URL"),
+        (&["tail", "http://localhost:1", "--header", "nothing"], "is no header"),
+        (&["selftest", "--clients", "--only", "nothing"], "there is no broken client"),
+    ] {
+        let (code, text) = streamspec(args);
+        assert!(code == USAGE && text.contains(says), "{args:?}: {code} {text}");
+    }
+}
