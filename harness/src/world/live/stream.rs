@@ -304,10 +304,12 @@ impl Follow {
     /// As [`Follow::head`], and pays first, where streams are paid. A channel that the server has forgotten is replaced once.
     async fn paid_head(&self, base: &str, request: &Request) -> Result<reqwest::Response, Over> {
         let Some(Paying { purse, till, reader, funding }) = &self.paying else { return self.head(base, request).await };
-        let _paying = UnderWay::begin(&self.progress);
         let mut again = true;
         loop {
+            // Ours is the asking and signing; for the head the server is waited for.
+            let under_way = UnderWay::begin(&self.progress);
             let funded = purse.fund(till, reader, funding, self.conn).await.map_err(Over::NoAnswer)?;
+            drop(under_way);
             let mut paid = request.clone();
             paid.headers.extend(funded.authorization.clone().map(|value| ("Authorization".to_owned(), value)));
             let head = self.head(base, &paid).await;
