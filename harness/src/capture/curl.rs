@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn the_chunked_coding_of_older_traces_is_taken_off() {
         let pieces = vec![
-            (Micros(1), b"B\r\ndata: 1".to_vec()),
+            (Micros(1), b"A\r\ndata: 1".to_vec()),
             (Micros(2), b"23\n\r\n2;x\r\n\nd\r\n".to_vec()),
             (Micros(3), b"0\r\n\r\n".to_vec()),
         ];
