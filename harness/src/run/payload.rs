@@ -63,9 +63,10 @@ pub fn digested(marker: Marker, text: Text, most: Option<u64>) -> (String, Body)
     if !matches!(text, Text::Large | Text::Bulky) {
         return made();
     }
+    type Long = Remembered<(Marker, bool, Option<u64>), (String, Body)>;
     // A simulation makes the same long texts in every run.
     thread_local! {
-        static LONG: RefCell<Remembered<(Marker, bool, Option<u64>), (String, Body)>> = RefCell::default();
+        static LONG: RefCell<Long> = RefCell::default();
     }
     LONG.with_borrow_mut(|long| {
         let key = (marker, text == Text::Large, most);

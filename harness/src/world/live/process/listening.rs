@@ -59,10 +59,8 @@ fn take(mut answer: &[u8], port: u16, inodes: &mut BTreeSet<u32>) -> io::Result<
     while !answer.is_empty() {
         let message = NetlinkMessage::<SockDiagMessage>::deserialize(answer).map_err(io::Error::other)?;
         match message.payload {
-            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                if response.header.socket_id.source_port == port {
-                    inodes.insert(response.header.inode);
-                }
+            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) if response.header.socket_id.source_port == port => {
+                inodes.insert(response.header.inode);
             }
             NetlinkPayload::Done(_) => return Ok(true),
             NetlinkPayload::Error(error) => return Err(error.to_io()),
