@@ -437,7 +437,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "fails: judging captured streams is not finished"]
     fn a_right_capture_violates_nothing_and_is_judged() {
         let streams = [stream(None, &[1, 2, 3]), stream(Some(2), &[3, 4])];
         assert_eq!(violated(&streams), Vec::<String>::new());
@@ -445,14 +444,15 @@ mod tests {
         let told = history(&streams, &profile).unwrap();
         let held =
             |id: &str| judge(&told.history, &profile).iter().any(|v| *v.requirement == *id && matches!(v.finding, Finding::Pass { .. }));
-        assert!(held("ORDER-5") && held("DELIVER-2"), "{:?}", judge(&told.history, &profile));
+        // When they were published is not known, so all of them may have been in the seam.
+        assert!(held("ORDER-4") && held("SEAM-2"), "{:#?}", judge(&told.history, &profile));
         assert_eq!((told.events, told.holes), (4, 0));
     }
 
     #[test]
-    #[ignore = "fails: judging captured streams is not finished"]
     fn repetitions_and_inclusive_resumes_are_seen() {
-        assert!(violated(&[stream(None, &[1, 2, 2, 3])]).contains(&"DELIVER-2".to_owned()));
+        let twice = violated(&[stream(None, &[1, 2, 2, 3])]);
+        assert!(twice.contains(&"SEAM-2".to_owned()), "{twice:?}");
         let inclusive = violated(&[stream(None, &[1, 2]), stream(Some(2), &[2, 3])]);
         assert!(inclusive.contains(&"RESUME-1".to_owned()), "{inclusive:?}");
     }

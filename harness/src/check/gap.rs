@@ -260,7 +260,10 @@ fn amount(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, jud
     let (before, in_flight) = keep.logged(conn.connect.at, read_by);
     let whole =
         conn.boundaries().next().is_some() || conn.arrivals().any(|(_, event)| expect.session.events[event].invoked.at > conn.connect.at);
-    if in_flight > 0 || !whole || before <= most + slack {
+    // The terminal may take a place of its own.
+    let closing = expect.session.closing.is_some_and(|sent| sent < read_by);
+    let closed = expect.session.closed.is_some_and(|closed| closed <= conn.connect.at);
+    if in_flight > 0 || closing && !closed || !whole || before <= most + slack {
         return;
     }
     let replayed = conn.arrivals().filter(|(g, event)| g.what.durable && acked_before(*event)).map(|(_, event)| event);

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
+
+use tokio::net::TcpSocket;
 
 /// Below the range from which systems take the near port of outgoing connections, so that no connection of ours can
 /// occupy the port between its choice and the server's bind.
@@ -19,8 +21,8 @@ pub fn free_port() -> io::Result<u16> {
     let candidates = (first..RANGE.end).chain(RANGE.start..first);
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for port in candidates.filter(|port| !given.contains(port)).take(1000).collect::<Vec<_>>() {
-        match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
-            Ok(_) => {
+        match bindable(port) {
+            Ok(()) => {
                 given.insert(port);
                 return Ok(port);
             }
@@ -30,8 +32,17 @@ pub fn free_port() -> io::Result<u16> {
     Err(last)
 }
 
+/// Binds and does not listen: whoever else looks for a port at this moment, or starts a server there, is not disturbed.
+fn bindable(port: u16) -> io::Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::UNSPECIFIED, port).into())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]

@@ -41,6 +41,9 @@ pub struct TargetSpec {
     pub ready_within: Duration,
 }
 
+/// So many ports are tried before one that is taken is left to its error.
+const MOST_PORTS: usize = 20;
+
 /// Whether a target starts on what its last life left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataFolder {
@@ -111,21 +114,37 @@ pub struct Target {
     printed: Output,
 }
 
+/// Who listens on a port, as far as they can be seen; `None` when nobody does.
+fn taken_by(port: u16) -> Option<Vec<ProcessId>> {
+    procfs::listeners(port).filter(|(by, hidden)| !by.is_empty() || *hidden > 0).map(|(by, _)| by)
+}
+
+/// A port that we choose: whoever else was looking for one may hold it for a moment, and so may a child of ours that has
+/// not become another program yet.
+fn silent_port() -> std::io::Result<u16> {
+    let mut port = free_port()?;
+    for _ in 0..MOST_PORTS {
+        if taken_by(port).is_none() {
+            break;
+        }
+        port = free_port()?;
+    }
+    Ok(port)
+}
+
 impl Target {
     /// Starts the target and waits until it is ready. On any error nothing of it is left running.
     pub async fn start(spec: TargetSpec) -> Result<Self, ProcessError> {
         let port = match spec.port {
             Some(port) => port,
-            None if spec.names_port() => free_port().map_err(ProcessError::NoPort)?,
+            None if spec.names_port() => silent_port().map_err(ProcessError::NoPort)?,
             // To be learned from the ready line.
             None if matches!(spec.ready, Readiness::Line(_)) => 0,
             None => {
                 return Err(ProcessError::PortUnknown { command: spec.command.typed().to_owned() });
             }
         };
-        if let Some((by, hidden)) = procfs::listeners(port).filter(|_| port != 0)
-            && (!by.is_empty() || hidden > 0)
-        {
+        if let Some(by) = spec.port.and_then(taken_by) {
             return Err(ProcessError::PortTaken { port, by });
         }
         let may_wipe = fs::read_dir(&spec.data).map_or(true, |mut entries| entries.next().is_none());
@@ -334,9 +353,9 @@ impl Target {
     }
 
     fn expect_silent_port(&self) -> Result<(), ProcessError> {
-        match procfs::listeners(self.port) {
-            Some((by, hidden)) if !by.is_empty() || hidden > 0 => Err(ProcessError::StillServed { port: self.port, by }),
-            Some(_) | None => Ok(()),
+        match taken_by(self.port) {
+            Some(by) => Err(ProcessError::StillServed { port: self.port, by }),
+            None => Ok(()),
         }
     }
 
