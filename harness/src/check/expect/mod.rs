@@ -42,7 +42,7 @@ pub(crate) struct Expect<'v, 'h> {
     /// The finite reads that no other page followed.
     last_pages: FxHashSet<usize>,
     keep: Keep,
-    /// How long a server may take to deliver, in microseconds.
+    /// How long a connection must have been there for a wait in vain to tell something of it, in microseconds.
     patience: u64,
     /// True where the head of an answer must not wait for an event.
     heads_at_once: bool,
@@ -72,7 +72,7 @@ impl<'v, 'h> Expect<'v, 'h> {
         let last_pages = pages.into_values().collect();
         let live_at = conns().map(|conn| live_at(session, conn, contract)).collect();
         let keep = Keep::new(session, contract.retention.as_ref());
-        let patience = contract.liveness.delivery_ms * 1000;
+        let patience = contract.liveness.delivery_ms * 1000 / 4;
         let heads_at_once = contract.liveness.headers_ms.is_some();
         let per_event = contract.cursor.as_ref().is_none_or(|c| c.per_event);
         let empty = contract.answers.get(&CursorClass::Empty);

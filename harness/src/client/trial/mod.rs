@@ -1,6 +1,8 @@
 //! Clients under test: streamspec plays a hostile but conforming server and writes down what a client makes of it.
 //!
-//!     cases ─► run (responder, process) ─► log ─► judge_client ─► verdicts ─► report
+//! ```text
+//! cases ─► run (responder, process) ─► log ─► judge_client ─► verdicts ─► report
+//! ```
 //!
 //! [`Case`] says what the server does, [`run`] does it to a client and gives the [`Entry`]s of its log, and
 //! `crate::check::judge_client` judges them. The client is a command that is told where the stream is, and writes a JSON
