@@ -3,6 +3,8 @@
 //! A challenge's name is a keyed hash of its content, so that every challenge ever given is recognised without a memory, and
 //! a changed one is not.
 
+use std::sync::atomic::Ordering;
+
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -59,7 +61,11 @@ impl Challenge {
 
     fn fresh(shared: &Shared, intent: &str, request: &Value, lifetime: u64) -> Challenge {
         let request = encode(&canonical(request));
-        let expires = rfc3339(Millis(now().0 + lifetime * 1000));
+        // Two in one millisecond would be one challenge, and who proves it second would be told that it was used before.
+        let now = now().0;
+        let later = |last: u64| now.max(last + 1);
+        let last = shared.given.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(later(last))).unwrap_or_else(|last| last);
+        let expires = rfc3339(Millis(later(last) + lifetime * 1000));
         let mut challenge = Challenge {
             id: String::new(),
             realm: REALM.to_owned(),

@@ -9,6 +9,7 @@ mod payment;
 mod stream;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, State};
@@ -39,11 +40,13 @@ struct Shared {
     book: Arc<Book>,
     /// Streams that wait for payment.
     waiting: Arc<stream::Waiting>,
+    /// When the newest challenge was given, in milliseconds; none has the time of another.
+    given: Arc<AtomicU64>,
 }
 
 /// The routes.
 pub(crate) fn router(hub: Arc<Hub>, book: Book) -> Router {
-    let shared = Shared { hub, book: Arc::new(book), waiting: Arc::default() };
+    let shared = Shared { hub, book: Arc::new(book), waiting: Arc::default(), given: Arc::default() };
     Router::new()
         .route("/health", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/items/{name}", post(publish))
