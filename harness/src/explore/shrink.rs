@@ -55,14 +55,15 @@ fn weight(value: &Value) -> u64 {
     }
 }
 
-/// The smallest steps found, starting from `steps`, for which `shows` holds. `over` ends the search early.
+/// Ever smaller steps for which `shows` holds, from `steps` themselves to the smallest found. `over` ends the search early.
 pub(crate) async fn shrink(
     steps: Vec<Step>,
     palette: &Palette,
     shows: impl AsyncFn(&[Step]) -> bool,
     over: impl Fn() -> bool,
-) -> Vec<Step> {
+) -> Vec<Vec<Step>> {
     let mut best = steps;
+    let mut trail = vec![best.clone()];
     let mut tried: HashSet<String> = HashSet::new();
     loop {
         let size = Size::of(&best);
@@ -94,11 +95,12 @@ pub(crate) async fn shrink(
                     tried.remove(&format!("{candidate:?}"));
                 }
                 best = smaller;
+                trail.push(named_in_order(&best, palette));
             }
-            None => return named_in_order(&best, palette),
+            None => return trail,
         }
         if over() {
-            return named_in_order(&best, palette);
+            return trail;
         }
     }
 }
@@ -290,7 +292,9 @@ mod tests {
 
     fn smallest(steps: Vec<Step>, shows: impl Fn(&[Step]) -> bool) -> Vec<Step> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(shrink(steps, &palette(), async |steps: &[Step]| shows(steps), || false))
+        let trail = runtime.block_on(shrink(steps, &palette(), async |steps: &[Step]| shows(steps), || false));
+        assert!(trail.is_sorted_by_key(|steps| std::cmp::Reverse(Size::of(steps))));
+        trail.last().unwrap().clone()
     }
 
     #[test]
