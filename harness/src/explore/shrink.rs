@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::mend::mend;
 use super::palette::Palette;
-use crate::scenario::{Step, from_plain, plain};
+use crate::scenario::{Count, Cut, Step, from_plain, plain};
 
 /// So many candidates are tried side by side; when one of them is taken, the work on those behind it is lost.
 const SIDE_BY_SIDE: usize = 3;
@@ -135,6 +135,15 @@ fn candidates(steps: &[Step]) -> Vec<Vec<Step>> {
         for other in (one + 1..steps.len()).take(4) {
             let without = |at: &usize| *at != one && *at != other;
             all.push((0..steps.len()).filter(without).map(|at| steps[at].clone()).collect());
+        }
+    }
+    // To wait for an event and cut then is to cut behind an event.
+    for (at, pair) in steps.windows(2).enumerate() {
+        if let [Step::Await(wait), Step::Cut(cut)] = pair
+            && wait.reader == cut.reader
+        {
+            let behind_one = Step::Cut(Cut { after_events: Some(Count::N(1)), ..cut.clone() });
+            all.push([&steps[..at], &[behind_one], &steps[at + 2..]].concat());
         }
     }
     for (at, value) in values.iter().enumerate() {
