@@ -24,7 +24,7 @@ pub(super) fn witness_of(session: &str) -> String {
     format!("witness-{session}")
 }
 
-/// For how many times the promised time a response head is waited for.
+/// For how many times the promised time a response head is waited for, until one did not come.
 const LATE_HEADS: u64 = 4;
 
 impl<W: World> Walk<'_, W> {
@@ -185,8 +185,10 @@ impl<W: World> Walk<'_, W> {
             return;
         }
         let since = self.world.now();
-        // Who breaks the promise about heads is known by then; that others wait as well shows nothing more.
-        let heads = self.profile.contract.liveness.headers_ms.filter(|_| !boundary).map(|ms| Duration::from_millis(ms * LATE_HEADS));
+        // Who breaks the promise about heads is known by then; that others wait as well shows nothing more, and every reader of an
+        // idle session would.
+        let times = if self.world.heads_are_late() { 1 } else { LATE_HEADS };
+        let heads = self.profile.contract.liveness.headers_ms.filter(|_| !boundary).map(|ms| Duration::from_millis(ms * times));
         let reached = self
             .world
             .wait(heads.map_or(self.deadline(), |heads| heads.min(self.deadline())), || {
@@ -200,6 +202,9 @@ impl<W: World> Walk<'_, W> {
         if !reached {
             self.missed.set(self.missed.get() + 1);
             if connection.progress.state().answer.is_none() {
+                if heads.is_some() {
+                    self.world.head_was_late();
+                }
                 let waited = self.world.now().0.saturating_sub(since.0);
                 let (reader, conn) = (connection.reader.clone(), Some(connection.conn));
                 self.record(What::Wait(Wait { reader, conn, until: Until::Headers, reached, waited, judges: None }));

@@ -126,6 +126,14 @@ impl World for LiveWorld<'_> {
         &self.recorder
     }
 
+    fn heads_are_late(&self) -> bool {
+        self.server.late_heads().get()
+    }
+
+    fn head_was_late(&self) {
+        self.server.late_heads().set(true);
+    }
+
     async fn call(&self, op: OpId, address: &Address, call: Call) -> Reply {
         let about = about(&call);
         let at = operation::Site { server: self.server, binding: &self.profile.binding, tap: self.tap(Of::Op(op)), within: OPERATION };

@@ -75,6 +75,8 @@ pub struct Server {
     clients: Clients,
     /// The program that signs payments to it.
     signatory: Arc<Signatory>,
+    /// Whether one of its response heads was waited for in vain.
+    late_heads: Cell<bool>,
     process: Option<Process>,
     /// The scripted model provider beside it.
     provider: Option<Provider>,
@@ -116,6 +118,7 @@ impl Server {
             upstream: Cell::new(upstream),
             clients: Clients::new()?,
             signatory: Arc::default(),
+            late_heads: Cell::new(false),
             process: None,
             provider: None,
             asks: provider,
@@ -153,6 +156,7 @@ impl Server {
             upstream: Cell::new(Some(address)),
             clients: Clients::new()?,
             signatory: Arc::default(),
+            late_heads: Cell::new(false),
             process: Some(process),
             provider,
             asks: None,
@@ -166,6 +170,10 @@ impl Server {
 
     pub(super) fn signatory(&self) -> Arc<Signatory> {
         Arc::clone(&self.signatory)
+    }
+
+    pub(super) fn late_heads(&self) -> &Cell<bool> {
+        &self.late_heads
     }
 
     /// Where the scripted model provider beside it is, if one runs: `http://127.0.0.1:9090`.
