@@ -27,6 +27,9 @@ pub(super) fn witness_of(session: &str) -> String {
 /// For how many times the promised time a response head is waited for, until one did not come.
 const LATE_HEADS: u64 = 4;
 
+/// How long a response head is waited for that is not promised before the first event.
+const HEADS_WITH_EVENTS: Duration = Duration::from_secs(1);
+
 impl<W: World> Walk<'_, W> {
     /// Opens a connection for `reader` and returns at once.
     pub(super) fn connect(&self, reader: &str, session: &str, from: From, role: Role, faults: Vec<ConnFault>) -> Result<Connection, Abort> {
@@ -185,13 +188,9 @@ impl<W: World> Walk<'_, W> {
             return;
         }
         let since = self.world.now();
-        // Who breaks the promise about heads is known by then; that others wait as well shows nothing more, and every reader of an
-        // idle session would.
-        let times = if self.world.heads_are_late() { 1 } else { LATE_HEADS };
-        let heads = self.profile.contract.liveness.headers_ms.filter(|_| !boundary).map(|ms| Duration::from_millis(ms * times));
         let reached = self
             .world
-            .wait(heads.map_or(self.deadline(), |heads| heads.min(self.deadline())), || {
+            .wait(if boundary { self.deadline() } else { self.heads_within() }, || {
                 let state = connection.progress.state();
                 state.ended.is_some()
                     || state.terminals > 0
@@ -200,9 +199,12 @@ impl<W: World> Walk<'_, W> {
             })
             .await;
         if !reached {
-            self.missed.set(self.missed.get() + 1);
+            // A head that comes with the first event says nothing of the events.
+            if boundary {
+                self.missed.set(self.missed.get() + 1);
+            }
             if connection.progress.state().answer.is_none() {
-                if heads.is_some() {
+                if !boundary {
                     self.world.head_was_late();
                 }
                 let waited = self.world.now().0.saturating_sub(since.0);
@@ -210,6 +212,17 @@ impl<W: World> Walk<'_, W> {
                 self.record(What::Wait(Wait { reader, conn, until: Until::Headers, reached, waited, judges: None }));
             }
         }
+    }
+
+    /// How long a response head is waited for. Who breaks the promise about heads is known then; that others wait as well shows
+    /// nothing more, and every reader of an idle session would. Where nothing is promised they come with the first event.
+    fn heads_within(&self) -> Duration {
+        let within = match self.profile.contract.liveness.headers_ms {
+            Some(ms) if self.world.heads_are_late() => Duration::from_millis(ms),
+            Some(ms) => Duration::from_millis(ms * LATE_HEADS),
+            None => HEADS_WITH_EVENTS,
+        };
+        within.min(self.deadline())
     }
 
     /// Waits until an accepted connection has what it can have by now.
@@ -241,7 +254,11 @@ impl<W: World> Walk<'_, W> {
         let since = self.world.now();
         let mut reached = false;
         // A program takes the time that it takes; what is slow about it says nothing of the server.
-        let deadline = if self.cast.borrow().driven.contains(reader) { self.deadline() * PROGRAMS } else { self.deadline() };
+        let deadline = match until {
+            _ if self.cast.borrow().driven.contains(reader) => self.deadline() * PROGRAMS,
+            Until::Headers => self.heads_within(),
+            _ => self.deadline(),
+        };
         for _ in 0..=RECONNECTS {
             let connection = self.newest(reader)?;
             let heartbeats = connection.progress.state().heartbeats;
@@ -271,8 +288,10 @@ impl<W: World> Walk<'_, W> {
             let from = self.own_cursor(reader, false)?;
             self.connect(reader, &session, from, Role::Plain, Vec::new())?;
         }
-        if !reached {
-            self.missed.set(self.missed.get() + 1);
+        match until {
+            Until::Headers if !reached => self.world.head_was_late(),
+            _ if !reached => self.missed.set(self.missed.get() + 1),
+            _ => {}
         }
         let waited = self.world.now().0.saturating_sub(since.0);
         let conn = Some(self.newest(reader)?.conn);
