@@ -251,6 +251,9 @@ impl<W: World> Walk<'_, W> {
             None => return self.could_not(format!("reader `{reader}` never subscribed")),
         };
         let until = self.until(upto, &session)?;
+        if until == Until::Closed && self.stays_open(reader)? {
+            return Ok(());
+        }
         let since = self.world.now();
         let mut reached = false;
         // A program takes the time that it takes; what is slow about it says nothing of the server.
@@ -297,6 +300,12 @@ impl<W: World> Walk<'_, W> {
         let conn = Some(self.newest(reader)?.conn);
         self.record(What::Wait(Wait { reader: reader.to_owned(), conn, until, reached, waited, judges }));
         Ok(())
+    }
+
+    /// Whether a reader has its terminal on a stream that goes on behind one: its end is not to be waited for.
+    fn stays_open(&self, reader: &str) -> Result<bool, Abort> {
+        let goes_on = self.profile.contract.terminal.as_ref().is_some_and(|terminal| !terminal.closes);
+        Ok(goes_on && self.newest(reader)?.progress.state().terminals > 0)
     }
 
     fn until(&self, upto: &Upto, session: &str) -> Result<Until, Abort> {
