@@ -50,11 +50,13 @@ fn decoded(captured: &Captured, profile: &Profile) -> Result<Vec<(Micros, Item)>
             return Err("only event streams and lines can be read from captures; the profile's streams are neither".to_owned());
         }
         (Came::Events(events), Format::Sse) => {
-            let mut last = String::new();
+            let mut last: Option<(&String, &String, &String)> = None;
             for (at, event, data, id) in events {
-                // What is written is the id as it was committed; a frame that repeats it had none of its own.
-                let own = (*id != last).then_some(id.as_str());
-                id.clone_into(&mut last);
+                // What is written is the id as it was committed: a frame under the same one had none of its own, unless it is the
+                // same frame again.
+                let this = (id, event, data);
+                let own = last.is_none_or(|before| before.0 != id || before == this).then_some(id.as_str());
+                last = Some(this);
                 items.frame(*at, Raw::Sse { event, data: Some(data), id: own }, data.as_bytes());
             }
         }

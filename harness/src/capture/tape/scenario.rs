@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::told::Conversation;
-use crate::contract::Profile;
+use crate::check::{Finding, Verdict, judge};
+use crate::contract::{Level, Profile, requirement};
 use crate::history::{Action, ConnId, Connect, Ended, From, Kind, Marker, OpId, Outcome, Publish, SessionIx, What};
 use crate::scenario::{
     Await, Close, Count, Do, Expect, OfReader, OfSession, Open, Publish as PublishStep, Read, Resume, Scenario, SnapshotStep, Start, Step,
@@ -46,11 +47,18 @@ pub fn replayed(conversation: &Conversation, profile: &Profile, name: &str) -> R
         writer.record(&record.what);
     }
     let steps = writer.steps;
+    // What the recording showed, a run of the scenario has to show.
+    let shown = |verdict: &Verdict| {
+        let judged = matches!(verdict.finding, Finding::Pass { .. } | Finding::Fail { .. });
+        let must = requirement(&verdict.requirement).is_some_and(|requirement| requirement.level == Level::Must);
+        (judged && must).then(|| verdict.requirement.to_string())
+    };
+    let judges = judge(&conversation.history, profile).iter().filter_map(shown).collect();
     let scenario = Scenario {
         name: name.to_owned(),
         says: "a recorded conversation, had again".to_owned(),
         needs: needed(&steps),
-        judges: Vec::new(),
+        judges,
         steps,
         audit: true,
         sweep_limit: None,
@@ -255,6 +263,9 @@ impl Writer<'_> {
                     Some(status) => self.left_out(format!("a publish to {} that was refused with {status}", self.name(publish.session))),
                     None => self.published(publish),
                 }
+            }
+            Action::Close { session, .. } if self.closed.contains(session) => {
+                self.left_out(format!("another close of {}", self.name(*session)))
             }
             Action::Close { session, .. } => match failed {
                 Some(status) => self.left_out(format!("a close of {} that was refused with {status}", self.name(*session))),

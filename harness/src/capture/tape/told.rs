@@ -105,6 +105,8 @@ struct Teller<'p> {
     conns: u32,
     published: usize,
     foreign: usize,
+    /// Requests for pages and snapshots.
+    pages: u64,
     strange: BTreeMap<String, usize>,
     open: Vec<String>,
     with: BTreeMap<OpId, BTreeMap<String, String>>,
@@ -123,6 +125,7 @@ impl<'p> Teller<'p> {
             conns: 0,
             published: 0,
             foreign: 0,
+            pages: 0,
             strange: BTreeMap::new(),
             open: Vec::new(),
             with: BTreeMap::new(),
@@ -204,6 +207,7 @@ impl<'p> Teller<'p> {
             }
             Asks::Health => self.plain(exchange, binding.health.as_ref(), Action::Health),
             Asks::History { .. } | Asks::Snapshot => {
+                self.pages += 1;
                 let session = Some(SessionIx(self.session(named.unwrap_or_default(), asked) as u32));
                 let (name, operation) = match asks {
                     Asks::Snapshot => ("snapshot", binding.snapshot.as_ref().map(|snapshot| &snapshot.operation)),
@@ -353,6 +357,10 @@ impl<'p> Teller<'p> {
         for (request, times) in std::mem::take(&mut self.strange) {
             let often = if times == 1 { String::new() } else { format!(", {times} times") };
             self.open.push(format!("no operation of the profile: {request}{often}"));
+        }
+        if self.pages > 0 {
+            let what = crate::report::plural(self.pages, "page or snapshot");
+            self.open.push(format!("{what} kept as messages, and not judged: a page says nothing of what the client did with it"));
         }
         self.records.sort_by_key(|(nth, _)| *nth);
         let mut records: Vec<Record> = self.records.into_iter().map(|(_, record)| record).collect();
