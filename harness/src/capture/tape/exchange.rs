@@ -165,7 +165,7 @@ impl Line {
         Ok(())
     }
 
-    fn server(&mut self, bytes: &[u8], stamp: Stamp, all: &mut Vec<Exchange>) {
+    fn server(&mut self, bytes: &[u8], stamp: Stamp, all: &mut [Exchange]) {
         if self.lost {
             return;
         }
@@ -177,7 +177,7 @@ impl Line {
         }
     }
 
-    fn answers(&mut self, mut bytes: &[u8], stamp: Stamp, all: &mut Vec<Exchange>) -> Result<(), Unreadable> {
+    fn answers(&mut self, mut bytes: &[u8], stamp: Stamp, all: &mut [Exchange]) -> Result<(), Unreadable> {
         while !bytes.is_empty() {
             match &mut self.answers {
                 Answers::Between => self.answers = Answers::Head(Vec::new()),
@@ -196,7 +196,8 @@ impl Line {
                     all[of].answer = Some(Answered { at: stamp, status: head.status, headers: head.headers });
                     if head.status == 101 {
                         self.sockets = Some(Box::new([Socket::new(Role::Client, of), Socket::new(Role::Server, of)]));
-                        return Ok(self.messages(false, bytes, stamp, all));
+                        self.messages(false, bytes, stamp, all);
+                        return Ok(());
                     }
                     if head.body.is_over() {
                         all[of].over = Some((stamp, Over::Whole));

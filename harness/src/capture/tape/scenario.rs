@@ -180,10 +180,10 @@ impl Writer<'_> {
             }
             What::Invoke(invoke) => self.invoked(invoke.op, &invoke.action),
             What::Complete(complete) => {
-                if let Outcome::Ok { cursor: Some(cursor), .. } = &complete.outcome {
-                    if let Some(publish) = self.foresight.publishes.get(&complete.op) {
-                        self.stands(publish.session, cursor, publish.marker);
-                    }
+                if let Outcome::Ok { cursor: Some(cursor), .. } = &complete.outcome
+                    && let Some(publish) = self.foresight.publishes.get(&complete.op)
+                {
+                    self.stands(publish.session, cursor, publish.marker);
                 }
             }
             What::Connect(connect) => self.connected(connect),
