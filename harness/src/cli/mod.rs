@@ -16,6 +16,7 @@ mod provider;
 mod proxy;
 mod record;
 mod replay;
+mod reports;
 mod review;
 mod selftest;
 mod simulate;

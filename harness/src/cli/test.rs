@@ -9,11 +9,12 @@ use super::compare::Golden;
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs, quoted};
 use super::progress::Progress;
+use super::reports::{Report, Reports, keepable, report};
 use super::{Complaint, complain, every, meant, print, tell};
 use crate::contract::{CATALOGUE, FAMILIES, requirement};
-use crate::report::{Heading, Page, Row, Tally, json_report, write_json, write_text};
+use crate::report::{Event, Finished, Heading, Page, Row, Tally, case_failure, write_text};
 use crate::run::Abort;
-use crate::run::suite::{Case, StopSign, Subject, Suite, SuiteError, cases, run as run_suite};
+use crate::run::suite::{Case, StopSign, Subject, Suite, SuiteError, Told, cases, run_all};
 use crate::scenario::{Scenario, applicable};
 
 /// Cases wait more than they compute, so more workers than cores are right.
@@ -46,7 +47,7 @@ pub(super) struct TestArgs {
     /// How long to wait for anything; default: twice the profile's delivery bound
     #[arg(long, value_name = "TIME", value_parser = streamspec_reference_server::duration)]
     pub(super) deadline: Option<Duration>,
-    /// Write a report: json=PATH
+    /// Write a report: json, junit, ndjson, tap, md, sarif, or `github` alone; may be repeated
     #[arg(long, value_name = "FORMAT=PATH", value_parser = report)]
     pub(super) report: Vec<Report>,
     /// Keep the history of every case that failed in this folder
@@ -65,21 +66,6 @@ pub(super) struct TestArgs {
     /// Pass over what the profile has nothing of, because another one has.
     #[arg(skip)]
     pub(super) lenient: bool,
-}
-
-/// A report to be written.
-#[derive(Clone, Debug)]
-pub(super) enum Report {
-    Json(PathBuf),
-}
-
-pub(super) fn report(text: &str) -> Result<Report, String> {
-    match text.split_once('=') {
-        Some(("json", path)) if !path.is_empty() => Ok(Report::Json(path.into())),
-        Some(("json", _)) => Err("write a path behind it, such as json=report.json".to_owned()),
-        Some((format, _)) => Err(format!("there is no report format `{format}`; there is: json")),
-        None => Err("write FORMAT=PATH, such as json=report.json".to_owned()),
-    }
 }
 
 pub(super) fn seed(text: &str) -> Result<u64, String> {
@@ -102,28 +88,6 @@ pub(super) fn run(args: &TestArgs) -> u8 {
         },
         Err(complaint) => complain(&complaint),
     }
-}
-
-/// Finds out before a long run that what it brings cannot be kept.
-pub(super) fn keepable(reports: &[Report], history: Option<&std::path::Path>) -> Result<(), Complaint> {
-    for Report::Json(path) in reports {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-        let cannot = |why: String| Err(Complaint::Usage(format!("cannot write the report {}: {why}", path.display())));
-        if path.is_dir() {
-            return cannot("it is a folder; name a file in it".to_owned());
-        }
-        if !folder.is_dir() {
-            return cannot(format!("there is no folder {}", folder.display()));
-        }
-        if let Err(error) = tempfile::NamedTempFile::new_in(folder) {
-            return cannot(error.kind().to_string());
-        }
-    }
-    if let Some(folder) = history {
-        let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));
-        made.map_err(|e| Complaint::Usage(format!("cannot keep histories in {}: {}", folder.display(), e.kind())))?;
-    }
-    Ok(())
 }
 
 /// Everything that a run needs.
@@ -250,6 +214,10 @@ impl Prepared {
             print(&names);
             return exit::OK;
         }
+        let mut reports = match Reports::open(&args.report) {
+            Ok(reports) => reports,
+            Err(complaint) => return complain(&complaint),
+        };
         let page = Page::of_stdout();
         let first = format!(
             "streamspec {} · profile {} · {} · seed {:#x}",
@@ -261,43 +229,54 @@ impl Prepared {
         print(&page.fit(format!("{}\n\n", page.paint.bold(&first))));
         let stop = StopSign::default();
         watch_for_interrupt(&stop);
-        let done = self.execute(args, &stop);
+        let done = self.execute(args, &stop, &mut reports);
         if done.ran {
             print(&self.golden.report(page));
             print(&write_text(&self.tally, &self.heading, done.seconds, page));
         }
-        let mut trouble = None;
-        for Report::Json(path) in &args.report {
-            let report = json_report(&self.tally, &self.heading, done.seconds, done.code);
-            if let Err(error) = write_json(path, &report) {
-                trouble.get_or_insert(format!("cannot write {}: {error}", path.display()));
-            }
-        }
-        if let Some(why) = trouble {
-            tell(&format!("error: {why}"));
-            return exit::USAGE;
-        }
-        if self.resolved.built_in && done.code == exit::OK {
+        let suite = self.finished(&done);
+        reports.hear(&Event::SuiteFinished(suite));
+        let code = reports.finish(&[suite], done.code);
+        if self.resolved.built_in && code == exit::OK {
             tell(NEXT);
         }
-        done.code
+        code
+    }
+
+    /// What reports say of it.
+    pub(super) fn finished<'r>(&'r self, done: &Done) -> Finished<'r> {
+        Finished { heading: &self.heading, tally: &self.tally, seconds: done.seconds, exit: done.code }
+    }
+
+    /// Tells the reports what is about to run.
+    pub(super) fn announce(&self, reports: &mut Reports) {
+        reports.hear(&Event::SuiteStarted { heading: &self.heading, cases: cases(&self.suite) as u64 });
+        for (scenario, why) in &self.tally.skipped {
+            reports.hear(&Event::ScenarioSkipped { profile: &self.heading.profile, scenario, why });
+        }
     }
 
     /// Runs the scenarios and counts what they bring; says on standard error what kept them from running.
-    fn execute(&mut self, args: &TestArgs, stop: &StopSign) -> Done {
+    fn execute(&mut self, args: &TestArgs, stop: &StopSign, reports: &mut Reports) -> Done {
         let began = Instant::now();
         let mut progress = Progress::new(cases(&self.suite));
         let suite = self.suite.clone();
-        let ran = run_suite(&suite, stop, |case| {
-            progress.step(&case.base);
-            self.take(args, &case);
+        self.announce(reports);
+        let mut ran = run_all(std::slice::from_ref(&suite), suite.jobs, stop, |_, told| {
+            if let Told::Finished(case) = &told {
+                progress.step(&case.base);
+            }
+            self.take(args, &told, reports);
         });
         progress.clear();
+        let ran = ran.pop().expect("one for each suite");
         self.finish(&ran, stop, began.elapsed().as_secs_f64())
     }
 
-    /// Counts what a case brought, and keeps its history where that is asked.
-    pub(super) fn take(&mut self, args: &TestArgs, case: &Case) {
+    /// Tells the reports of a case; counts what it brought, and keeps its history where that is asked.
+    pub(super) fn take(&mut self, args: &TestArgs, told: &Told, reports: &mut Reports) {
+        reports.hear_case(&self.heading.profile, told, case_failure);
+        let Told::Finished(case) = told else { return };
         if let Err(why) = keep(args.history.as_deref(), case) {
             self.trouble.get_or_insert(why);
         }

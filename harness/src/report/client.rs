@@ -14,9 +14,16 @@ const LANDMARKS: u32 = 4;
 const MOST: usize = 60;
 
 /// A failure of a client in a case.
-pub fn client_failure(case: &str, log: &[Entry], violation: &Violation) -> Failure {
+pub fn client_failure(case: &str, log: &[Entry], violation: &Violation, output: &str) -> Failure {
     let timeline = timeline(log, violation);
-    Failure { case: case.to_owned(), scenario: case.to_owned(), violation: violation.clone(), timeline, curl: None }
+    Failure {
+        case: case.to_owned(),
+        scenario: case.to_owned(),
+        violation: violation.clone(),
+        timeline,
+        curl: None,
+        output: output.to_owned(),
+    }
 }
 
 fn timeline(log: &[Entry], violation: &Violation) -> Vec<Line> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{Finding, Verdict, Violation};
 use crate::contract::{CATALOGUE, CLIENT_CATALOGUE, Level, Requirement, requirement};
+use crate::history::{History, What};
 use crate::run::suite::Case;
 use crate::scenario::Scenario;
 
@@ -55,6 +56,9 @@ pub struct Failure {
     pub timeline: Vec<Line>,
     /// A request with which to look for oneself.
     pub curl: Option<String>,
+    /// The end of what the implementation printed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub output: String,
 }
 
 /// What is said of one requirement.
@@ -134,7 +138,7 @@ impl Tally {
             };
             self.abort(&case.scenario.name, why, &case.output);
         }
-        self.count(&case.base, &case.verdicts, |violation| failure(case, violation));
+        self.count(&case.base, &case.verdicts, |violation| case_failure(case, violation));
     }
 
     /// Takes note of a case that did not reach its end, and of what the implementation printed last.
@@ -236,16 +240,25 @@ impl Row<'_> {
     }
 }
 
-fn failure(case: &Case, violation: &Violation) -> Failure {
-    let curl = violation.records.iter().rev().find_map(|r| match &case.history.records.get(*r)?.what {
-        crate::history::What::Connect(connect) => Some(connect.request.clone()),
-        _ => None,
-    });
-    Failure {
-        case: case.scenario.name.clone(),
-        scenario: case.base.clone(),
-        violation: violation.clone(),
-        timeline: timeline(&case.history, violation),
-        curl,
+/// A violation in a case of a server, ready to be shown.
+pub fn case_failure(case: &Case, violation: &Violation) -> Failure {
+    Failure { output: case.output.clone(), ..Failure::of(&case.scenario.name, &case.base, &case.history, violation) }
+}
+
+impl Failure {
+    /// A violation that a history shows, ready to be shown.
+    pub fn of(case: &str, scenario: &str, history: &History, violation: &Violation) -> Failure {
+        let curl = violation.records.iter().rev().find_map(|r| match &history.records.get(*r)?.what {
+            What::Connect(connect) => Some(connect.request.clone()),
+            _ => None,
+        });
+        Failure {
+            case: case.to_owned(),
+            scenario: scenario.to_owned(),
+            violation: violation.clone(),
+            timeline: timeline(history, violation),
+            curl,
+            output: String::new(),
+        }
     }
 }

@@ -3,43 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::contract::{CLIENT_FAMILIES, FAMILIES, Known, Level};
+use crate::contract::{CLIENT_FAMILIES, FAMILIES, Level};
 
+use super::heading::Heading;
 use super::page::{Page, visible};
 use super::paint::Paint;
 use super::tally::{Failure, Row, Standing, Tally};
 use super::timeline::{Line, Mark};
-
-/// What the report is about.
-#[derive(Clone, Debug)]
-pub struct Heading {
-    /// The profile's name.
-    pub profile: String,
-    /// The target in words.
-    pub target: String,
-    /// The seed, where something was chosen by it.
-    pub seed: Option<u64>,
-    /// The subcommand that runs it: `test`.
-    pub command: &'static str,
-    /// Who is tested: `server`.
-    pub tested: &'static str,
-    /// The arguments with which to run it again.
-    pub again: String,
-    /// Failures that are known, by requirement.
-    pub known: BTreeMap<String, Known>,
-}
-
-impl Heading {
-    /// True for a violated MUST that is not known.
-    pub fn is_failure(&self, row: &Row<'_>) -> bool {
-        row.fails() && !self.known.contains_key(row.requirement.id)
-    }
-
-    /// True when the requirement is listed as known to fail, and would have failed in this run if that were still so.
-    pub fn is_stale(&self, row: &Row<'_>) -> bool {
-        row.held_throughout() && self.known.get(row.requirement.id).is_some_and(|known| !known.sometimes())
-    }
-}
 
 /// Cases named of those that were not finished for one reason.
 const NAMED: usize = 4;
@@ -218,6 +188,13 @@ impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
+}
+
+/// All about a violated requirement, on a page without colours.
+pub(crate) fn told_of(row: &Row<'_>, heading: &Heading) -> String {
+    let mut out = String::new();
+    failure(&mut out, row, heading, Page::plain());
+    out
 }
 
 /// A violated requirement. One that is known to be violated has been looked at before, so it is shown without timelines,
