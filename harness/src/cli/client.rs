@@ -48,7 +48,7 @@ pub(super) struct ClientArgs {
     /// How long a client that was sent everything, and does not end, is watched
     #[arg(long, value_name = "TIME", value_parser = streamspec_reference_server::duration, default_value = "3s")]
     watch: Duration,
-    /// Write a report: json, junit, ndjson, tap, md, sarif, or `github` alone; may be repeated
+    /// Write a report: json, junit, ndjson, tap, md, sarif, html, svg=DIR, or `github` alone; may be repeated
     #[arg(long, value_name = "FORMAT=PATH", value_parser = report)]
     report: Vec<Report>,
     /// List the cases that would be run, and stop

@@ -16,6 +16,7 @@ mod provider;
 mod proxy;
 mod record;
 mod replay;
+mod report;
 mod reports;
 mod review;
 mod selftest;
@@ -56,6 +57,8 @@ enum Command {
     Proxy(proxy::ProxyArgs),
     /// Judge a history, a HAR file or captures of curl by the same requirements
     Check(check::CheckArgs),
+    /// Draw a stored history as a page or a picture
+    Report(report::ReportArgs),
     /// Accept, reject or skip transcripts that changed
     Review(review::ReviewArgs),
     /// Run the built-in reference server, right or with defects
@@ -101,6 +104,7 @@ fn dispatch(arguments: &Arguments) -> u8 {
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Proxy(args)) => proxy::run(args),
         Some(Command::Check(args)) => check::run(args),
+        Some(Command::Report(args)) => report::run(args),
         Some(Command::Review(args)) => review::run(args),
         Some(Command::Simulate(args)) => simulate::run(args),
         Some(Command::Serve(options)) => serve(options),

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use super::exit;
 use super::{Complaint, tell};
 use crate::check::Finding;
-use crate::report::{Document, Event, Failure, Finished, GitHub, Ndjson, Sink, job_summary, json_document, junit, sarif, tap};
+use crate::report::{
+    Document, Event, Failure, Finished, GitHub, Ndjson, Pictures, Sink, html, job_summary, json_document, junit, sarif, tap,
+};
 use crate::run::Abort;
 use crate::run::suite::{Case, Told};
 
@@ -18,6 +20,8 @@ pub(super) enum Format {
     Tap,
     Markdown,
     Sarif,
+    Html,
+    Svg,
     GitHub,
 }
 
@@ -29,6 +33,8 @@ const FORMATS: &[(&str, Format)] = &[
     ("tap", Format::Tap),
     ("md", Format::Markdown),
     ("sarif", Format::Sarif),
+    ("html", Format::Html),
+    ("svg", Format::Svg),
     ("github", Format::GitHub),
 ];
 
@@ -51,6 +57,7 @@ pub(super) fn report(text: &str) -> Result<Report, String> {
         (Format::GitHub, None) => Ok(Report { format: *format, path: PathBuf::new() }),
         (Format::GitHub, Some(_)) => Err("`github` takes no path: it writes to the job's log and summary".to_owned()),
         (_, Some(path)) if !path.is_empty() => Ok(Report { format: *format, path: path.into() }),
+        (Format::Svg, _) => Err("write FORMAT=DIR, such as svg=pictures".to_owned()),
         (_, _) => Err(format!("write FORMAT=PATH, such as {word}=report.{}", ending(*format))),
     }
 }
@@ -63,6 +70,8 @@ fn ending(format: Format) -> &'static str {
         Format::Tap => "tap",
         Format::Markdown | Format::GitHub => "md",
         Format::Sarif => "sarif",
+        Format::Html => "html",
+        Format::Svg => "svg",
     }
 }
 
@@ -76,6 +85,15 @@ pub(super) fn keepable(reports: &[Report], history: Option<&Path>) -> Result<(),
         let cannot = |why: String| Err(Complaint::Usage(format!("cannot write the report {}: {why}", path.display())));
         if reports[..nth].iter().any(|other| other.path == *path) {
             return cannot("two reports have this path; give each its own".to_owned());
+        }
+        if report.format == Format::Svg {
+            if path.exists() && !path.is_dir() {
+                return cannot("it is a file; name a folder for the pictures".to_owned());
+            }
+            if let Err(error) = std::fs::create_dir_all(path).and_then(|()| tempfile::NamedTempFile::new_in(path)) {
+                return cannot(error.kind().to_string());
+            }
+            continue;
         }
         if path.is_dir() {
             return cannot("it is a folder; name a file in it".to_owned());
@@ -93,6 +111,11 @@ pub(super) fn keepable(reports: &[Report], history: Option<&Path>) -> Result<(),
         made.map_err(|e| Complaint::Usage(format!("cannot keep histories in {}: {}", folder.display(), e.kind())))?;
     }
     Ok(())
+}
+
+/// True when a report shows what stood on the wire.
+pub(super) fn shows_bytes(reports: &[Report]) -> bool {
+    reports.iter().any(|report| report.format == Format::Html)
 }
 
 /// The reports in the making.
@@ -116,6 +139,11 @@ impl Reports {
                 Format::Tap => document(tap),
                 Format::Markdown => document(job_summary),
                 Format::Sarif => document(sarif),
+                Format::Html => document(html),
+                Format::Svg => {
+                    let pictures = Pictures::in_folder(path.clone());
+                    Box::new(pictures.map_err(|e| Complaint::Usage(format!("cannot write to {}: {}", path.display(), e.kind())))?)
+                }
                 Format::GitHub => continue,
                 Format::Ndjson => {
                     let file = Ndjson::create(path);

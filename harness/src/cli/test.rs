@@ -9,7 +9,7 @@ use super::compare::Golden;
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs, quoted};
 use super::progress::Progress;
-use super::reports::{Report, Reports, keepable, report};
+use super::reports::{Report, Reports, keepable, report, shows_bytes};
 use super::{Complaint, complain, every, meant, print, tell};
 use crate::contract::{CATALOGUE, FAMILIES, requirement};
 use crate::report::{Event, Finished, Heading, Page, Row, Tally, case_failure, write_text};
@@ -47,7 +47,7 @@ pub(super) struct TestArgs {
     /// How long to wait for anything; default: twice the profile's delivery bound
     #[arg(long, value_name = "TIME", value_parser = streamspec_reference_server::duration)]
     pub(super) deadline: Option<Duration>,
-    /// Write a report: json, junit, ndjson, tap, md, sarif, or `github` alone; may be repeated
+    /// Write a report: json, junit, ndjson, tap, md, sarif, html, svg=DIR, or `github` alone; may be repeated
     #[arg(long, value_name = "FORMAT=PATH", value_parser = report)]
     pub(super) report: Vec<Report>,
     /// Keep the history of every case that failed in this folder
@@ -151,6 +151,8 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     let golden = Golden::of(args.snapshots.as_deref(), &resolved.profile, &scenarios).map_err(Complaint::Usage)?;
     let bound = Duration::from_millis(resolved.profile.contract.liveness.delivery_ms);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // What stood on the wire is kept where a report shows it.
+    let transcribed = if shows_bytes(&args.report) { scenarios.iter().map(|s| s.name.clone()).collect() } else { golden.names() };
     let suite = Suite {
         profile: resolved.profile.clone(),
         subject: resolved.subject.clone(),
@@ -160,7 +162,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         repeat: args.repeat.max(1),
         fresh: args.fresh,
         deadline: args.deadline.unwrap_or(bound * 2),
-        transcribed: golden.names(),
+        transcribed,
     };
     let heading = Heading {
         profile: resolved.profile.name.clone(),

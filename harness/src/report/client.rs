@@ -3,6 +3,7 @@
 use crate::check::Violation;
 use crate::client::trial::{Entry, Event, Request, Said, Saw};
 
+use super::picture::Picture;
 use super::tally::Failure;
 use super::timeline::{Line, Mark};
 
@@ -16,6 +17,7 @@ const MOST: usize = 60;
 /// A failure of a client in a case.
 pub fn client_failure(case: &str, log: &[Entry], violation: &Violation, output: &str) -> Failure {
     let timeline = timeline(log, violation);
+    let picture = Picture::of_lines(&timeline);
     Failure {
         case: case.to_owned(),
         scenario: case.to_owned(),
@@ -23,6 +25,7 @@ pub fn client_failure(case: &str, log: &[Entry], violation: &Violation, output: 
         timeline,
         curl: None,
         output: output.to_owned(),
+        picture,
     }
 }
 

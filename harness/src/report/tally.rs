@@ -8,6 +8,7 @@ use crate::history::{History, What};
 use crate::run::suite::Case;
 use crate::scenario::Scenario;
 
+use super::picture::Picture;
 use super::timeline::{Line, timeline};
 
 /// The whole run so far.
@@ -59,6 +60,9 @@ pub struct Failure {
     /// The end of what the implementation printed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub output: String,
+    /// The same stretch as a picture.
+    #[serde(skip)]
+    pub picture: Picture,
 }
 
 /// What is said of one requirement.
@@ -259,6 +263,7 @@ impl Failure {
             timeline: timeline(history, violation),
             curl,
             output: String::new(),
+            picture: Picture::of_failure(history, violation),
         }
     }
 }

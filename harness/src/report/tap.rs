@@ -1,4 +1,4 @@
-//! TAP 14, for `prove` and whatever else reads it: a test point a requirement.
+//! TAP 13, for `prove` and whatever else reads it: a test point a requirement.
 
 use std::fmt::Write;
 
@@ -42,7 +42,7 @@ pub fn tap(suites: &[Finished<'_>], _exit: u8) -> String {
         }
     }
     let end = if interrupted { "Bail out! the run was stopped before its end\n" } else { "" };
-    format!("TAP version 14\n1..{nth}\n{points}{end}")
+    format!("TAP version 13\n1..{nth}\n{points}{end}")
 }
 
 /// On one line, and without what TAP reads as a directive.
