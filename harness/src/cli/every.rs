@@ -40,6 +40,10 @@ fn every(args: &TestArgs) -> Result<u8, Complaint> {
         // The complaint about what is unknown is the one for the base profile.
         return Ok(super::test::run(&TestArgs { target: TargetArgs::under("sse"), ..args.clone() }));
     };
+    if args.baseline.write_baseline {
+        let why = "--write-baseline writes what one target fails: name a target, or one profile with --profile";
+        return Err(Complaint::Usage(why.to_owned()));
+    }
     let seed = args.seed.unwrap_or_else(rand::random);
     let under = |name: &&str| prepare(&TestArgs { target: TargetArgs::under(name), seed: Some(seed), lenient: true, ..args.clone() });
     let all = names.iter().map(under).collect::<Result<Vec<Prepared>, Complaint>>()?;
@@ -71,12 +75,12 @@ fn judge(args: &TestArgs, seed: u64, all: Vec<Prepared>, reports: Reports) -> u8
         }
         line.prepared.take(args, &told, &mut table.reports);
         while table.lines.get(table.shown).is_some_and(|line| line.left == 0) {
-            table.show(&Ok(()), &stop);
+            table.show(args, &Ok(()), &stop);
         }
     });
     table.progress.clear();
     for ran in &ended[table.shown..] {
-        table.show(ran, &stop);
+        table.show(args, ran, &stop);
     }
     let code = exit::worst(&table.codes);
     let suites: Vec<Finished<'_>> = table.lines.iter().filter_map(Line::finished).collect();
@@ -132,7 +136,7 @@ impl Table {
     }
 
     /// Prints the next line; and all about its profile, if it failed.
-    fn show(&mut self, ran: &Result<(), SuiteError>, stop: &StopSign) {
+    fn show(&mut self, args: &TestArgs, ran: &Result<(), SuiteError>, stop: &StopSign) {
         let (page, width) = (self.page, self.lines.iter().map(|line| line.prepared.heading.profile.len()).max().unwrap_or(0));
         let line = &mut self.lines[self.shown];
         let Line { prepared, began, .. } = &mut *line;
@@ -140,7 +144,7 @@ impl Table {
         if stop.is_raised() && began.is_none() && !self.codes.is_empty() {
             return;
         }
-        let done = prepared.finish(ran, stop, began.map_or(0.0, |began| began.elapsed().as_secs_f64()));
+        let done = prepared.finish(args, ran, stop, began.map_or(0.0, |began| began.elapsed().as_secs_f64()));
         let rows = prepared.tally.rows();
         let counts = Counts::of(&rows, &prepared.heading);
         let judged: u64 = rows.iter().map(|row| row.judged).sum();

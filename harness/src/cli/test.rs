@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::baseline::BaselineArgs;
 use super::compare::Golden;
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs, quoted};
@@ -50,6 +51,8 @@ pub(super) struct TestArgs {
     /// Write a report: json, junit, ndjson, tap, md, sarif, html, svg=DIR, or `github` alone; may be repeated
     #[arg(long, value_name = "FORMAT=PATH", value_parser = report)]
     pub(super) report: Vec<Report>,
+    #[command(flatten)]
+    pub(super) baseline: BaselineArgs,
     /// Keep the history of every case that failed in this folder
     #[arg(long, value_name = "DIR")]
     pub(super) history: Option<PathBuf>,
@@ -133,6 +136,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
             )));
         }
     }
+    let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
     let mut tally = Tally::default();
     let mut scenarios = Vec::new();
     for mut scenario in all {
@@ -164,6 +168,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         deadline: args.deadline.unwrap_or(bound * 2),
         transcribed,
     };
+    let baseline = args.baseline.of(&resolved, &names)?;
     let heading = Heading {
         profile: resolved.profile.name.clone(),
         target: resolved.name.clone(),
@@ -171,7 +176,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         command: "test",
         tested: "server",
         again: format!("{}{}", resolved.again, again(args)),
-        known: resolved.target.known.clone(),
+        baseline,
     };
     Ok(Prepared { resolved, suite, heading, tally, golden, trouble: None })
 }
@@ -272,7 +277,7 @@ impl Prepared {
         });
         progress.clear();
         let ran = ran.pop().expect("one for each suite");
-        self.finish(&ran, stop, began.elapsed().as_secs_f64())
+        self.finish(args, &ran, stop, began.elapsed().as_secs_f64())
     }
 
     /// Tells the reports of a case; counts what it brought, and keeps its history where that is asked.
@@ -287,8 +292,11 @@ impl Prepared {
     }
 
     /// What it came to, when there are no more cases.
-    pub(super) fn finish(&mut self, ran: &Result<(), SuiteError>, stop: &StopSign, seconds: f64) -> Done {
+    pub(super) fn finish(&mut self, args: &TestArgs, ran: &Result<(), SuiteError>, stop: &StopSign, seconds: f64) -> Done {
         self.tally.cut_short = stop.is_raised() || ran.is_err();
+        if let Some(baseline) = args.baseline.write(&self.heading, &self.tally, &mut self.trouble) {
+            self.heading.baseline = baseline;
+        }
         let mut ended = self.ended(stop);
         ended.hear(ran);
         if let Some(why) = &self.trouble {
@@ -300,12 +308,11 @@ impl Prepared {
 
     fn ended(&self, stop: &StopSign) -> Ended {
         let rows = self.tally.rows();
-        let known = |id: &str| self.heading.known.contains_key(id);
         Ended {
             our_bug: false,
-            violated: self.golden.fails() || rows.iter().any(|r| r.fails() && !known(r.requirement.id)),
+            violated: self.golden.fails() || rows.iter().any(|r| self.heading.is_failure(r)),
             could_not_test: !self.tally.aborted.is_empty() && !stop.is_raised(),
-            stale: rows.iter().any(|r| self.heading.is_stale(r)),
+            stale: rows.iter().any(|r| !self.heading.stale(r).is_empty()),
             inconclusive: rows.iter().any(Row::undecided),
             nothing_ran: self.tally.cases == 0,
             interrupted: stop.is_raised(),

@@ -65,7 +65,7 @@ fn annotations(suites: &[Finished<'_>]) -> String {
                 Outcome::Stale { reason } => add("error", &title, &format!("listed as known to fail ({reason}), and it held")),
                 Outcome::Inconclusive(why) if row.undecided() => add("error", &title, &format!("inconclusive: {why}")),
                 Outcome::Warned => add("warning", &title, &format!("{says}: {first}")),
-                Outcome::Known { reason } => add("notice", &title, &format!("known to fail: {reason}")),
+                Outcome::Known { reason, .. } => add("notice", &title, &format!("known to fail: {reason}")),
                 Outcome::Passed | Outcome::Inconclusive(_) | Outcome::NotApplicable(_) => {}
             }
         }

@@ -1,8 +1,6 @@
 //! What a report is about, and how each requirement stands in it.
 
-use std::collections::BTreeMap;
-
-use crate::contract::{Known, Level};
+use crate::contract::{Baseline, Excuse, KnownEntry, Level};
 
 use super::tally::{Row, Standing};
 
@@ -21,8 +19,8 @@ pub struct Heading {
     pub tested: &'static str,
     /// The arguments with which to run it again.
     pub again: String,
-    /// Failures that are known, by requirement.
-    pub known: BTreeMap<String, Known>,
+    /// Failures that are known.
+    pub baseline: Baseline,
 }
 
 /// How a requirement stands in a report, what is known of it taken into account.
@@ -38,6 +36,8 @@ pub enum Outcome<'r> {
     Known {
         /// Why it is violated.
         reason: &'r str,
+        /// True when it is violated in some runs only.
+        flaky: bool,
     },
     /// It held although it is listed as known to fail, and that fails the run.
     Stale {
@@ -57,7 +57,8 @@ impl Outcome<'_> {
             Outcome::Passed => "passed",
             Outcome::Failed => "failed",
             Outcome::Warned => "warned",
-            Outcome::Known { .. } => "known",
+            Outcome::Known { flaky: false, .. } => "known",
+            Outcome::Known { flaky: true, .. } => "flaky",
             Outcome::Stale { .. } => "stale",
             Outcome::Inconclusive(_) => "inconclusive",
             Outcome::NotApplicable(_) => "not-applicable",
@@ -68,25 +69,38 @@ impl Outcome<'_> {
 impl Heading {
     /// True for a violated MUST that is not known.
     pub fn is_failure(&self, row: &Row<'_>) -> bool {
-        row.fails() && !self.known.contains_key(row.requirement.id)
+        self.outcome(row) == Outcome::Failed
     }
 
-    /// True when the requirement is listed as known to fail, and would have failed in this run if that were still so.
-    pub fn is_stale(&self, row: &Row<'_>) -> bool {
-        row.held_throughout() && self.known.get(row.requirement.id).is_some_and(|known| !known.sometimes())
+    /// The entries that list this requirement as failing, where it would have failed in this run if that were still so. One
+    /// that fails in some runs only is never among them.
+    pub fn stale<'r>(&'r self, row: &'r Row<'_>) -> Vec<&'r KnownEntry> {
+        let held = |entry: &&KnownEntry| match &entry.scenario {
+            None => row.held_throughout(),
+            Some(scenario) => row.unbroken && row.scenarios.get(scenario).is_some_and(|(failed, judged)| *failed == 0 && *judged > 0),
+        };
+        self.baseline.about(row.requirement.id).filter(|entry| !entry.flaky).filter(held).collect()
+    }
+
+    /// What the baseline says of a requirement that is violated.
+    pub fn excuse<'r>(&'r self, row: &'r Row<'_>) -> Excuse<'r> {
+        self.baseline.excuse(row.requirement.id, &row.failing())
     }
 
     /// How a requirement stands.
     pub fn outcome<'r>(&'r self, row: &'r Row<'_>) -> Outcome<'r> {
-        let known = self.known.get(row.requirement.id);
-        match (&row.standing, known) {
-            (Standing::Pass(_), Some(known)) if self.is_stale(row) => Outcome::Stale { reason: known.reason() },
-            (Standing::Pass(_), _) => Outcome::Passed,
-            (Standing::Fail, Some(known)) => Outcome::Known { reason: known.reason() },
-            (Standing::Fail, None) if row.requirement.level == Level::Must => Outcome::Failed,
-            (Standing::Fail, None) => Outcome::Warned,
-            (Standing::Inconclusive(why), _) => Outcome::Inconclusive(why),
-            (Standing::NotApplicable(why), _) => Outcome::NotApplicable(why),
+        match &row.standing {
+            Standing::Pass(_) => match self.stale(row).first() {
+                Some(entry) => Outcome::Stale { reason: &entry.reason },
+                None => Outcome::Passed,
+            },
+            Standing::Fail => match self.excuse(row) {
+                Excuse::Listed(entry) => Outcome::Known { reason: &entry.reason, flaky: entry.flaky },
+                Excuse::Expired(_) | Excuse::None if row.requirement.level == Level::Must => Outcome::Failed,
+                Excuse::Expired(_) | Excuse::None => Outcome::Warned,
+            },
+            Standing::Inconclusive(why) => Outcome::Inconclusive(why),
+            Standing::NotApplicable(why) => Outcome::NotApplicable(why),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::contract::Known;
+use crate::contract::KnownEntry;
 
 use super::event::Finished;
 use super::heading::Heading;
-use super::tally::{Standing, Tally};
+use super::tally::{Row, Standing, Tally};
 use super::text::Counts;
 
 /// Version of the document; fields are added within a version, never taken away.
@@ -16,6 +16,7 @@ const VERSION: u32 = 1;
 pub fn json_report(tally: &Tally, heading: &Heading, seconds: f64, exit: u8) -> Value {
     let rows = tally.rows();
     let counts = Counts::of(&rows, heading);
+    let listed = |row: &Row<'_>| -> Option<&KnownEntry> { heading.baseline.about(row.requirement.id).next() };
     let requirements: Vec<Value> = rows
         .iter()
         .map(|row| {
@@ -32,8 +33,8 @@ pub fn json_report(tally: &Tally, heading: &Heading, seconds: f64, exit: u8) -> 
                 "standing": standing,
                 "outcome": heading.outcome(row).word(),
                 "why": why,
-                "known": heading.known.get(row.requirement.id).map(Known::reason),
-                "sometimes": heading.known.get(row.requirement.id).is_some_and(Known::sometimes),
+                "known": listed(row).map(|entry| &entry.reason),
+                "sometimes": listed(row).is_some_and(|entry| entry.flaky),
                 "judged": row.judged,
                 "violations": row.violations,
                 "failures": row.failures,

@@ -111,7 +111,7 @@ fn judged(row: &Row<'_>, suite: &Finished<'_>) -> Inside {
         }
         Outcome::Inconclusive(why) if row.undecided() => Inside { xml: element("error", "inconclusive", why, ""), kind: Kind::Error },
         Outcome::Inconclusive(why) => skipped(&format!("inconclusive: {why}")),
-        Outcome::Known { reason } => skipped(&format!("known to fail: {reason}: {}", first())),
+        Outcome::Known { reason, .. } => skipped(&format!("known to fail: {reason}: {}", first())),
         Outcome::Warned => skipped(&format!("warning, no MUST: {}", first())),
         Outcome::NotApplicable(why) => skipped(&format!("not applicable: {why}")),
     }

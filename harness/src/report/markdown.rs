@@ -50,7 +50,7 @@ fn one(out: &mut String, suite: &Finished<'_>) {
     };
     list("stale", &|row| if let Outcome::Stale { reason } = heading.outcome(row) { Some(reason.to_owned()) } else { None });
     list("inconclusive", &|row| if let Outcome::Inconclusive(why) = heading.outcome(row) { Some(why.to_owned()) } else { None });
-    list("known", &|row| if let Outcome::Known { reason } = heading.outcome(row) { Some(reason.to_owned()) } else { None });
+    list("known", &|row| if let Outcome::Known { reason, .. } = heading.outcome(row) { Some(reason.to_owned()) } else { None });
     for (case, why, _) in &suite.tally.aborted {
         let _ = writeln!(out, "- **not finished** {}: {}", markdown(case), markdown(why.lines().next().unwrap_or("")));
     }

@@ -58,7 +58,7 @@ fn results(nth: usize, row: &Row<'_>, suite: &Finished<'_>) -> Vec<Value> {
     let (level, suppressed) = match suite.heading.outcome(row) {
         Outcome::Failed => ("error", None),
         Outcome::Warned => ("warning", None),
-        Outcome::Known { reason } => ("error", Some(reason)),
+        Outcome::Known { reason, .. } => ("error", Some(reason)),
         Outcome::Stale { reason } => {
             let text = format!("{} is listed as known to fail ({reason}), and it held: remove it from the list", row.requirement.id);
             return vec![json!({ "ruleId": row.requirement.id, "ruleIndex": nth, "level": "error", "message": { "text": shown(&text) } })];

@@ -93,6 +93,10 @@ pub struct Row<'t> {
     pub failures: &'t [Failure],
     /// True when every scenario that is written for it, and applies, was run to its end.
     pub whole: bool,
+    /// True when no case was broken off, and the run was not stopped.
+    pub unbroken: bool,
+    /// By scenario: in how many of its cases it failed, and in how many it was judged.
+    pub scenarios: &'t BTreeMap<String, (u64, u64)>,
     /// Of the first failure's scenario: in how many of its cases it failed, and in how many it was judged.
     pub reproduced: (u64, u64),
 }
@@ -193,9 +197,10 @@ impl Tally {
                 let row = self.rows.get(requirement.id).unwrap_or(none);
                 let standing = self.standing(requirement, row)?;
                 let reproduced = row.failures.first().and_then(|f| row.by_scenario.get(&f.scenario)).copied().unwrap_or((0, 0));
-                let whole = !self.cut_short && self.aborted.is_empty() && !self.left_out.contains(requirement.id);
+                let unbroken = !self.cut_short && self.aborted.is_empty();
+                let (whole, scenarios) = (unbroken && !self.left_out.contains(requirement.id), &row.by_scenario);
                 let (judged, violations, failures) = (row.judged, row.violations, row.failures.as_slice());
-                Some(Row { requirement, standing, judged, violations, failures, whole, reproduced })
+                Some(Row { requirement, standing, judged, violations, failures, whole, unbroken, scenarios, reproduced })
             })
             .collect()
     }
@@ -226,6 +231,11 @@ static EMPTY: Collected =
     Collected { judged: 0, violations: 0, failures: Vec::new(), not_applicable: None, inconclusive: None, by_scenario: BTreeMap::new() };
 
 impl Row<'_> {
+    /// The scenarios in which it fails.
+    pub fn failing(&self) -> Vec<&str> {
+        self.scenarios.iter().filter(|(_, (failed, _))| *failed > 0).map(|(scenario, _)| scenario.as_str()).collect()
+    }
+
     /// True for a violated MUST.
     pub fn fails(&self) -> bool {
         self.standing == Standing::Fail && self.requirement.level == Level::Must

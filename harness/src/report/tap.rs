@@ -24,7 +24,7 @@ pub fn tap(suites: &[Finished<'_>], _exit: u8) -> String {
                 Outcome::Failed => ("not ok", String::new()),
                 Outcome::Stale { reason } => ("not ok", format!("stale: listed as known to fail: {reason}")),
                 Outcome::Warned => ("not ok", "# TODO a warning, no MUST".to_owned()),
-                Outcome::Known { reason } => ("not ok", format!("# TODO known: {}", line(reason))),
+                Outcome::Known { reason, .. } => ("not ok", format!("# TODO known: {}", line(reason))),
                 Outcome::Inconclusive(why) if row.undecided() => ("not ok", format!("inconclusive: {}", line(why))),
                 Outcome::Inconclusive(why) => ("ok", format!("# SKIP inconclusive: {}", line(why))),
                 Outcome::NotApplicable(why) => ("ok", format!("# SKIP {}", line(why))),

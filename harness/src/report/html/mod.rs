@@ -128,7 +128,7 @@ fn failed(out: &mut String, row: &Row<'_>, heading: &Heading) {
         requirement.id,
         xml(requirement.says)
     );
-    if let Outcome::Known { reason } | Outcome::Stale { reason } = outcome {
+    if let Outcome::Known { reason, .. } | Outcome::Stale { reason } = outcome {
         let _ = writeln!(out, "<p>Listed as known to fail: {}</p>", xml(reason));
     }
     for failure in row.failures {
@@ -214,7 +214,7 @@ fn requirements(out: &mut String, rows: &[Row<'_>], heading: &Heading) {
     for row in rows {
         let (requirement, outcome) = (row.requirement, heading.outcome(row));
         let why = match outcome {
-            Outcome::Known { reason } | Outcome::Stale { reason } => Some(reason),
+            Outcome::Known { reason, .. } | Outcome::Stale { reason } => Some(reason),
             Outcome::Inconclusive(why) | Outcome::NotApplicable(why) => Some(why),
             Outcome::Passed | Outcome::Failed | Outcome::Warned => None,
         };

@@ -8,15 +8,15 @@ pub(super) const GUTTER: f64 = 132.0;
 /// Height of the time axis.
 pub(super) const AXIS: f64 = 30.0;
 /// Height of a lane.
-pub(super) const LANE: f64 = 62.0;
+pub(super) const LANE: f64 = 70.0;
 /// Between two points of one lane.
-const STEP: f64 = 25.0;
+const STEP: f64 = 31.0;
 /// Between two points of different lanes.
-const NUDGE: f64 = 7.0;
+const NUDGE: f64 = 9.0;
 /// Room that a pause takes: so much for each time that it is e times as long, from a millisecond.
 const PAUSE: f64 = 5.0;
 /// Room for a stretch that is left out.
-const BREAK: f64 = 34.0;
+const BREAK: f64 = 40.0;
 /// Between two labels of the time axis.
 const TICK: f64 = 92.0;
 

@@ -180,7 +180,7 @@ fn caption(what: &What, shape: Shape, text: &str) -> String {
             (Shape::Boundary, _) => "boundary".to_owned(),
             (Shape::Gap, _) => "gap".to_owned(),
             (Shape::Terminal, _) => "terminal".to_owned(),
-            (_, cursor) => cursor.as_deref().map(short).unwrap_or_default(),
+            (_, cursor) => cursor.as_deref().map(end_of).unwrap_or_default(),
         },
         What::Connect(_) => text.trim_start_matches("connects ").to_owned(),
         What::Answer(answer) => answer.status.to_string(),
@@ -189,6 +189,18 @@ fn caption(what: &What, shape: Shape, text: &str) -> String {
         What::Fault(_) => text.trim_start_matches("✂ ").to_owned(),
         _ => text.to_owned(),
     }
+}
+
+/// The part of a cursor that tells it from its neighbours: its end, from its last separator on if that is short.
+fn end_of(cursor: &str) -> String {
+    let cursor = short(cursor);
+    let chars: Vec<char> = cursor.chars().collect();
+    if chars.len() <= 9 {
+        return cursor;
+    }
+    let separator = chars.iter().rposition(|c| !c.is_alphanumeric()).filter(|at| chars.len() - at <= 8);
+    let from = separator.unwrap_or(chars.len() - 7);
+    format!("…{}", chars[from..].iter().collect::<String>())
 }
 
 /// Puts a point where the lost event should have come: before the delivery that came in its place, else at the end of what the
