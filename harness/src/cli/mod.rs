@@ -11,6 +11,7 @@ mod fuzz;
 mod init;
 mod kills;
 mod list;
+mod matrix;
 mod plan;
 mod progress;
 mod provider;
@@ -60,6 +61,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Draw a stored history as a page or a picture
     Report(report::ReportArgs),
+    /// Put several runs side by side: rows requirements, columns targets
+    Matrix(matrix::MatrixArgs),
     /// Accept, reject or skip transcripts that changed
     Review(review::ReviewArgs),
     /// Run the built-in reference server, right or with defects
@@ -106,6 +109,7 @@ fn dispatch(arguments: &Arguments) -> u8 {
         Some(Command::Proxy(args)) => proxy::run(args),
         Some(Command::Check(args)) => check::run(args),
         Some(Command::Report(args)) => report::run(args),
+        Some(Command::Matrix(args)) => matrix::run(args),
         Some(Command::Review(args)) => review::run(args),
         Some(Command::Simulate(args)) => simulate::run(args),
         Some(Command::Serve(options)) => serve(options),

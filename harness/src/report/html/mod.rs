@@ -106,7 +106,8 @@ fn families(out: &mut String, rows: &[Row<'_>], heading: &Heading) {
         let dots: String = of.iter().map(|o| format!("<i class=\"dot {0}\" title=\"{0}\"></i>", o.word())).collect();
         let failed = of.iter().filter(|o| matches!(o, Outcome::Failed | Outcome::Stale { .. })).count();
         let passed = of.iter().filter(|o| **o == Outcome::Passed).count();
-        let said = if failed > 0 { format!("<b class=\"failed\">{failed} failed</b>") } else { format!("{passed} passed") };
+        let said =
+            if failed > 0 { format!("<b class=\"failed\">{failed}\u{a0}failed</b>") } else { format!("<span>{passed}\u{a0}passed</span>") };
         let _ = writeln!(
             out,
             "<tr><th scope=\"row\">{family}</th><td>{}</td><td><span class=\"dots\">{dots}</span> {said}</td><td class=\"num\">{}</td></tr>",
