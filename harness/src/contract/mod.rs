@@ -1,6 +1,7 @@
 //! What a protocol promises: the requirement catalogue, and (in the files beside it) the contract and profile files.
 
 mod ask;
+mod baseline;
 mod binding;
 mod catalogue;
 mod client_target;
@@ -15,6 +16,7 @@ mod transcript;
 mod validate;
 
 pub use ask::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Recipient, Talk};
+pub use baseline::{BASELINE_FILE, Baseline, BaselineFile, Excuse, KnownEntry};
 pub use binding::*;
 pub use catalogue::{CATALOGUE, CLIENT_CATALOGUE, CLIENT_FAMILIES, FAMILIES, Level, Requirement, requirement};
 pub use client_target::ClientTarget;

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{Finding, Verdict, Violation};
 use crate::contract::{CATALOGUE, CLIENT_CATALOGUE, Level, Requirement, requirement};
+use crate::history::{History, What};
 use crate::run::suite::Case;
 use crate::scenario::Scenario;
 
+use super::picture::Picture;
 use super::timeline::{Line, timeline};
 
 /// The whole run so far.
@@ -55,6 +57,12 @@ pub struct Failure {
     pub timeline: Vec<Line>,
     /// A request with which to look for oneself.
     pub curl: Option<String>,
+    /// The end of what the implementation printed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub output: String,
+    /// The same stretch as a picture.
+    #[serde(skip)]
+    pub picture: Picture,
 }
 
 /// What is said of one requirement.
@@ -85,6 +93,10 @@ pub struct Row<'t> {
     pub failures: &'t [Failure],
     /// True when every scenario that is written for it, and applies, was run to its end.
     pub whole: bool,
+    /// True when no case was broken off, and the run was not stopped.
+    pub unbroken: bool,
+    /// By scenario: in how many of its cases it failed, and in how many it was judged.
+    pub scenarios: &'t BTreeMap<String, (u64, u64)>,
     /// Of the first failure's scenario: in how many of its cases it failed, and in how many it was judged.
     pub reproduced: (u64, u64),
 }
@@ -134,7 +146,7 @@ impl Tally {
             };
             self.abort(&case.scenario.name, why, &case.output);
         }
-        self.count(&case.base, &case.verdicts, |violation| failure(case, violation));
+        self.count(&case.base, &case.verdicts, |violation| case_failure(case, violation));
     }
 
     /// Takes note of a case that did not reach its end, and of what the implementation printed last.
@@ -185,9 +197,10 @@ impl Tally {
                 let row = self.rows.get(requirement.id).unwrap_or(none);
                 let standing = self.standing(requirement, row)?;
                 let reproduced = row.failures.first().and_then(|f| row.by_scenario.get(&f.scenario)).copied().unwrap_or((0, 0));
-                let whole = !self.cut_short && self.aborted.is_empty() && !self.left_out.contains(requirement.id);
+                let unbroken = !self.cut_short && self.aborted.is_empty();
+                let (whole, scenarios) = (unbroken && !self.left_out.contains(requirement.id), &row.by_scenario);
                 let (judged, violations, failures) = (row.judged, row.violations, row.failures.as_slice());
-                Some(Row { requirement, standing, judged, violations, failures, whole, reproduced })
+                Some(Row { requirement, standing, judged, violations, failures, whole, unbroken, scenarios, reproduced })
             })
             .collect()
     }
@@ -218,6 +231,11 @@ static EMPTY: Collected =
     Collected { judged: 0, violations: 0, failures: Vec::new(), not_applicable: None, inconclusive: None, by_scenario: BTreeMap::new() };
 
 impl Row<'_> {
+    /// The scenarios in which it fails.
+    pub fn failing(&self) -> Vec<&str> {
+        self.scenarios.iter().filter(|(_, (failed, _))| *failed > 0).map(|(scenario, _)| scenario.as_str()).collect()
+    }
+
     /// True for a violated MUST.
     pub fn fails(&self) -> bool {
         self.standing == Standing::Fail && self.requirement.level == Level::Must
@@ -236,16 +254,26 @@ impl Row<'_> {
     }
 }
 
-fn failure(case: &Case, violation: &Violation) -> Failure {
-    let curl = violation.records.iter().rev().find_map(|r| match &case.history.records.get(*r)?.what {
-        crate::history::What::Connect(connect) => Some(connect.request.clone()),
-        _ => None,
-    });
-    Failure {
-        case: case.scenario.name.clone(),
-        scenario: case.base.clone(),
-        violation: violation.clone(),
-        timeline: timeline(&case.history, violation),
-        curl,
+/// A violation in a case of a server, ready to be shown.
+pub fn case_failure(case: &Case, violation: &Violation) -> Failure {
+    Failure { output: case.output.clone(), ..Failure::of(&case.scenario.name, &case.base, &case.history, violation) }
+}
+
+impl Failure {
+    /// A violation that a history shows, ready to be shown.
+    pub fn of(case: &str, scenario: &str, history: &History, violation: &Violation) -> Failure {
+        let curl = violation.records.iter().rev().find_map(|r| match &history.records.get(*r)?.what {
+            What::Connect(connect) => Some(connect.request.clone()),
+            _ => None,
+        });
+        Failure {
+            case: case.to_owned(),
+            scenario: scenario.to_owned(),
+            violation: violation.clone(),
+            timeline: timeline(history, violation),
+            curl,
+            output: String::new(),
+            picture: Picture::of_failure(history, violation),
+        }
     }
 }

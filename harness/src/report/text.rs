@@ -3,43 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::contract::{CLIENT_FAMILIES, FAMILIES, Known, Level};
+use crate::contract::{CLIENT_FAMILIES, Excuse, FAMILIES, Level};
 
+use super::heading::{Heading, Outcome};
 use super::page::{Page, visible};
 use super::paint::Paint;
 use super::tally::{Failure, Row, Standing, Tally};
 use super::timeline::{Line, Mark};
-
-/// What the report is about.
-#[derive(Clone, Debug)]
-pub struct Heading {
-    /// The profile's name.
-    pub profile: String,
-    /// The target in words.
-    pub target: String,
-    /// The seed, where something was chosen by it.
-    pub seed: Option<u64>,
-    /// The subcommand that runs it: `test`.
-    pub command: &'static str,
-    /// Who is tested: `server`.
-    pub tested: &'static str,
-    /// The arguments with which to run it again.
-    pub again: String,
-    /// Failures that are known, by requirement.
-    pub known: BTreeMap<String, Known>,
-}
-
-impl Heading {
-    /// True for a violated MUST that is not known.
-    pub fn is_failure(&self, row: &Row<'_>) -> bool {
-        row.fails() && !self.known.contains_key(row.requirement.id)
-    }
-
-    /// True when the requirement is listed as known to fail, and would have failed in this run if that were still so.
-    pub fn is_stale(&self, row: &Row<'_>) -> bool {
-        row.held_throughout() && self.known.get(row.requirement.id).is_some_and(|known| !known.sometimes())
-    }
-}
 
 /// Cases named of those that were not finished for one reason.
 const NAMED: usize = 4;
@@ -97,7 +67,7 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
     }
     let failed = |r: &&Row<'_>| r.standing == Standing::Fail;
     let mut failures: Vec<&Row<'_>> = rows.iter().filter(failed).collect();
-    failures.sort_by_key(|row| (!heading.known.contains_key(row.requirement.id), row.requirement.level == Level::Must));
+    failures.sort_by_key(|row| (!is_known(heading, row), row.requirement.level == Level::Must));
     for row in failures {
         failure(&mut out, row, heading, page);
     }
@@ -116,6 +86,10 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
     page.fit(out)
 }
 
+fn is_known(heading: &Heading, row: &Row<'_>) -> bool {
+    matches!(heading.outcome(row), Outcome::Known { .. })
+}
+
 /// Columns of a family's line beside the words that say how it stands.
 const FAMILY_LINE: usize = 34;
 
@@ -127,7 +101,7 @@ struct FamilyStanding {
 
 impl FamilyStanding {
     fn of(rows: &[&Row<'_>], heading: &Heading) -> FamilyStanding {
-        let known = |r: &Row<'_>| heading.known.contains_key(r.requirement.id);
+        let known = |r: &Row<'_>| is_known(heading, r);
         let count = |which: &dyn Fn(&Row<'_>) -> bool| rows.iter().filter(|r| which(r)).count() as u64;
         let failed = count(&|r| heading.is_failure(r));
         let open = count(&|r| matches!(r.standing, Standing::Inconclusive(_)));
@@ -175,14 +149,13 @@ impl Counts {
     pub fn of(rows: &[Row<'_>], heading: &Heading) -> Counts {
         let mut counts = Counts::default();
         for row in rows {
-            let known = heading.known.contains_key(row.requirement.id);
-            let counted = match &row.standing {
-                Standing::Pass(_) => &mut counts.passed,
-                Standing::Fail if known => &mut counts.known,
-                Standing::Fail if row.requirement.level == Level::Must => &mut counts.failed,
-                Standing::Fail => &mut counts.warned,
-                Standing::Inconclusive(_) => &mut counts.inconclusive,
-                Standing::NotApplicable(_) => &mut counts.not_applicable,
+            let counted = match heading.outcome(row) {
+                Outcome::Passed | Outcome::Stale { .. } => &mut counts.passed,
+                Outcome::Known { .. } => &mut counts.known,
+                Outcome::Failed => &mut counts.failed,
+                Outcome::Warned => &mut counts.warned,
+                Outcome::Inconclusive(_) => &mut counts.inconclusive,
+                Outcome::NotApplicable(_) => &mut counts.not_applicable,
             };
             *counted += 1;
         }
@@ -220,12 +193,20 @@ impl std::fmt::Display for Counts {
     }
 }
 
+/// All about a violated requirement, on a page without colours.
+pub(crate) fn told_of(row: &Row<'_>, heading: &Heading) -> String {
+    let mut out = String::new();
+    failure(&mut out, row, heading, Page::plain());
+    out
+}
+
 /// A violated requirement. One that is known to be violated has been looked at before, so it is shown without timelines,
 /// which the JSON report holds.
 fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
     let id = row.requirement.id;
-    let known = heading.known.get(id);
+    let known = if let Excuse::Listed(entry) = heading.excuse(row) { Some(entry) } else { None };
     let (word, paint): (&str, fn(Paint, &str) -> String) = match (known, row.requirement.level) {
+        (Some(entry), _) if entry.flaky => ("FLAKY", Paint::warn),
         (Some(_), _) => ("KNOWN", Paint::warn),
         (None, Level::Must) => ("FAILED", Paint::bad),
         (None, Level::Should | Level::May) => ("WARNING", Paint::warn),
@@ -234,8 +215,12 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
     let title = page.entry(word, paint, &format!("{id} ({level}): {}", row.requirement.says));
     out.push_str(&title.replacen(id, &page.paint.bold(id), 1));
     if let Some(known) = known {
-        let label = if known.sometimes() { "  known, sometimes: " } else { "  known: " };
-        out.push_str(&page.prose(label, known.reason()));
+        let label = if known.flaky { "  known, sometimes: " } else { "  known: " };
+        out.push_str(&page.prose(label, &visible(&known.reason)));
+    }
+    if let Excuse::Expired(entry) = heading.excuse(row) {
+        let day = entry.expires.as_deref().unwrap_or_default();
+        out.push_str(&page.prose("  was known until ", &format!("{day}: {}", visible(&entry.reason))));
     }
     for shown in row.failures.iter().take(if known.is_some() { 1 } else { usize::MAX }) {
         out.push_str(&page.prose(&format!("  {}: ", shown.case), &visible(&shown.violation.says)));
@@ -302,10 +287,14 @@ fn rendered(line: &Line, lane: usize, page: Page) -> String {
 fn known_but_held(out: &mut String, rows: &[Row<'_>], heading: &Heading, page: Page) {
     for row in rows {
         let id = row.requirement.id;
-        if heading.is_stale(row) {
-            let text = "is listed as known and did not fail: remove it from `[known]`, or give it `sometimes = true` if it is a race";
-            out.push_str(&page.entry("stale", Paint::bad, &format!("{id} {text}")));
-        } else if heading.known.contains_key(id) && row.held_throughout() {
+        for entry in heading.stale(row) {
+            let within = entry.scenario.as_deref().map(|scenario| format!(" in {scenario}")).unwrap_or_default();
+            let way_out =
+                "remove it (`--write-baseline` does so in a baseline file), or mark it as one that fails sometimes if it is a race";
+            let text = format!("{id} is listed as known and did not fail{within}: {way_out}");
+            out.push_str(&page.entry("stale", Paint::bad, &text));
+        }
+        if row.held_throughout() && heading.baseline.about(id).any(|entry| entry.flaky) {
             out.push_str(&page.entry("known", Paint::dim, &format!("{id} fails sometimes; not this time")));
         }
     }
