@@ -44,7 +44,7 @@ pub use server::{Server, ServerError, StartSpec};
 use stream::Handle;
 use tap::Tap;
 
-/// How long an operation may take before its outcome is unknown.
+/// How long an operation may take before its outcome is unknown, unless its server is one that takes longer to deliver an event.
 const OPERATION: Duration = Duration::from_secs(10);
 
 /// The world of one run.
@@ -112,7 +112,8 @@ impl<'s> LiveWorld<'s> {
 
     fn site(&self, of: Of) -> operation::Site<'_> {
         let tap = self.tap(of);
-        operation::Site { server: self.server, binding: &self.profile.binding, tap, within: OPERATION, unanswered: &self.unanswered }
+        let within = OPERATION.max(Duration::from_millis(2 * self.profile.contract.liveness.delivery_ms));
+        operation::Site { server: self.server, binding: &self.profile.binding, tap, within, unanswered: &self.unanswered }
     }
 
     fn vars(&self, address: &Address) -> Vars {
