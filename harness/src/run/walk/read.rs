@@ -161,10 +161,12 @@ impl<W: World> Walk<'_, W> {
         Ok(())
     }
 
-    /// Waits for a response head, or for the reason why there is none.
+    /// Waits for a response head, or for the reason why there is none. Where heads are late, a reader with nothing due gets none.
     pub(super) async fn answered(&self, connection: &Connection) -> bool {
+        let promised = self.profile.contract.liveness.headers_ms.filter(|_| self.world.heads_are_late());
+        let within = promised.map_or(self.deadline(), |ms| Duration::from_millis(ms * LATE_HEADS).min(self.deadline()));
         self.world
-            .wait(self.deadline(), || {
+            .wait(within, || {
                 let state = connection.progress.state();
                 state.answer.is_some() || state.ended.is_some()
             })
@@ -216,7 +218,7 @@ impl<W: World> Walk<'_, W> {
 
     /// How long a response head is waited for. Who breaks the promise about heads is known then; that others wait as well shows
     /// nothing more, and every reader of an idle session would. Where nothing is promised they come with the first event.
-    fn heads_within(&self) -> Duration {
+    pub(super) fn heads_within(&self) -> Duration {
         let within = match self.profile.contract.liveness.headers_ms {
             Some(ms) if self.world.heads_are_late() => Duration::from_millis(ms),
             Some(ms) => Duration::from_millis(ms * LATE_HEADS),
