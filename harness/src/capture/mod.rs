@@ -5,8 +5,10 @@
 //! published, and whether that was acknowledged, nobody saw; requirements about that stay undecided.
 
 mod curl;
+mod decoded;
 mod har;
 mod story;
+pub mod tape;
 
 use crate::history::Micros;
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::decoded::{Item, Items};
 use super::{Body as Came, Captured, header};
 use crate::contract::{CursorCarrier, CursorOrder, Format, Profile};
 use crate::history::{
     Action, Answer, Body, Comment, Complete, ConnId, Connect, CursorClass, End, Ended, From, Header, History, Invoke, Kind, Lint, Marker,
     Micros, OpId, Outcome, Publish, Record, Role, Session, SessionIx, Surface, What,
 };
-use crate::run::binding::{Lens, Raw, Seen, see};
-use crate::wire::{Limits, ndjson, sse};
+use crate::run::binding::{Lens, Raw, Seen};
 
 /// More holes than this in one session's numbers are no holes.
 const MOST_HOLES: u64 = 10_000;
@@ -42,83 +42,28 @@ pub fn history(captured: &[Captured], profile: &Profile) -> Result<Told, String>
     Ok(builder.finish())
 }
 
-/// What a decoder finds on one stream, with its time.
-enum Item {
-    Seen { frame: u32, seen: Vec<Seen>, digest: Body },
-    Comment(String),
-    Lint(Lint),
-    Unfinished(u64),
-}
-
 fn decoded(captured: &Captured, profile: &Profile) -> Result<Vec<(Micros, Item)>, String> {
     // No session is known by name: every event counts.
-    let lens = Lens::of(profile, "");
-    let mut items: Vec<(Micros, Item)> = Vec::new();
-    let mut frames = 0;
-    let mut seen = |items: &mut Vec<(Micros, Item)>, at: Micros, raw: Raw<'_>, text: &str| {
-        items.push((at, Item::Seen { frame: frames, seen: see(lens.of_anybody(), raw), digest: Body::of(text) }));
-        frames += 1;
-    };
+    let mut items = Items::new(Lens::of(profile, "").of_anybody());
     match (&captured.body, profile.binding.subscribe.format) {
         (_, Format::LongPoll | Format::Websocket) => {
             return Err("only event streams and lines can be read from captures; the profile's streams are neither".to_owned());
         }
         (Came::Events(events), Format::Sse) => {
-            let mut last = String::new();
+            let mut last: Option<(&String, &String, &String)> = None;
             for (at, event, data, id) in events {
-                // What is written is the id as it was committed; a frame that repeats it had none of its own.
-                let own = (*id != last).then_some(id.as_str());
-                id.clone_into(&mut last);
-                seen(&mut items, *at, Raw::Sse { event, data: Some(data), id: own }, data);
+                // What is written is the id as it was committed: a frame under the same one had none of its own, unless it is the
+                // same frame again.
+                let this = (id, event, data);
+                let own = last.is_none_or(|before| before.0 != id || before == this).then_some(id.as_str());
+                last = Some(this);
+                items.frame(*at, Raw::Sse { event, data: Some(data), id: own }, data.as_bytes());
             }
         }
         (Came::Events(_), Format::Ndjson) => return Err("the profile's streams are lines, not server-sent events".to_owned()),
-        (Came::Bytes(pieces), Format::Sse) => {
-            let mut decoder = sse::Decoder::new(Limits::default());
-            for (at, piece) in pieces {
-                let fed = decoder.feed(piece, &mut |item| match item {
-                    sse::Item::Comment(comment) => {
-                        let text = String::from_utf8_lossy(&comment.text[..comment.text.len().min(100)]).trim().to_owned();
-                        items.push((*at, Item::Comment(text)));
-                    }
-                    sse::Item::Frame(frame) => {
-                        for finding in frame.findings {
-                            let lint = Lint {
-                                conn: ConnId(0),
-                                rule: finding.rule.id().to_owned(),
-                                error: finding.rule.severity() == sse::Severity::Error,
-                                offset: finding.offset,
-                                text: format!("{}: {:?}", finding.rule.says(), finding.text),
-                            };
-                            items.push((*at, Item::Lint(lint)));
-                        }
-                        if frame.data.is_some() || frame.id.is_some() {
-                            let raw = Raw::Sse { event: frame.event_type(), data: frame.data.as_deref(), id: frame.id.as_deref() };
-                            seen(&mut items, *at, raw, frame.data.as_deref().unwrap_or_default());
-                        }
-                    }
-                });
-                fed.map_err(|e| e.to_string())?;
-            }
-            let unfinished = decoder.finish().unfinished.len() as u64;
-            items.push((pieces.last().map_or(captured.at, |(at, _)| *at), Item::Unfinished(unfinished)));
-        }
-        (Came::Bytes(pieces), Format::Ndjson) => {
-            let mut decoder = ndjson::Decoder::new(Limits::default());
-            for (at, piece) in pieces {
-                let fed = decoder.feed(piece, &mut |line| {
-                    let text = String::from_utf8_lossy(line.bytes);
-                    if !text.trim().is_empty() {
-                        seen(&mut items, *at, Raw::Json(&text), &text);
-                    }
-                });
-                fed.map_err(|e| e.to_string())?;
-            }
-            let unfinished = decoder.finish().len() as u64;
-            items.push((pieces.last().map_or(captured.at, |(at, _)| *at), Item::Unfinished(unfinished)));
-        }
+        (Came::Bytes(pieces), format) => items.bytes(format, captured.at, pieces)?,
     }
-    Ok(items)
+    Ok(items.items)
 }
 
 /// An event that is known by its cursor.
@@ -224,7 +169,7 @@ impl<'c> Builder<'c> {
     fn know(&mut self, session: SessionIx, items: &[(Micros, Item)]) {
         let counts = self.profile.contract.cursor.as_ref().is_some_and(|cursor| cursor.order == CursorOrder::Number);
         for (_, item) in items {
-            let Item::Seen { seen, digest, .. } = item else { continue };
+            let Item::Frame { seen, digest, .. } = item else { continue };
             for one in seen.iter().filter(|one| is_event(one)) {
                 let Some(cursor) = &one.cursor else { continue };
                 let known = &mut self.known[session.0 as usize];
@@ -329,7 +274,7 @@ impl<'c> Builder<'c> {
         for (at, item) in items {
             last = last.max(*at);
             match item {
-                Item::Seen { frame, seen, digest } => {
+                Item::Frame { frame, seen, digest, .. } => {
                     for one in seen {
                         let mut one = one.clone();
                         let known =
@@ -386,7 +331,7 @@ fn number(cursor: &str) -> Option<u64> {
 }
 
 /// A query parameter's value without its percent signs.
-fn decode(value: &str) -> String {
+pub(super) fn decode(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let Some((first, behind)) = rest.split_first() {

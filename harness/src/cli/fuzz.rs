@@ -25,6 +25,8 @@ const SHRINK: Duration = Duration::from_secs(90);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Cases side by side on one shared process.
 const LANES: usize = 8;
+/// More processes of the target than these are started only for who asks for them.
+const MOST_DEFAULT_JOBS: usize = 4;
 
 /// What to explore, and for how long.
 #[derive(Clone, Debug, Args)]
@@ -44,12 +46,15 @@ pub(super) struct FuzzArgs {
     /// Go on after the first failure, and tell distinct ones apart
     #[arg(long)]
     keep_going: bool,
-    /// How many processes of the target are explored side by side
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64), default_value_t = 1)]
-    jobs: u16,
+    /// How many processes of the target are explored side by side; default: one a processor, at most 4
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: Option<u16>,
     /// Themes that come more often, such as restart,seam
     #[arg(long, value_name = "THEME,…", value_delimiter = ',', value_parser = Theme::from_word)]
     prefer: Vec<Theme>,
+    /// Themes that never come; without restart and pause, all cases share one process
+    #[arg(long, value_name = "THEME,…", value_delimiter = ',', value_parser = Theme::from_word)]
+    avoid: Vec<Theme>,
     /// Keep scenarios that reach something new in this folder, and begin with those that are there
     #[arg(long, value_name = "DIR")]
     corpus: Option<PathBuf>,
@@ -84,7 +89,14 @@ struct Prepared {
 
 fn prepare(args: &FuzzArgs) -> Result<Prepared, Complaint> {
     let resolved = args.target.resolve()?;
-    let palette = Palette::new(resolved.profile.clone(), resolved.capabilities, &args.prefer);
+    if let Some(theme) = args.prefer.iter().find(|theme| args.avoid.contains(theme)) {
+        let word = Theme::ALL.iter().find(|(named, _)| named == theme).map_or("it", |(_, word)| *word);
+        return Err(Complaint::Usage(format!("the theme `{word}` is both preferred and avoided; leave it out of one of the two")));
+    }
+    let palette = Palette::new(resolved.profile.clone(), resolved.capabilities, &args.prefer).avoiding(&args.avoid);
+    if palette.themes(false).is_empty() {
+        return Err(Complaint::Usage("every theme that leaves the process alone is avoided; leave one of them".to_owned()));
+    }
     for theme in &args.prefer {
         if theme.touches_the_process() && !palette.touches_the_process() {
             let why = "the target cannot be restarted or paused, or its profile does not say what survives that";
@@ -109,7 +121,7 @@ fn prepare(args: &FuzzArgs) -> Result<Prepared, Complaint> {
         profile: resolved.profile.clone(),
         subject: resolved.subject.clone(),
         seed: args.seed.unwrap_or_else(rand::random),
-        jobs: usize::from(args.jobs),
+        jobs: args.jobs.map_or_else(default_jobs, usize::from),
         lanes: LANES,
         process_lanes: if preferred(Theme::Restart) || preferred(Theme::Pause) { 3 } else { 1 },
         max_time: args.max_time.or(args.cases.is_none().then_some(Duration::from_secs(60))),
@@ -122,6 +134,10 @@ fn prepare(args: &FuzzArgs) -> Result<Prepared, Complaint> {
         palette,
     };
     Ok(Prepared { resolved, plan, corpus, required, applying })
+}
+
+fn default_jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_DEFAULT_JOBS))
 }
 
 fn required_goal(word: &str, applying: &[usize]) -> Result<usize, Complaint> {

@@ -4,6 +4,7 @@ mod baseline;
 mod check;
 mod client;
 mod compare;
+mod conversation;
 mod doctor;
 mod every;
 mod exit;
@@ -53,7 +54,8 @@ enum Command {
     Fuzz(Box<fuzz::FuzzArgs>),
     /// Run failures that were found before once more: FIXED, STILL FAILS or CANNOT
     Replay(Box<replay::ReplayArgs>),
-    /// Run scenarios and write down what stood on the wire, in a form that is the same for every run of a right server
+    /// Run scenarios and write down what stood on the wire, in a form that is the same for every run of a right server; or,
+    /// with --upstream, record the conversation of a client and a server
     Record(Box<record::RecordArgs>),
     /// Stand between a client and a server, and break their connections where an HTTP request asks for it
     Proxy(proxy::ProxyArgs),

@@ -34,6 +34,17 @@ pub enum Subject {
     Start(StartSpec),
 }
 
+impl Subject {
+    /// From which the names of a run with this seed come. A server that runs already may know those of an earlier run with
+    /// the same seed, so its names are new ones each time.
+    pub(crate) fn seed_of_names(&self, seed: u64) -> u64 {
+        match self {
+            Subject::Url { .. } => mix(seed, rand::random()),
+            Subject::Start(_) => seed,
+        }
+    }
+}
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Suite {
@@ -143,11 +154,12 @@ pub fn cases(suite: &Suite) -> usize {
 
 fn plan(nth: usize, suite: &Suite) -> VecDeque<Planned> {
     let mut planned = VecDeque::new();
+    let names = suite.subject.seed_of_names(suite.seed);
     for repetition in 0..suite.repeat.max(1) {
         for scenario in &suite.scenarios {
             let places = places(scenario).map_or_else(|| vec![0], |sweep| sweep.places);
             for place in places {
-                let salt = mix(suite.seed, planned.len() as u64);
+                let salt = mix(names, planned.len() as u64);
                 planned.push_back(Planned { suite: nth, scenario: at(scenario, place), base: scenario.name.clone(), repetition, salt });
             }
         }

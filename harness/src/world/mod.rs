@@ -194,6 +194,14 @@ pub trait World {
     /// Where observations go.
     fn recorder(&self) -> &Recorder;
 
+    /// Whether this server's response heads were waited for in vain before, in this run or an earlier one.
+    fn heads_are_late(&self) -> bool {
+        false
+    }
+
+    /// A response head was waited for in vain.
+    fn head_was_late(&self) {}
+
     /// Performs an operation and returns what it brought; never fails, an answer that does not come is an outcome.
     async fn call(&self, op: OpId, address: &Address, call: Call) -> Reply;
 

@@ -24,8 +24,11 @@ pub(super) fn witness_of(session: &str) -> String {
     format!("witness-{session}")
 }
 
-/// For how many times the promised time a response head is waited for.
+/// For how many times the promised time a response head is waited for, until one did not come.
 const LATE_HEADS: u64 = 4;
+
+/// How long a response head is waited for that is not promised before the first event.
+const HEADS_WITH_EVENTS: Duration = Duration::from_secs(1);
 
 impl<W: World> Walk<'_, W> {
     /// Opens a connection for `reader` and returns at once.
@@ -185,11 +188,9 @@ impl<W: World> Walk<'_, W> {
             return;
         }
         let since = self.world.now();
-        // Who breaks the promise about heads is known by then; that others wait as well shows nothing more.
-        let heads = self.profile.contract.liveness.headers_ms.filter(|_| !boundary).map(|ms| Duration::from_millis(ms * LATE_HEADS));
         let reached = self
             .world
-            .wait(heads.map_or(self.deadline(), |heads| heads.min(self.deadline())), || {
+            .wait(if boundary { self.deadline() } else { self.heads_within() }, || {
                 let state = connection.progress.state();
                 state.ended.is_some()
                     || state.terminals > 0
@@ -198,13 +199,30 @@ impl<W: World> Walk<'_, W> {
             })
             .await;
         if !reached {
-            self.missed.set(self.missed.get() + 1);
+            // A head that comes with the first event says nothing of the events.
+            if boundary {
+                self.missed.set(self.missed.get() + 1);
+            }
             if connection.progress.state().answer.is_none() {
+                if !boundary {
+                    self.world.head_was_late();
+                }
                 let waited = self.world.now().0.saturating_sub(since.0);
                 let (reader, conn) = (connection.reader.clone(), Some(connection.conn));
                 self.record(What::Wait(Wait { reader, conn, until: Until::Headers, reached, waited, judges: None }));
             }
         }
+    }
+
+    /// How long a response head is waited for. Who breaks the promise about heads is known then; that others wait as well shows
+    /// nothing more, and every reader of an idle session would. Where nothing is promised they come with the first event.
+    fn heads_within(&self) -> Duration {
+        let within = match self.profile.contract.liveness.headers_ms {
+            Some(ms) if self.world.heads_are_late() => Duration::from_millis(ms),
+            Some(ms) => Duration::from_millis(ms * LATE_HEADS),
+            None => HEADS_WITH_EVENTS,
+        };
+        within.min(self.deadline())
     }
 
     /// Waits until an accepted connection has what it can have by now.
@@ -233,10 +251,17 @@ impl<W: World> Walk<'_, W> {
             None => return self.could_not(format!("reader `{reader}` never subscribed")),
         };
         let until = self.until(upto, &session)?;
+        if until == Until::Closed && self.stays_open(reader)? {
+            return Ok(());
+        }
         let since = self.world.now();
         let mut reached = false;
         // A program takes the time that it takes; what is slow about it says nothing of the server.
-        let deadline = if self.cast.borrow().driven.contains(reader) { self.deadline() * PROGRAMS } else { self.deadline() };
+        let deadline = match until {
+            _ if self.cast.borrow().driven.contains(reader) => self.deadline() * PROGRAMS,
+            Until::Headers => self.heads_within(),
+            _ => self.deadline(),
+        };
         for _ in 0..=RECONNECTS {
             let connection = self.newest(reader)?;
             let heartbeats = connection.progress.state().heartbeats;
@@ -266,13 +291,21 @@ impl<W: World> Walk<'_, W> {
             let from = self.own_cursor(reader, false)?;
             self.connect(reader, &session, from, Role::Plain, Vec::new())?;
         }
-        if !reached {
-            self.missed.set(self.missed.get() + 1);
+        match until {
+            Until::Headers if !reached => self.world.head_was_late(),
+            _ if !reached => self.missed.set(self.missed.get() + 1),
+            _ => {}
         }
         let waited = self.world.now().0.saturating_sub(since.0);
         let conn = Some(self.newest(reader)?.conn);
         self.record(What::Wait(Wait { reader: reader.to_owned(), conn, until, reached, waited, judges }));
         Ok(())
+    }
+
+    /// Whether a reader has its terminal on a stream that goes on behind one: its end is not to be waited for.
+    fn stays_open(&self, reader: &str) -> Result<bool, Abort> {
+        let goes_on = self.profile.contract.terminal.as_ref().is_some_and(|terminal| !terminal.closes);
+        Ok(goes_on && self.newest(reader)?.progress.state().terminals > 0)
     }
 
     fn until(&self, upto: &Upto, session: &str) -> Result<Until, Abort> {

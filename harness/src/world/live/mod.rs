@@ -64,7 +64,8 @@ impl<'s> LiveWorld<'s> {
     /// A world in which `server` is there and nothing has happened yet.
     pub fn new(profile: Arc<Profile>, server: &'s Server) -> LiveWorld<'s> {
         let (recorder, origin) = (Recorder::default(), Instant::now());
-        let purse = profile.binding.payment.is_some().then(|| Arc::new(Purse::new(Arc::clone(&profile), recorder.clone(), origin)));
+        let purse = || Purse::new(Arc::clone(&profile), recorder.clone(), origin, server.signatory());
+        let purse = profile.binding.payment.is_some().then(|| Arc::new(purse()));
         LiveWorld { profile, server, recorder, origin, handles: RefCell::default(), purse, driver: RefCell::default() }
     }
 
@@ -123,6 +124,14 @@ impl World for LiveWorld<'_> {
 
     fn recorder(&self) -> &Recorder {
         &self.recorder
+    }
+
+    fn heads_are_late(&self) -> bool {
+        self.server.late_heads().get()
+    }
+
+    fn head_was_late(&self) {
+        self.server.late_heads().set(true);
     }
 
     async fn call(&self, op: OpId, address: &Address, call: Call) -> Reply {

@@ -3,11 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 
 use super::http::Clients;
+use super::money::Signatory;
 use super::process::{self, CommandLine, DataFolder, Ending, ProcessError, Readiness, Target, TargetSpec};
 use crate::provider::{Board, Provider, Script};
 use crate::scenario::Stop;
@@ -62,7 +64,7 @@ impl From<ProcessError> for ServerError {
 /// A provider for agents' servers, which answers prompts without a script by one word.
 async fn beside() -> Result<Provider, ServerError> {
     let standing: Script = "text \"ok\"".parse().map_err(|e| ServerError::Own(format!("the provider's own script: {e}")))?;
-    let board = std::sync::Arc::new(Board::new(standing));
+    let board = Arc::new(Board::new(standing));
     Provider::start(([127, 0, 0, 1], 0).into(), board).await.map_err(|e| ServerError::Own(e.to_string()))
 }
 
@@ -71,6 +73,10 @@ pub struct Server {
     base: RefCell<String>,
     upstream: Cell<Option<SocketAddr>>,
     clients: Clients,
+    /// The program that signs payments to it.
+    signatory: Arc<Signatory>,
+    /// Whether one of its response heads was waited for in vain.
+    late_heads: Cell<bool>,
     process: Option<Process>,
     /// The scripted model provider beside it.
     provider: Option<Provider>,
@@ -111,6 +117,8 @@ impl Server {
             base: RefCell::new(base),
             upstream: Cell::new(upstream),
             clients: Clients::new()?,
+            signatory: Arc::default(),
+            late_heads: Cell::new(false),
             process: None,
             provider: None,
             asks: provider,
@@ -147,6 +155,8 @@ impl Server {
             base: RefCell::new(format!("http://{address}")),
             upstream: Cell::new(Some(address)),
             clients: Clients::new()?,
+            signatory: Arc::default(),
+            late_heads: Cell::new(false),
             process: Some(process),
             provider,
             asks: None,
@@ -156,6 +166,14 @@ impl Server {
     /// Where it is: `http://127.0.0.1:8080`.
     pub fn base(&self) -> String {
         self.base.borrow().clone()
+    }
+
+    pub(super) fn signatory(&self) -> Arc<Signatory> {
+        Arc::clone(&self.signatory)
+    }
+
+    pub(super) fn late_heads(&self) -> &Cell<bool> {
+        &self.late_heads
     }
 
     /// Where the scripted model provider beside it is, if one runs: `http://127.0.0.1:9090`.

@@ -1,8 +1,8 @@
 //! Turns: they begin, are written down as they go on, are aborted, and settle.
 //!
 //! A turn runs whoever watches. What it does is stored before it is shown: the text of a step when the model has said it
-//! all, a call before its tool runs, a result before anybody sees it. The order at the end is: history, status, and only
-//! then `turn-sealed`, so that who sees the seal reads all of it; and the conversation is free before the seal is visible.
+//! all, a call before its tool runs, a result before anybody sees it. The order at the end is: history, `done`, status, and
+//! only then `turn-sealed`, so that who sees the seal reads all of it; and the conversation is free before the seal is visible.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -320,14 +320,14 @@ impl Scribe {
         self.seal(reason).await
     }
 
-    /// The end: stored, noted, free, and then said.
+    /// The end of a turn whose history is stored: said to be done, noted, free, and then sealed.
     async fn seal(&self, reason: &str) -> Result<(), Refusal> {
         let (server, conversation, bugs) = (&self.server, &self.conversation, self.server.hub.bugs);
         let _changing = conversation.changing.lock().await;
+        self.emit(json!({ "type": "done", "reason": reason }));
         if !(bugs.has(Bug::StaysActive) && reason != "stop") {
             conversation.status(server, Status::Idle).await?;
         }
-        self.emit(json!({ "type": "done", "reason": reason }));
         {
             let mut state = conversation.state();
             state.phase = Phase::Idle;

@@ -30,6 +30,7 @@ use crate::scenario::{Funding, Pay};
 use crate::world::Whole;
 pub(super) use overheard::Sent;
 use signer::Driver;
+pub(super) use signer::Signatory;
 use wallet::{Channel, Keys, Signed, Wallet};
 use wire::Challenge;
 
@@ -37,6 +38,8 @@ use wire::Challenge;
 const PAYING: Duration = Duration::from_secs(10);
 /// What is paid in when a scenario does not care.
 const PLENTY: u64 = 1_000_000;
+/// From how many seconds on a challenge lives long enough for any machine.
+const LONGEST: u32 = 60;
 /// How long after its request a challenge of one second has surely expired.
 const EXPIRED: Duration = Duration::from_millis(1_300);
 
@@ -45,8 +48,8 @@ pub(super) struct Purse {
     profile: Arc<Profile>,
     recorder: Recorder,
     origin: Instant,
-    /// The program that signs, once it was needed.
-    driver: Lock<Option<Arc<Lock<Driver>>>>,
+    /// The program that signs, if one does.
+    signatory: Arc<Signatory>,
     wallets: Mutex<HashMap<String, Arc<Lock<Option<Wallet>>>>>,
     /// Accounts by the channel's name, in the order of their opening.
     accounts: Mutex<HashMap<String, AccountIx>>,
@@ -72,8 +75,8 @@ pub(super) struct Funded {
 }
 
 impl Purse {
-    pub(super) fn new(profile: Arc<Profile>, recorder: Recorder, origin: Instant) -> Purse {
-        Purse { profile, recorder, origin, driver: Lock::default(), wallets: Mutex::default(), accounts: Mutex::default() }
+    pub(super) fn new(profile: Arc<Profile>, recorder: Recorder, origin: Instant, signatory: Arc<Signatory>) -> Purse {
+        Purse { profile, recorder, origin, signatory, wallets: Mutex::default(), accounts: Mutex::default() }
     }
 
     fn record(&self, what: What) {
@@ -112,13 +115,9 @@ impl Purse {
         }
     }
 
-    async fn driver(&self, command: &[String], base: &str) -> Result<Arc<Lock<Driver>>, String> {
-        let mut driver = self.driver.lock().await;
-        if let Some(driver) = &*driver {
-            return Ok(Arc::clone(driver));
-        }
+    async fn driver(&self, command: &[String], base: &str) -> Result<Driver, String> {
         let command: Vec<String> = command.iter().map(|word| word.replace("{base}", base)).collect();
-        Ok(Arc::clone(driver.insert(Arc::new(Lock::new(Driver::start(&command).await?)))))
+        self.signatory.driver(&command).await
     }
 
     async fn keys(&self, till: &Till) -> Result<Keys, String> {
@@ -201,25 +200,47 @@ impl Purse {
         wire::challenge_in(&self.exchange(till, request, payment).await?)
     }
 
+    /// Asks for a challenge and answers it; `None` when none came. One that expires is replaced by one that lives longer, where
+    /// signing took so long that it may have expired on its way.
+    async fn ask_and_sign(
+        &self,
+        till: &Till,
+        name: &str,
+        own: &mut Wallet,
+        expires: Option<u32>,
+        (act, amount, deposit): (PayAct, u64, u64),
+    ) -> Option<Result<Signed, String>> {
+        let mut lifetime = expires;
+        loop {
+            let asked = Instant::now();
+            let challenge = self.ask(till, name, &self.request(till, "GET", None, lifetime)).await?;
+            let request = wallet::Request { act, challenge: &challenge, amount, deposit, flaw: None, borrowed: None, capitals: false };
+            let signed = own.sign(&request).await;
+            match lifetime.filter(|seconds| *seconds < LONGEST && asked.elapsed() * 2 > Duration::from_secs(u64::from(*seconds))) {
+                Some(short) => lifetime = Some(short * 2),
+                None => return Some(signed),
+            }
+        }
+    }
+
     /// Signs what opens a stream. Without an authorization when the server asked for no payment.
     pub(super) async fn fund(&self, till: &Till, reader: &str, funding: &Funding, conn: ConnId) -> Result<Funded, String> {
         let name = funding.wallet.as_deref().unwrap_or(reader);
         let mut wallet = self.wallet(name, till).await?;
-        let challenge = self.ask(till, name, &self.request(till, "GET", None, funding.expires)).await;
-        let mut paying = Payment { conn: Some(conn), content: true, ..payment(name, till.session, PayAct::Ask) };
         let own = wallet.as_mut().expect("it was just made");
-        let Some(challenge) = challenge else {
-            let op = self.recorder.operation();
-            self.record(What::Invoke(Invoke { op, action: Action::Pay(paying) }));
-            return Ok(Funded { authorization: None, op, account: None, opens: None, amount: 0, wallet });
-        };
         let deposit = funding.deposit.unwrap_or(PLENTY);
         let (act, amount) = match own.open() {
             Some(channel) => (PayAct::Voucher, capped(channel, channel.sent + u64::from(funding.ahead), funding).max(channel.sent)),
             None => (PayAct::Open, u64::from(funding.ahead).min(funding.upto.unwrap_or(u64::MAX)).min(deposit)),
         };
-        let request = wallet::Request { act, challenge: &challenge, amount, deposit, flaw: None, borrowed: None, capitals: false };
-        let Signed { authorization, opens, amount: instead } = own.sign(&request).await?;
+        let signed = self.ask_and_sign(till, name, own, funding.expires, (act, amount, deposit)).await;
+        let mut paying = Payment { conn: Some(conn), content: true, ..payment(name, till.session, PayAct::Ask) };
+        let Some(signed) = signed else {
+            let op = self.recorder.operation();
+            self.record(What::Invoke(Invoke { op, action: Action::Pay(paying) }));
+            return Ok(Funded { authorization: None, op, account: None, opens: None, amount: 0, wallet });
+        };
+        let Signed { authorization, opens, amount: instead } = signed?;
         let amount = instead.unwrap_or(amount);
         let account = match (&opens, &own.channel) {
             (Some(opens), _) => Some(self.new_account(&opens.id)),
@@ -290,17 +311,8 @@ impl Purse {
         if amount < required || channel.sent >= required {
             return;
         }
-        let Some(challenge) = self.ask(till, name, &self.request(till, "GET", None, funding.expires)).await else { return };
-        let request = wallet::Request {
-            act: PayAct::Voucher,
-            challenge: &challenge,
-            amount,
-            deposit: 0,
-            flaw: None,
-            borrowed: None,
-            capitals: false,
-        };
-        let Ok(signed) = own.sign(&request).await else { return };
+        let signed = self.ask_and_sign(till, name, own, funding.expires, (PayAct::Voucher, amount, 0)).await;
+        let Some(Ok(signed)) = signed else { return };
         let mut post = self.request(till, "POST", None, None);
         post.headers.push(("Authorization".to_owned(), signed.authorization));
         let paying = Payment { account: Some(channel.account), amount, ..payment(name, till.session, PayAct::Voucher) };

@@ -1,11 +1,7 @@
 //! A wallet: a payer's key, its channel, and what it has signed. Without IO, except where another program signs.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use streamspec_reference_server::money::scheme::{self, Descriptor, Key};
-
-use tokio::sync::Mutex as Lock;
 
 use super::signer::{Driver, Order};
 use super::wire::Challenge;
@@ -16,7 +12,7 @@ pub(super) enum Keys {
     /// Two keys of its own: the payer's, and one that its channels do not know.
     Own { payer: Key, stranger: Key },
     /// Two keys of a program.
-    Driven { driver: Arc<Lock<Driver>>, payer: String, stranger: String },
+    Driven { driver: Driver, payer: String, stranger: String },
 }
 
 /// A wallet.
@@ -107,7 +103,7 @@ impl Wallet {
             Keys::Own { payer, stranger } => own(payer, stranger, channel, request),
             Keys::Driven { driver, payer, stranger } => {
                 let key = if request.flaw == Some(Flaw::OtherSigner) { stranger } else { payer };
-                driven(&mut *driver.lock().await, key, channel, request).await
+                driven(driver, key, channel, request).await
             }
         }
     }
@@ -200,7 +196,7 @@ fn random(bytes: usize) -> String {
 }
 
 /// Lets a program sign. What it cannot be asked for is done to what it has signed.
-async fn driven(driver: &mut Driver, key: &str, channel: Option<Channel>, request: &Request<'_>) -> Result<Signed, String> {
+async fn driven(driver: &Driver, key: &str, channel: Option<Channel>, request: &Request<'_>) -> Result<Signed, String> {
     let Request { act, amount, deposit, flaw, .. } = *request;
     let challenge = if flaw == Some(Flaw::ForgedChallenge) { request.challenge.forged() } else { request.challenge.clone() };
     if let (PayAct::Open, Some(channel)) = (act, &channel) {
