@@ -140,7 +140,8 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         }
     }
     let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
-    let mut tally = Tally { expects_all: args.only.is_empty(), ..Tally::default() };
+    let mut tally = Tally::default();
+    tally.expects_all = args.only.is_empty();
     let everything = Capabilities { driver: true, ..Capabilities::all() };
     let mut scenarios = Vec::new();
     for mut scenario in all {

@@ -3,6 +3,7 @@
 //!
 //! The page works without its script; the script adds filter, zoom, and the bytes behind each point.
 
+mod campaign;
 mod history;
 
 use std::fmt::Write;
@@ -17,6 +18,7 @@ use super::picture::{Drawing, PICTURE_STYLE, Picture};
 use super::tally::{Failure, Row};
 use super::text::{Counts, drawn, plural, thousands};
 
+pub use campaign::{Campaign, Distinct, html_of_campaign};
 pub use history::html_of_history;
 
 /// Nothing is loaded, whatever a server's text tries.
