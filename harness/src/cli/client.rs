@@ -16,7 +16,7 @@ use crate::check::Finding;
 use crate::check::{Violation, judge_client};
 use crate::client::trial::{Case, ClientCommand, Patience, Ran, Trial, cases, run_trials};
 use crate::contract::{Baseline, CLIENT_CATALOGUE, CLIENT_FAMILIES, ClientTarget, Known, requirement};
-use crate::report::{Event, Finished, Heading, Page, Row, Tally, client_failure, write_text};
+use crate::report::{Event, Finished, Heading, Page, Tally, client_failure, write_text};
 use crate::run::suite::StopSign;
 use crate::world::live::process::CommandLine;
 
@@ -87,7 +87,16 @@ fn test(args: &ClientArgs) -> Result<u8, Complaint> {
     }
     let (client, name, again, known) = subject(args)?;
     let baseline = Baseline::of_target(&known);
-    let heading = Heading { profile: PROFILE.to_owned(), target: name, seed: None, command: "client", tested: "client", again, baseline };
+    let heading = Heading {
+        profile: PROFILE.to_owned(),
+        target: name,
+        seed: None,
+        command: "client",
+        tested: "client",
+        again,
+        baseline,
+        requirements: None,
+    };
     let page = Page::of_stdout();
     let first = format!("streamspec {} · clients of {PROFILE} · {}", env!("CARGO_PKG_VERSION"), heading.target);
     print(&page.fit(format!("{}\n\n", page.paint.bold(&first))));
@@ -119,7 +128,7 @@ fn test(args: &ClientArgs) -> Result<u8, Complaint> {
         violated: rows.iter().any(|row| heading.is_failure(row)),
         could_not_test: (!tally.aborted.is_empty() || ran.is_err()) && !stop.is_raised(),
         stale: rows.iter().any(|row| !heading.stale(row).is_empty()),
-        inconclusive: rows.iter().any(Row::undecided),
+        inconclusive: rows.iter().any(|row| heading.is_undecided(row)),
         nothing_ran: tally.cases == 0 && tally.aborted.is_empty(),
         interrupted: stop.is_raised(),
     };

@@ -46,6 +46,19 @@ pub(super) struct Report {
     path: PathBuf,
 }
 
+/// Reads `html=PATH`, the one report that a campaign has.
+pub(super) fn campaign_page(text: &str) -> Result<PathBuf, String> {
+    match report(text)? {
+        Report { format: Format::Html, path } => Ok(path),
+        Report { .. } => Err("a campaign has a page alone: write html=PATH, such as html=fuzz.html".to_owned()),
+    }
+}
+
+/// Finds out before a campaign that its page can be written.
+pub(super) fn page_keepable(path: &Path) -> Result<(), Complaint> {
+    keepable(&[Report { format: Format::Html, path: path.to_path_buf() }], None)
+}
+
 /// Reads `FORMAT=PATH`.
 pub(super) fn report(text: &str) -> Result<Report, String> {
     let (word, path) = text.split_once('=').map_or((text, None), |(word, path)| (word, Some(path)));

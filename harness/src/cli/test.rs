@@ -12,11 +12,11 @@ use super::plan::{Resolved, TargetArgs, quoted};
 use super::progress::Progress;
 use super::reports::{Report, Reports, keepable, report, shows_bytes};
 use super::{Complaint, complain, every, meant, print, tell};
-use crate::contract::{CATALOGUE, FAMILIES, requirement};
-use crate::report::{Event, Finished, Heading, Page, Row, Tally, case_failure, write_text};
+use crate::contract::{CATALOGUE, FAMILIES, RequirementSet, requirement};
+use crate::report::{Event, Finished, Heading, Page, Tally, case_failure, write_text};
 use crate::run::Abort;
 use crate::run::suite::{Case, StopSign, Subject, Suite, SuiteError, Told, cases, run_all};
-use crate::scenario::{Scenario, applicable};
+use crate::scenario::{Capabilities, Scenario, applicable};
 
 /// Cases wait more than they compute, so more workers than cores are right.
 const JOBS_A_CORE: usize = 4;
@@ -53,6 +53,9 @@ pub(super) struct TestArgs {
     pub(super) report: Vec<Report>,
     #[command(flatten)]
     pub(super) baseline: BaselineArgs,
+    /// Let only the requirements of this frozen set decide, such as 2026-11; newer ones are run, reported and unscored
+    #[arg(long, value_name = "REV", value_parser = RequirementSet::named)]
+    pub(super) requirements: Option<&'static RequirementSet>,
     /// Keep the history of every case that failed in this folder
     #[arg(long, value_name = "DIR")]
     pub(super) history: Option<PathBuf>,
@@ -138,6 +141,8 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     }
     let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
     let mut tally = Tally::default();
+    tally.expects_all = args.only.is_empty();
+    let everything = Capabilities { driver: true, ..Capabilities::all() };
     let mut scenarios = Vec::new();
     for mut scenario in all {
         scenario.sweep_limit = [scenario.sweep_limit, resolved.target.sweep_limit].into_iter().flatten().min();
@@ -148,6 +153,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
                 scenarios.push(scenario);
             }
             Ok(()) => tally.leave_out(&scenario),
+            Err(why) if selected && applicable(&scenario, &resolved.profile, &everything).is_ok() => tally.cannot_see(&scenario, &why),
             Err(why) if selected => tally.skip(&scenario, &why),
             Err(_) => {}
         }
@@ -177,6 +183,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         tested: "server",
         again: format!("{}{}", resolved.again, again(args)),
         baseline,
+        requirements: args.requirements,
     };
     Ok(Prepared { resolved, suite, heading, tally, golden, trouble: None })
 }
@@ -313,7 +320,7 @@ impl Prepared {
             violated: self.golden.fails() || rows.iter().any(|r| self.heading.is_failure(r)),
             could_not_test: !self.tally.aborted.is_empty() && !stop.is_raised(),
             stale: rows.iter().any(|r| !self.heading.stale(r).is_empty()),
-            inconclusive: rows.iter().any(Row::undecided),
+            inconclusive: rows.iter().any(|r| self.heading.is_undecided(r)),
             nothing_ran: self.tally.cases == 0,
             interrupted: stop.is_raised(),
         }

@@ -10,6 +10,7 @@ mod log;
 mod machine;
 mod payment;
 mod profile;
+mod requirement_set;
 mod schema;
 mod starter;
 mod target;
@@ -28,6 +29,7 @@ pub use machine::Machine;
 pub use payment::{PaymentBinding, PaymentContract, Signer};
 
 pub use profile::*;
+pub use requirement_set::{REQUIREMENT_SETS, RequirementSet};
 pub use schema::{SCHEMAS, schema};
 pub use starter::{Found, starter_profile, starter_target};
 pub use target::*;

@@ -66,7 +66,10 @@ fn annotations(suites: &[Finished<'_>]) -> String {
                 Outcome::Inconclusive(why) if row.undecided() => add("error", &title, &format!("inconclusive: {why}")),
                 Outcome::Warned => add("warning", &title, &format!("{says}: {first}")),
                 Outcome::Known { reason, .. } => add("notice", &title, &format!("known to fail: {reason}")),
-                Outcome::Passed | Outcome::Inconclusive(_) | Outcome::NotApplicable(_) => {}
+                Outcome::Unscored(how) => {
+                    add("notice", &title, &format!("unscored, newer than the requirements that were asked for: {how}"))
+                }
+                Outcome::Passed | Outcome::Inconclusive(_) | Outcome::NotApplicable(_) | Outcome::NotObservable(_) => {}
             }
         }
         for (case, why, _) in &suite.tally.aborted {

@@ -1,6 +1,6 @@
 //! What a report is about, and how each requirement stands in it.
 
-use crate::contract::{Baseline, Excuse, KnownEntry, Level};
+use crate::contract::{Baseline, Excuse, KnownEntry, Level, RequirementSet};
 
 use super::tally::{Row, Standing};
 
@@ -21,6 +21,8 @@ pub struct Heading {
     pub again: String,
     /// Failures that are known.
     pub baseline: Baseline,
+    /// The requirements that decide; without a set all of them.
+    pub requirements: Option<&'static RequirementSet>,
 }
 
 /// How a requirement stands in a report, what is known of it taken into account.
@@ -46,8 +48,12 @@ pub enum Outcome<'r> {
     },
     /// It should have been judged and was not.
     Inconclusive(&'r str),
+    /// It is newer than the set of requirements that was asked for: it decides nothing, whatever was seen of it.
+    Unscored(&'static str),
     /// It does not apply.
     NotApplicable(&'r str),
+    /// The contract promises it, and on this target it cannot be looked at.
+    NotObservable(&'r str),
 }
 
 impl Outcome<'_> {
@@ -61,7 +67,9 @@ impl Outcome<'_> {
             Outcome::Known { flaky: true, .. } => "flaky",
             Outcome::Stale { .. } => "stale",
             Outcome::Inconclusive(_) => "inconclusive",
+            Outcome::Unscored(_) => "unscored",
             Outcome::NotApplicable(_) => "not-applicable",
+            Outcome::NotObservable(_) => "not-observable",
         }
     }
 }
@@ -70,6 +78,11 @@ impl Heading {
     /// True for a violated MUST that is not known.
     pub fn is_failure(&self, row: &Row<'_>) -> bool {
         self.outcome(row) == Outcome::Failed
+    }
+
+    /// True for a MUST that should have been judged and was not.
+    pub fn is_undecided(&self, row: &Row<'_>) -> bool {
+        row.requirement.level == Level::Must && matches!(self.outcome(row), Outcome::Inconclusive(_))
     }
 
     /// The entries that list this requirement as failing, where it would have failed in this run if that were still so. One
@@ -89,6 +102,14 @@ impl Heading {
 
     /// How a requirement stands.
     pub fn outcome<'r>(&'r self, row: &'r Row<'_>) -> Outcome<'r> {
+        if self.requirements.is_some_and(|set| !set.contains(row.requirement.id)) {
+            match &row.standing {
+                Standing::Pass(_) => return Outcome::Unscored("it held"),
+                Standing::Fail => return Outcome::Unscored("it was violated"),
+                Standing::Inconclusive(_) => return Outcome::Unscored("it was not judged"),
+                Standing::NotApplicable(_) | Standing::NotObservable(_) => {}
+            }
+        }
         match &row.standing {
             Standing::Pass(_) => match self.stale(row).first() {
                 Some(entry) => Outcome::Stale { reason: &entry.reason },
@@ -101,6 +122,7 @@ impl Heading {
             },
             Standing::Inconclusive(why) => Outcome::Inconclusive(why),
             Standing::NotApplicable(why) => Outcome::NotApplicable(why),
+            Standing::NotObservable(why) => Outcome::NotObservable(why),
         }
     }
 }

@@ -25,6 +25,7 @@ pub fn json_report(tally: &Tally, heading: &Heading, seconds: f64, exit: u8) -> 
                 Standing::Fail => ("fail", None),
                 Standing::Inconclusive(why) => ("inconclusive", Some(why)),
                 Standing::NotApplicable(why) => ("not-applicable", Some(why)),
+                Standing::NotObservable(why) => ("not-observable", Some(why)),
             };
             json!({
                 "id": row.requirement.id,
@@ -58,6 +59,8 @@ pub fn json_report(tally: &Tally, heading: &Heading, seconds: f64, exit: u8) -> 
         "failed": counts.failed,
         "skipped": counts.skipped,
         "requirements": requirements,
+        "requirement_set": heading.requirements.map(|set| set.revision),
+        "coverage": counts.coverage(&rows),
         "aborted": aborted,
         "scenarios": tally.ran.iter().map(ran).collect::<Vec<Value>>(),
         "scenarios_skipped": skipped,

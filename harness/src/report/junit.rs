@@ -113,6 +113,8 @@ fn judged(row: &Row<'_>, suite: &Finished<'_>) -> Inside {
         Outcome::Inconclusive(why) => skipped(&format!("inconclusive: {why}")),
         Outcome::Known { reason, .. } => skipped(&format!("known to fail: {reason}: {}", first())),
         Outcome::Warned => skipped(&format!("warning, no MUST: {}", first())),
+        Outcome::Unscored(how) => skipped(&format!("unscored, newer than the requirements that were asked for: {how}")),
+        Outcome::NotObservable(why) => skipped(&format!("not observable: {why}")),
         Outcome::NotApplicable(why) => skipped(&format!("not applicable: {why}")),
     }
 }

@@ -28,6 +28,7 @@ fn one(out: &mut String, suite: &Finished<'_>) {
     let _ = writeln!(out, "## {sign} streamspec: {} — {}\n", markdown(&heading.profile), markdown(&heading.target));
     let seed = heading.seed.map(|seed| format!(", seed `{seed:#x}`")).unwrap_or_default();
     let _ = writeln!(out, "**{counts}** · {} in {:.1} s{seed}\n", plural(suite.tally.cases, "case"), suite.seconds);
+    let _ = writeln!(out, "Coverage: {}\n", markdown(&counts.coverage(&rows)));
     families(out, &rows, suite);
     for row in rows.iter().filter(|row| matches!(heading.outcome(row), Outcome::Failed | Outcome::Warned)) {
         let first = row.failures.first().map_or("", |failure| failure.violation.says.as_str());
@@ -50,6 +51,7 @@ fn one(out: &mut String, suite: &Finished<'_>) {
     };
     list("stale", &|row| if let Outcome::Stale { reason } = heading.outcome(row) { Some(reason.to_owned()) } else { None });
     list("inconclusive", &|row| if let Outcome::Inconclusive(why) = heading.outcome(row) { Some(why.to_owned()) } else { None });
+    list("unscored", &|row| if let Outcome::Unscored(how) = heading.outcome(row) { Some(how.to_owned()) } else { None });
     list("known", &|row| if let Outcome::Known { reason, .. } = heading.outcome(row) { Some(reason.to_owned()) } else { None });
     for (case, why, _) in &suite.tally.aborted {
         let _ = writeln!(out, "- **not finished** {}: {}", markdown(case), markdown(why.lines().next().unwrap_or("")));
@@ -62,7 +64,7 @@ fn families(out: &mut String, rows: &[Row<'_>], suite: &Finished<'_>) {
     for (family, about) in FAMILIES.iter().chain(CLIENT_FAMILIES) {
         let of = || rows.iter().filter(|row| row.requirement.family() == *family);
         let outcomes = || of().map(|row| suite.heading.outcome(row));
-        if outcomes().all(|outcome| matches!(outcome, Outcome::NotApplicable(_))) {
+        if outcomes().all(|outcome| matches!(outcome, Outcome::NotApplicable(_) | Outcome::NotObservable(_))) {
             continue;
         }
         let passed = outcomes().filter(|outcome| *outcome == Outcome::Passed).count();

@@ -29,6 +29,7 @@ const OUTCOMES: &[(&str, &str, &str)] = &[
     ("flaky", "f", "violated, as it is known to be sometimes"),
     ("unscored", "u", "violated, and newer than the requirements that were asked for"),
     ("inconclusive", "?", "should have been judged and was not"),
+    ("not-observable", "o", "promised, and cannot be looked at on this target"),
     ("not-applicable", "–", "does not apply"),
 ];
 

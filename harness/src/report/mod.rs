@@ -29,7 +29,7 @@ pub use document::{Document, replace};
 pub use event::{Event, Finished, Sink};
 pub use github::GitHub;
 pub use heading::{Heading, Outcome};
-pub use html::{html, html_of_history};
+pub use html::{Campaign, Distinct, html, html_of_campaign, html_of_history};
 pub use json::{json_document, json_report};
 pub use junit::junit;
 pub use markdown::job_summary;

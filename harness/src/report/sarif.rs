@@ -63,7 +63,8 @@ fn results(nth: usize, row: &Row<'_>, suite: &Finished<'_>) -> Vec<Value> {
             let text = format!("{} is listed as known to fail ({reason}), and it held: remove it from the list", row.requirement.id);
             return vec![json!({ "ruleId": row.requirement.id, "ruleIndex": nth, "level": "error", "message": { "text": shown(&text) } })];
         }
-        Outcome::Passed | Outcome::Inconclusive(_) | Outcome::NotApplicable(_) => return Vec::new(),
+        Outcome::Unscored(_) => ("note", None),
+        Outcome::Passed | Outcome::Inconclusive(_) | Outcome::NotApplicable(_) | Outcome::NotObservable(_) => return Vec::new(),
     };
     let result = |failure: &Failure| {
         let violation = &failure.violation;

@@ -27,6 +27,10 @@ pub struct Tally {
     written_for: BTreeMap<String, Vec<String>>,
     /// For each requirement why a scenario written for it was skipped.
     skipped_for: BTreeMap<String, String>,
+    /// For each requirement why a scenario written for it, which the contract has everything for, cannot be run on this target.
+    out_of_sight: BTreeMap<String, String>,
+    /// True when everything that applies should be judged: nothing was selected.
+    pub expects_all: bool,
     /// Requirements for which a scenario is written that was not selected.
     left_out: BTreeSet<String>,
     /// True when the run was stopped before its end.
@@ -76,6 +80,8 @@ pub enum Standing {
     Inconclusive(String),
     /// It does not apply.
     NotApplicable(String),
+    /// The contract promises it, and on this target it cannot be looked at.
+    NotObservable(String),
 }
 
 /// One requirement in the report.
@@ -127,6 +133,14 @@ impl Tally {
         self.skipped.push((name.to_owned(), why.to_owned()));
         for requirement in judges {
             self.skipped_for.entry(requirement.to_owned()).or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// Takes note of a scenario that the contract has everything for, and this target cannot be put through.
+    pub fn cannot_see(&mut self, scenario: &Scenario, why: &str) {
+        self.skipped.push((scenario.name.clone(), why.to_owned()));
+        for requirement in &scenario.judges {
+            self.out_of_sight.entry(requirement.clone()).or_insert_with(|| why.to_owned());
         }
     }
 
@@ -213,16 +227,23 @@ impl Tally {
         if row.judged > 0 {
             return Some(Standing::Pass(row.judged));
         }
+        let ran = self.written_for.get(requirement.id);
+        let out_of_sight = self.out_of_sight.get(requirement.id).filter(|_| ran.is_none());
         if let Some(why) = &row.not_applicable {
             return Some(Standing::NotApplicable(why.clone()));
         }
         // Design 9: a requirement that judged nothing is no success. It is inconclusive when a scenario written for it was
-        // run, not applicable when none could be.
+        // run, not applicable or not observable when none could be.
         let why = || row.inconclusive.clone().unwrap_or_else(|| "no case was finished".to_owned());
-        match (self.written_for.get(requirement.id), self.skipped_for.get(requirement.id)) {
-            (Some(ran), _) => Some(Standing::Inconclusive(format!("{} (in {})", why(), ran.join(", ")))),
-            (None, Some(skipped)) => Some(Standing::NotApplicable(skipped.clone())),
-            (None, None) => None,
+        match (ran, out_of_sight, self.skipped_for.get(requirement.id)) {
+            (Some(ran), _, _) => Some(Standing::Inconclusive(format!("{} (in {})", why(), ran.join(", ")))),
+            (None, Some(unseen), _) => Some(Standing::NotObservable(unseen.clone())),
+            (None, None, Some(skipped)) => Some(Standing::NotApplicable(skipped.clone())),
+            // Of a requirement that other cases have looked at in passing.
+            (None, None, None) if self.expects_all && row.inconclusive.is_some() => {
+                Some(Standing::Inconclusive(format!("expected, and never run: no scenario is written for it ({})", why())))
+            }
+            (None, None, None) => None,
         }
     }
 }

@@ -27,7 +27,8 @@ pub fn tap(suites: &[Finished<'_>], _exit: u8) -> String {
                 Outcome::Known { reason, .. } => ("not ok", format!("# TODO known: {}", line(reason))),
                 Outcome::Inconclusive(why) if row.undecided() => ("not ok", format!("inconclusive: {}", line(why))),
                 Outcome::Inconclusive(why) => ("ok", format!("# SKIP inconclusive: {}", line(why))),
-                Outcome::NotApplicable(why) => ("ok", format!("# SKIP {}", line(why))),
+                Outcome::Unscored(how) => ("ok", format!("# SKIP unscored: {how}")),
+                Outcome::NotApplicable(why) | Outcome::NotObservable(why) => ("ok", format!("# SKIP {}", line(why))),
             };
             let says = line(&format!("{} {}: {}", suite.heading.profile, row.requirement.id, row.requirement.says));
             let _ = writeln!(points, "{}", format!("{verdict} {nth} - {says} {directive}").trim_end());

@@ -61,6 +61,7 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
     out.push('\n');
     skipped(&mut out, tally, page);
     undecided(&mut out, &rows, page);
+    newer(&mut out, &rows, heading, page);
     known_but_held(&mut out, &rows, heading, page);
     if !out.ends_with("\n\n") {
         out.push('\n');
@@ -75,6 +76,7 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
     let seed = heading.seed.map(|seed| format!(", seed {seed:#x}")).unwrap_or_default();
     let _ = writeln!(out, "{} in {seconds:.1} s{seed}", plural(tally.cases, "case"));
     let counts = Counts::of(&rows, heading);
+    out.push_str(&page.prose("coverage: ", &counts.coverage(&rows)));
     if counts.failed > 0 {
         let ids: Vec<&str> = rows.iter().filter(|r| heading.is_failure(r)).map(|r| r.requirement.id).collect();
         out.push_str(&page.prose("failed: ", &ids.join(" ")));
@@ -86,8 +88,9 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
     page.fit(out)
 }
 
+/// True for a violation that has been looked at before, or does not count yet.
 fn is_known(heading: &Heading, row: &Row<'_>) -> bool {
-    matches!(heading.outcome(row), Outcome::Known { .. })
+    matches!(heading.outcome(row), Outcome::Known { .. } | Outcome::Unscored(_))
 }
 
 /// Columns of a family's line beside the words that say how it stands.
@@ -107,7 +110,7 @@ impl FamilyStanding {
         let open = count(&|r| matches!(r.standing, Standing::Inconclusive(_)));
         let knowns = count(&|r| r.standing == Standing::Fail && known(r));
         let warned = count(&|r| r.standing == Standing::Fail && !r.fails() && !known(r));
-        let absent = rows.iter().all(|r| matches!(r.standing, Standing::NotApplicable(_)));
+        let absent = rows.iter().all(|r| matches!(r.standing, Standing::NotApplicable(_) | Standing::NotObservable(_)));
         let (word, paint): (String, fn(Paint, &str) -> String) = if failed > 0 {
             (format!("{failed} FAILED"), Paint::bad)
         } else if open > 0 {
@@ -137,6 +140,10 @@ pub struct Counts {
     /// One of its parts.
     pub not_applicable: u64,
     /// One of its parts.
+    pub not_observable: u64,
+    /// One of its parts.
+    pub unscored: u64,
+    /// One of its parts.
     pub inconclusive: u64,
     /// One of its parts.
     pub known: u64,
@@ -155,11 +162,14 @@ impl Counts {
                 Outcome::Failed => &mut counts.failed,
                 Outcome::Warned => &mut counts.warned,
                 Outcome::Inconclusive(_) => &mut counts.inconclusive,
+                Outcome::Unscored(_) => &mut counts.unscored,
                 Outcome::NotApplicable(_) => &mut counts.not_applicable,
+                Outcome::NotObservable(_) => &mut counts.not_observable,
             };
             *counted += 1;
         }
-        counts.skipped = counts.not_applicable + counts.inconclusive + counts.known + counts.warned;
+        counts.skipped =
+            counts.not_applicable + counts.not_observable + counts.unscored + counts.inconclusive + counts.known + counts.warned;
         counts
     }
 
@@ -169,14 +179,34 @@ impl Counts {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.not_applicable += other.not_applicable;
+        self.not_observable += other.not_observable;
+        self.unscored += other.unscored;
         self.inconclusive += other.inconclusive;
         self.known += other.known;
         self.warned += other.warned;
     }
 
+    /// How much of the catalogue was judged, and why the rest was not.
+    pub(crate) fn coverage(self, rows: &[Row<'_>]) -> String {
+        let judged = rows.iter().filter(|row| row.judged > 0).count();
+        let unseen = rows.iter().filter_map(|row| if let Standing::NotObservable(why) = &row.standing { Some(why.as_str()) } else { None });
+        let reasons: std::collections::BTreeSet<&str> = unseen.collect();
+        let reasons: Vec<&str> = reasons.into_iter().collect();
+        let why = if reasons.is_empty() { String::new() } else { format!(" ({})", visible(&reasons.join("; "))) };
+        format!(
+            "{judged} of {} requirements run, {} not applicable, {} not observable{why}, {} expected and not judged",
+            rows.len(),
+            self.not_applicable,
+            self.not_observable,
+            rows.iter().filter(|row| matches!(row.standing, Standing::Inconclusive(_))).count()
+        )
+    }
+
     fn of_skipped(self) -> String {
         let parts = [
             (self.not_applicable, "not applicable"),
+            (self.not_observable, "not observable on this target"),
+            (self.unscored, "unscored"),
             (self.inconclusive, "inconclusive"),
             (self.known, "known to fail"),
             (self.warned, "violated but no MUST"),
@@ -205,7 +235,9 @@ pub(crate) fn told_of(row: &Row<'_>, heading: &Heading) -> String {
 fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
     let id = row.requirement.id;
     let known = if let Excuse::Listed(entry) = heading.excuse(row) { Some(entry) } else { None };
+    let brief = known.is_some() || matches!(heading.outcome(row), Outcome::Unscored(_));
     let (word, paint): (&str, fn(Paint, &str) -> String) = match (known, row.requirement.level) {
+        (None, _) if brief => ("UNSCORED", Paint::warn),
         (Some(entry), _) if entry.flaky => ("FLAKY", Paint::warn),
         (Some(_), _) => ("KNOWN", Paint::warn),
         (None, Level::Must) => ("FAILED", Paint::bad),
@@ -222,9 +254,9 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
         let day = entry.expires.as_deref().unwrap_or_default();
         out.push_str(&page.prose("  was known until ", &format!("{day}: {}", visible(&entry.reason))));
     }
-    for shown in row.failures.iter().take(if known.is_some() { 1 } else { usize::MAX }) {
+    for shown in row.failures.iter().take(if brief { 1 } else { usize::MAX }) {
         out.push_str(&page.prose(&format!("  {}: ", shown.case), &visible(&shown.violation.says)));
-        if known.is_none() {
+        if !brief {
             one(out, shown, page);
         }
     }
@@ -233,7 +265,7 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
         let often =
             format!("in {failed} of {} of {}; {} in all", plural(judged, "case"), first.scenario, plural(row.violations, "violation"));
         out.push_str(&page.prose("  ", &often));
-        if known.is_none() {
+        if !brief {
             out.push_str(&page.prose("  likely: ", row.requirement.likely));
         }
         out.push_str(&page.prose("  spec:   ", row.requirement.source));
@@ -297,6 +329,21 @@ fn known_but_held(out: &mut String, rows: &[Row<'_>], heading: &Heading, page: P
         if row.held_throughout() && heading.baseline.about(id).any(|entry| entry.flaky) {
             out.push_str(&page.entry("known", Paint::dim, &format!("{id} fails sometimes; not this time")));
         }
+    }
+}
+
+/// What is newer than the set of requirements that was asked for.
+fn newer(out: &mut String, rows: &[Row<'_>], heading: &Heading, page: Page) {
+    let Some(set) = heading.requirements else { return };
+    let ids: Vec<String> = rows
+        .iter()
+        .filter_map(|row| match heading.outcome(row) {
+            Outcome::Unscored(how) => Some(format!("{} ({how})", row.requirement.id)),
+            _ => None,
+        })
+        .collect();
+    if !ids.is_empty() {
+        out.push_str(&page.entry("unscored", Paint::warn, &format!("newer than the requirements of {}: {}", set.revision, ids.join(", "))));
     }
 }
 

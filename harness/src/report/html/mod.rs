@@ -3,6 +3,7 @@
 //!
 //! The page works without its script; the script adds filter, zoom, and the bytes behind each point.
 
+mod campaign;
 mod history;
 
 use std::fmt::Write;
@@ -17,6 +18,7 @@ use super::picture::{Drawing, PICTURE_STYLE, Picture};
 use super::tally::{Failure, Row};
 use super::text::{Counts, drawn, plural, thousands};
 
+pub use campaign::{Campaign, Distinct, html_of_campaign};
 pub use history::html_of_history;
 
 /// Nothing is loaded, whatever a server's text tries.
@@ -55,7 +57,7 @@ fn suite(out: &mut String, suite: &Finished<'_>) {
     let _ = writeln!(
         out,
         "<header class=\"{verdict}\"><p class=\"kicker\">streamspec · profile {}</p><h1>{}</h1>\
-         <p class=\"counts\"><b class=\"passed\">{} passed</b> <b class=\"failed\">{} failed</b> <b>{} skipped</b></p><p class=\"quiet\">{} in {:.1} s{seed} · exit code {}</p></header>",
+         <p class=\"counts\"><b class=\"passed\">{} passed</b> <b class=\"failed\">{} failed</b> <b>{} skipped</b></p><p class=\"quiet\">{} in {:.1} s{seed} · exit code {}</p><p class=\"quiet\">{}</p></header>",
         xml(&heading.profile),
         xml(&heading.target),
         counts.passed,
@@ -63,7 +65,8 @@ fn suite(out: &mut String, suite: &Finished<'_>) {
         counts.skipped,
         plural(suite.tally.cases, "case"),
         suite.seconds,
-        suite.exit
+        suite.exit,
+        xml(&counts.coverage(&rows))
     );
     out.push_str("<p class=\"filter\"><label>Filter <input type=\"search\" placeholder=\"RESUME, SEAM-1, failed …\" aria-label=\"Show requirements whose id, sentence or outcome holds this\"></label> <span class=\"shown quiet\" role=\"status\"></span></p>\n");
     families(out, &rows, heading);
@@ -89,8 +92,10 @@ fn rank(outcome: &Outcome<'_>) -> u8 {
         Outcome::Inconclusive(_) => 2,
         Outcome::Warned => 3,
         Outcome::Known { .. } => 4,
-        Outcome::Passed => 5,
-        Outcome::NotApplicable(_) => 6,
+        Outcome::Unscored(_) => 5,
+        Outcome::Passed => 6,
+        Outcome::NotObservable(_) => 7,
+        Outcome::NotApplicable(_) => 8,
     }
 }
 
@@ -98,7 +103,7 @@ fn families(out: &mut String, rows: &[Row<'_>], heading: &Heading) {
     out.push_str("<div class=\"wide\"><table class=\"families\"><thead><tr><th>Family</th><th>About</th><th>Requirements</th><th class=\"num\">Judged</th></tr></thead><tbody>\n");
     for (family, about) in FAMILIES.iter().chain(CLIENT_FAMILIES) {
         let mut of: Vec<Outcome<'_>> = rows.iter().filter(|r| r.requirement.family() == *family).map(|r| heading.outcome(r)).collect();
-        if of.iter().all(|outcome| matches!(outcome, Outcome::NotApplicable(_))) {
+        if of.iter().all(|outcome| matches!(outcome, Outcome::NotApplicable(_) | Outcome::NotObservable(_))) {
             continue;
         }
         of.sort_by_key(rank);
@@ -216,7 +221,8 @@ fn requirements(out: &mut String, rows: &[Row<'_>], heading: &Heading) {
         let (requirement, outcome) = (row.requirement, heading.outcome(row));
         let why = match outcome {
             Outcome::Known { reason, .. } | Outcome::Stale { reason } => Some(reason),
-            Outcome::Inconclusive(why) | Outcome::NotApplicable(why) => Some(why),
+            Outcome::Inconclusive(why) | Outcome::NotApplicable(why) | Outcome::NotObservable(why) => Some(why),
+            Outcome::Unscored(how) => Some(how),
             Outcome::Passed | Outcome::Failed | Outcome::Warned => None,
         };
         let why = why.map(|why| format!("<br><span class=\"quiet\">{}</span>", xml(why))).unwrap_or_default();

@@ -186,7 +186,13 @@ fn one(out: &mut String, point: &Point, nth: usize, x: f64, captions: bool, titl
         Mark::Part => " part",
         Mark::None | Mark::Elided => "",
     };
-    let (class, body) = glyph(point);
+    let (class, body) = glyph(point, captions);
+    // Of a large picture the plain points are one element each: a browser takes as long as there are elements.
+    let alone = !captions && !titles && mark.is_empty() && body.matches('<').count() == 1;
+    if let Some((name, rest)) = body[1..].split_once(' ').filter(|_| alone) {
+        let _ = writeln!(out, "<{name} class=\"p {class}\" transform=\"translate({x:.1} {:.1})\" data-i=\"{nth}\" {rest}", y(point.lane));
+        return;
+    }
     let _ = write!(out, "<g class=\"p {class}{mark}\" transform=\"translate({x:.1} {:.1})\" data-i=\"{nth}\">", y(point.lane));
     if titles {
         let _ = write!(out, "<title>{}: {}</title>", time(point.at), xml(&point.text));
@@ -203,11 +209,11 @@ fn one(out: &mut String, point: &Point, nth: usize, x: f64, captions: bool, titl
     out.push_str("</g>\n");
 }
 
-/// The class of a point, and its drawing around the origin.
-fn glyph(point: &Point) -> (&'static str, String) {
+/// The class of a point, and its drawing around the origin, with its number where there is room for it.
+fn glyph(point: &Point, numbers: bool) -> (&'static str, String) {
     let numbered = |shape: &str| match point.event {
-        Some(marker) => format!("{shape}<text class=\"n\" y=\"3.2\">{}</text>", marker.n),
-        None => shape.to_owned(),
+        Some(marker) if numbers || point.mark != Mark::None => format!("{shape}<text class=\"n\" y=\"3.2\">{}</text>", marker.n),
+        Some(_) | None => shape.to_owned(),
     };
     const CIRCLE: &str = "<circle r=\"9\"/>";
     const BOX: &str = "<rect x=\"-9\" y=\"-9\" width=\"18\" height=\"18\" rx=\"4\"/>";
