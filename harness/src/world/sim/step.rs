@@ -17,7 +17,9 @@ impl Exchange {
     /// The answer is here, or the news that there is none.
     fn here(&mut self, brought: Result<Answer, Failure>) {
         self.brought = Brought::Here(brought);
-        self.waker.take().map(Waker::wake);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 }
 
