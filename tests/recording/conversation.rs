@@ -20,9 +20,9 @@ fn recorded(folder: &Path, bugs: &[&str], live: usize) -> Vec<String> {
     for text in ["one", "the same"] {
         assert!(reader.line().contains(text));
     }
-    // The end is seen by the reader alone, so that all of it is on the tape.
     for _ in 0..live {
         publish(&base, "talk", "the same");
+        assert!(reader.line().contains("the same"));
     }
     close(&base, "talk");
     let (code, lines) = reader.finish();
@@ -67,9 +67,10 @@ fn a_recorded_conversation_is_judged_and_had_again() {
         "  { await = { reader = \"a\", upto = \"last\" } },",
         "  { close = { session = \"s1\" } },",
         "  { await = { reader = \"a\", upto = \"terminal\" } },",
-        "  { await = { reader = \"a\", upto = \"closed\" } },",
     ];
-    assert_eq!(steps, wanted, "{text}");
+    // The reader leaves at the terminal event: whether the server ended the stream before that is a race of the two.
+    assert_eq!(steps[..wanted.len()], wanted, "{text}");
+    assert!(steps[wanted.len()..].iter().all(|step| step.contains("upto = \"closed\"")), "{text}");
     let (code, text) = streamspec(&["replay", &scenario, "--profile", &profile, "--repeat", "1"]);
     assert!(code == OK && text.contains("FIXED talk: held in 1 of 1 runs"), "{text}");
     // The transcript of the scenario is the same in every run.

@@ -247,6 +247,8 @@ impl<'c> Builder<'c> {
     fn stream(&self, conn: ConnId, nth: usize, items: &[(Micros, Item)]) -> Vec<Record> {
         let captured = &self.captured[nth];
         let session = self.of[nth];
+        // Where no head was captured, somebody else's word is all there is of it, and none is judged.
+        let headless = captured.answer.is_empty();
         let mut records = Vec::new();
         let mut record = |at: Micros, what: What| records.push(Record { at, what });
         let before = |other: usize| {
@@ -263,15 +265,16 @@ impl<'c> Builder<'c> {
                 session,
                 surface: Surface::Stream,
                 from: self.from(captured),
-                role: Role::Plain,
+                role: if headless { Role::Driven } else { Role::Plain },
                 limit: None,
                 request: captured.target.clone().unwrap_or_else(|| "a request that the file does not hold".to_owned()),
             }),
         );
-        let status = captured.status.unwrap_or(200);
+        let came = items.iter().any(|(_, item)| matches!(item, Item::Frame { .. }));
+        let status = captured.status.or(came.then_some(200));
         let text = |name: &str| header(&captured.answer, name).map(|value| value.chars().take(200).collect());
-        // Where no head was captured, none is judged.
-        if captured.status.is_some() {
+        // A stream that brought something was accepted.
+        if let Some(status) = status {
             record(
                 captured.at,
                 What::Answer(Answer {
@@ -315,7 +318,7 @@ impl<'c> Builder<'c> {
         if cursors && self.events == 0 {
             open.push("no event in it carries a cursor of the profile: events cannot be told apart".to_owned());
         }
-        if self.captured.iter().any(|one| one.status.is_none()) {
+        if self.captured.iter().any(|one| one.answer.is_empty()) {
             open.push("a stream has no response head: status and headers are not judged (capture with -i, or --trace)".to_owned());
         }
         if self.captured.iter().any(|one| one.target.is_none()) {

@@ -21,7 +21,7 @@ use crate::report::{Page, plural};
 use crate::world::live::proxy::{ClosedBy, ConnId, Framing, Happened, Link, LinkConfig, Observed, Side};
 
 /// Most bytes of a tape, as a file.
-const MOST_TAPE: u64 = 512 << 20;
+const MOST_TAPE: u64 = 256 << 20;
 
 /// Between whom it stands, and what becomes of it.
 #[derive(Clone, Debug, clap::Args)]

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
 use serde_json::Value;
 
 use super::exchange::Exchange;
+use crate::capture::header;
+use crate::capture::story::decode;
 use crate::contract::{Binding, CursorCarrier, Operation, Recipient, Subscribe};
 use crate::run::binding::{encode, placeholders};
 
@@ -118,7 +119,7 @@ impl<'e> Parts<'e> {
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        super::super::header(&self.exchange.headers, name)
+        header(&self.exchange.headers, name)
     }
 
     fn parameter(&self, name: &str) -> Option<&str> {
@@ -129,7 +130,7 @@ impl<'e> Parts<'e> {
 fn parameters(query: &str) -> Vec<(String, String)> {
     let pair = |one: &str| {
         let (name, value) = one.split_once('=').unwrap_or((one, ""));
-        (super::super::story::decode(name), super::super::story::decode(&value.replace('+', " ")))
+        (decode(name), decode(&value.replace('+', " ")))
     };
     query.split('&').filter(|one| !one.is_empty()).map(pair).collect()
 }
@@ -277,34 +278,54 @@ fn field(template: &str, value: Option<&str>, soft: bool, fit: &mut Fit) -> Opti
 
 /// True when a text is what a template makes; takes the values of its placeholders. In a path they are percent-encoded.
 fn text_fits(template: &str, text: &str, path: bool, fit: &mut Fit) -> bool {
-    let names = placeholders(template);
-    let mut pattern = String::from("(?s)^");
-    let mut rest = template;
-    for name in &names {
-        let place = format!("{{{name}}}");
-        let Some((before, behind)) = rest.split_once(&place) else { return false };
-        pattern += &regex::escape(before);
-        pattern += if path { "([^/]*?)" } else { "(.*?)" };
-        rest = behind;
-    }
-    pattern += &regex::escape(rest);
-    pattern.push('$');
-    let Some(found) = Regex::new(&pattern).ok().and_then(|pattern| pattern.captures(text)) else { return false };
-    for (nth, name) in names.iter().enumerate() {
-        let value = found.get(nth + 1).map_or("", |part| part.as_str());
-        let value = if path { super::super::story::decode(value) } else { value.to_owned() };
+    let Some(found) = matched(template, text, path) else { return false };
+    for (name, value) in found {
+        let value = if path { decode(value) } else { value.to_owned() };
         if name.starts_with("env.") {
             continue;
         }
-        if value.is_empty() && path || fit.values.get(*name).is_some_and(|known| *known != value) {
+        if fit.values.get(name).is_some_and(|known| *known != value) {
             return false;
         }
-        fit.values.insert((*name).to_owned(), value);
+        fit.values.insert(name.to_owned(), value);
     }
     // A path with more that is fixed is the closer one: `/sessions/{session}` before `/{session}`.
     fit.weight +=
         if path { template.split('/').filter(|part| !part.is_empty() && placeholders(part).is_empty()).count() as i32 } else { 0 };
     true
+}
+
+/// The placeholders of a template with what stands for them in a text, each as short as may be. Of two side by side the first
+/// takes all. In a path a value is one step and not empty, unless it is the second of two.
+fn matched<'t>(template: &'t str, text: &'t str, path: bool) -> Option<Vec<(&'t str, &'t str)>> {
+    let names = placeholders(template);
+    let (mut fixed, mut behind) = (Vec::new(), template);
+    for name in &names {
+        let (before, rest) = behind.split_once(&format!("{{{name}}}"))?;
+        fixed.push(before);
+        behind = rest;
+    }
+    fixed.push(behind);
+    let mut rest = text.strip_prefix(fixed[0])?;
+    let mut found = Vec::new();
+    for (nth, name) in names.iter().enumerate() {
+        let next = fixed[nth + 1];
+        let end = if nth + 1 == names.len() {
+            rest.strip_suffix(next)?.len()
+        } else {
+            // What separates this one from those behind it.
+            let border = fixed[nth + 1..].iter().find(|fixed| !fixed.is_empty());
+            border.map_or(Some(rest.len()), |border| rest.find(border))?
+        };
+        let value = &rest[..end];
+        let beside = nth > 0 && fixed[nth].is_empty();
+        if path && (value.contains('/') || value.is_empty() && !beside) {
+            return None;
+        }
+        found.push((*name, value));
+        rest = rest[end..].strip_prefix(next)?;
+    }
+    rest.is_empty().then_some(found)
 }
 
 /// True when a JSON value is what a template makes. More members than the template's may be there.
@@ -349,7 +370,25 @@ fn scalar(value: &Value) -> Option<String> {
 
 /// The path and query of a request by which a person could repeat it.
 pub(super) fn shown(exchange: &Exchange) -> String {
-    let cursor = ["Last-Event-ID"].into_iter().filter_map(|name| Some((name, super::super::header(&exchange.headers, name)?)));
+    let cursor = ["Last-Event-ID"].into_iter().filter_map(|name| Some((name, header(&exchange.headers, name)?)));
     let headers: String = cursor.map(|(name, value)| format!(" ({name}: {})", encode(value))).collect();
     format!("{} {}{headers}", exchange.method, exchange.target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_read_backwards() {
+        let of = |template: &'static str, text: &'static str, path| matched(template, text, path);
+        assert_eq!(of("/s/{a}/e/{b}", "/s/x/e/y", true), Some(vec![("a", "x"), ("b", "y")]));
+        assert_eq!(of("/s/{a}", "/s/x/e", true), None, "a value is one step of a path");
+        assert_eq!(of("/s/{a}", "/s/", true), None);
+        assert_eq!(of("/c/{a}{b}/e", "/c/x/e", true), Some(vec![("a", "x"), ("b", "")]));
+        assert_eq!(of("{a}-{b}", "x-y-z", false), Some(vec![("a", "x"), ("b", "y-z")]));
+        assert_eq!(of("say {a}!", "say it!!", false), Some(vec![("a", "it!")]));
+        assert_eq!(of("fixed", "fixed", false), Some(Vec::new()));
+        assert_eq!((of("fixed", "fixed!", false), of("{a}!", "x", false)), (None, None));
+    }
 }
