@@ -253,8 +253,10 @@ fn coverage_tells_what_cannot_be_observed_on_a_target() {
     let args = ["test", "t.toml", "--only", SCENARIO, "--only", "RESTART", "--requirements", "2026-11", "--report", "json=r.json"];
     let output = streamspec(dir.path(), &args);
     assert_eq!(code(&output), OK, "{}", text(&output));
-    assert!(text(&output).contains("not observable (the target file does not allow to restart it"), "{}", text(&output));
+    assert!(text(&output).contains("coverage: "), "{}", text(&output));
     let json: Value = serde_json::from_str(&read(dir.path(), "r.json")).unwrap();
+    let coverage = json["coverage"].as_str().unwrap();
+    assert!(coverage.contains("not observable (the target file does not allow to restart it"), "{coverage}");
     assert_eq!(json["requirement_set"], "2026-11");
     assert!(json["requirements"].as_array().unwrap().iter().any(|row| row["outcome"] == "not-observable" && row["why"].is_string()));
 
