@@ -75,6 +75,33 @@ fn a_capture_that_was_kept_as_a_history_is_judged_alike() {
 }
 
 #[test]
+fn a_log_is_read_as_the_profile_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let built_in = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles/sse.toml")).unwrap();
+    let mapping = "\n[log]\ntime = \"/ts\"\nconnection = \"/conn\"\nkind = \"/kind\"\nopens = \"open\"\nid = \"/id\"\ntype = \"/type\"\ndata = \"/data\"\n";
+    let profile = folder.path().join("mine.toml");
+    std::fs::write(&profile, built_in + mapping).unwrap();
+    let log = folder.path().join("client.log");
+    let judged = |numbers: &[u32]| {
+        let event = |n: &u32| {
+            format!(
+                "{{\"ts\":{n},\"conn\":7,\"kind\":\"event\",\"id\":\"e:{n}\",\"type\":\"message\",\"data\":{{\"session\":\"s\",\"data\":\"w{n}\"}}}}\n"
+            )
+        };
+        let events: String = numbers.iter().map(event).collect();
+        std::fs::write(&log, format!("{{\"ts\":0,\"conn\":7,\"kind\":\"open\"}}\n{events}")).unwrap();
+        streamspec(&["check", log.to_str().unwrap(), "--profile", profile.to_str().unwrap()])
+    };
+    let (code, text) = judged(&[1, 2, 3]);
+    assert!(code == OK && text.contains("3 events known by cursor"), "{text}");
+    let (code, text) = judged(&[1, 2, 2]);
+    assert!(code == VIOLATED && text.contains("SEAM-2"), "{text}");
+    std::fs::write(&log, "{\"ts\":0}\nnonsense\n").unwrap();
+    let (code, text) = streamspec(&["check", log.to_str().unwrap(), "--profile", profile.to_str().unwrap()]);
+    assert!(code == USAGE && text.contains("client.log: line 2: no JSON"), "{text}");
+}
+
+#[test]
 fn what_is_no_capture_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let html = "{\"log\":{\"version\":\"1.2\",\"entries\":[]}}";

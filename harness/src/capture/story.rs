@@ -46,6 +46,15 @@ fn decoded(captured: &Captured, profile: &Profile) -> Result<Vec<(Micros, Item)>
     // No session is known by name: every event counts.
     let mut items = Items::new(Lens::of(profile, "").of_anybody());
     match (&captured.body, profile.binding.subscribe.format) {
+        (Came::Logged(events), format) => {
+            for event in events {
+                let raw = match format {
+                    Format::Sse => Raw::Sse { event: &event.event, data: Some(&event.data), id: event.id.as_deref() },
+                    Format::Ndjson | Format::LongPoll | Format::Websocket => Raw::Json(&event.data),
+                };
+                items.frame(event.at, raw, event.data.as_bytes());
+            }
+        }
         (_, Format::LongPoll | Format::Websocket) => {
             return Err("only event streams and lines can be read from captures; the profile's streams are neither".to_owned());
         }
@@ -99,7 +108,8 @@ impl<'c> Builder<'c> {
 
     fn sessions(&mut self) {
         for captured in self.captured {
-            let name = captured.target.as_deref().map_or_else(|| "captured".to_owned(), |target| self.without_cursor(target));
+            let by_target = || captured.target.as_deref().map_or_else(|| "captured".to_owned(), |target| self.without_cursor(target));
+            let name = captured.session.clone().unwrap_or_else(by_target);
             let at = self.names.iter().position(|known| *known == name).unwrap_or_else(|| {
                 self.names.push(name);
                 self.names.len() - 1
@@ -239,12 +249,16 @@ impl<'c> Builder<'c> {
         let session = self.of[nth];
         let mut records = Vec::new();
         let mut record = |at: Micros, what: What| records.push(Record { at, what });
-        let place = self.of.iter().enumerate().filter(|(other, of)| **of == session && self.captured[*other].at <= captured.at).count();
+        let before = |other: usize| {
+            let same = self.of[other] == session && self.captured[other].reader == captured.reader;
+            same && (self.captured[other].at, other) <= (captured.at, nth)
+        };
+        let place = (0..self.of.len()).filter(|other| before(*other)).count();
         record(
             captured.at,
             What::Connect(Connect {
                 conn,
-                reader: "captured".to_owned(),
+                reader: captured.reader.clone().unwrap_or_else(|| "captured".to_owned()),
                 nth: place as u32,
                 session,
                 surface: Surface::Stream,
@@ -307,7 +321,7 @@ impl<'c> Builder<'c> {
         if self.captured.iter().any(|one| one.target.is_none()) {
             open.push("a stream has no request: where it began is not known (capture with --trace)".to_owned());
         }
-        if self.captured.iter().any(|one| matches!(one.body, Came::Events(_))) {
+        if self.captured.iter().any(|one| matches!(one.body, Came::Events(_) | Came::Logged(_))) {
             open.push("a stream has events but no bytes: their framing is not judged".to_owned());
         }
         let header =
@@ -366,8 +380,7 @@ mod tests {
             request: Vec::new(),
             status: Some(200),
             answer: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            at: Micros(0),
-            body: Came::Bytes(vec![(Micros(10), body.into_bytes())]),
+            ..Captured::of(Came::Bytes(vec![(Micros(10), body.into_bytes())]))
         }
     }
 

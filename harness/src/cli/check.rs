@@ -20,7 +20,7 @@ const MOST_BYTES: u64 = 1 << 30;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = exit::TABLE)]
 pub(super) struct CheckArgs {
-    /// A history or a tape of streamspec, a HAR file, or captures of `curl -N` (several are one reader's connections, in this order)
+    /// A history or a tape of streamspec, a HAR file, a log that the profile describes, or captures of `curl -N` (several are one reader's connections, in this order)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// The protocol: a built-in profile's name or a file; a history of streamspec names its own
@@ -58,7 +58,8 @@ fn check(args: &CheckArgs) -> Result<u8, Complaint> {
         } else {
             // What comes in files of its own came one after the other.
             let behind = captured.iter().map(|one| one.ends_at().0 + 1).max().unwrap_or(0);
-            let read = capture::read(&bytes).map_err(told)?;
+            let profile = args.profile.as_deref().map(Profile::load).transpose()?;
+            let read = capture::read(&bytes, profile.as_ref()).map_err(told)?;
             captured.extend(read.into_iter().map(|one| one.later(behind)));
         }
     }

@@ -6,6 +6,7 @@ mod binding;
 mod catalogue;
 mod client_target;
 pub(crate) mod file;
+mod log;
 mod machine;
 mod payment;
 mod profile;
@@ -23,6 +24,7 @@ pub use catalogue::{CATALOGUE, CLIENT_CATALOGUE, CLIENT_FAMILIES, FAMILIES, Leve
 pub use client_target::ClientTarget;
 pub use file::FileError;
 pub(crate) use file::nearest;
+pub use log::LogMapping;
 pub use machine::Machine;
 pub use payment::{PaymentBinding, PaymentContract, Signer};
 
@@ -32,4 +34,4 @@ pub use schema::{SCHEMAS, schema};
 pub use starter::{Found, starter_profile, starter_target};
 pub use target::*;
 pub use transcript::{Redaction, TranscriptRules};
-pub(crate) use validate::{known_requirement, names_a_host, placeholder_used};
+pub(crate) use validate::{known_requirement, names_a_host, placeholder_used, transcript as transcript_rules};
