@@ -229,6 +229,42 @@ fn a_baseline_that_cannot_be_meant_is_refused() {
     assert!(text(&output).contains("nowhere.toml"), "{}", text(&output));
 }
 
+#[test]
+fn a_campaign_has_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = format!("{} serve --data {{dir}} --port {{port}} --heartbeat 500ms", env!("CARGO_BIN_EXE_streamspec"));
+    let fuzz = |report: &str| {
+        streamspec(dir.path(), &["fuzz", "--start", &start, "--profile", "sse", "--cases", "20", "--seed", "1", "--report", report])
+    };
+    let output = fuzz("html=fuzz.html");
+    let page = read(dir.path(), "fuzz.html");
+    assert!(page.contains("goals reached") && page.ends_with("</html>\n"), "{}", text(&output));
+    let output = fuzz("json=fuzz.json");
+    assert_eq!(code(&output), USAGE, "{}", text(&output));
+    assert!(text(&output).contains("write html=PATH"), "{}", text(&output));
+}
+
+#[test]
+fn coverage_tells_what_cannot_be_observed_on_a_target() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = format!("{} serve --data {{dir}} --port {{port}} --heartbeat 500ms", env!("CARGO_BIN_EXE_streamspec"));
+    let target = format!("name = \"t\"\nprofile = \"sse\"\nstart = '{start}'\nallow = []\n");
+    std::fs::write(dir.path().join("t.toml"), target).unwrap();
+    let args = ["test", "t.toml", "--only", SCENARIO, "--only", "RESTART", "--requirements", "2026-11", "--report", "json=r.json"];
+    let output = streamspec(dir.path(), &args);
+    assert_eq!(code(&output), OK, "{}", text(&output));
+    assert!(text(&output).contains("coverage: "), "{}", text(&output));
+    let json: Value = serde_json::from_str(&read(dir.path(), "r.json")).unwrap();
+    let coverage = json["coverage"].as_str().unwrap();
+    assert!(coverage.contains("not observable (the target file does not allow to restart it"), "{coverage}");
+    assert_eq!(json["requirement_set"], "2026-11");
+    assert!(json["requirements"].as_array().unwrap().iter().any(|row| row["outcome"] == "not-observable" && row["why"].is_string()));
+
+    let output = streamspec(dir.path(), &["test", "t.toml", "--requirements", "1999-01"]);
+    assert_eq!(code(&output), USAGE, "{}", text(&output));
+    assert!(text(&output).contains("there is no set of requirements `1999-01`; there are: 2026-11"), "{}", text(&output));
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupt_leaves_whole_reports() {

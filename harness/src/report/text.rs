@@ -120,7 +120,8 @@ impl FamilyStanding {
         } else if warned > 0 {
             (plural(warned, "warning"), Paint::warn)
         } else if absent {
-            ("not applicable".to_owned(), Paint::dim)
+            let promised = rows.iter().any(|r| matches!(r.standing, Standing::NotObservable(_)));
+            (if promised { "not observable" } else { "not applicable" }.to_owned(), Paint::dim)
         } else {
             ("ok".to_owned(), Paint::good)
         };
