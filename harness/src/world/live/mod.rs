@@ -40,7 +40,7 @@ use driver::{Driven, Driver};
 pub use http::Clients;
 use money::{Purse, Till};
 use overheard::Overheard;
-pub use server::{Server, ServerError, StartSpec};
+pub use server::{Server, ServerError, StartSpec, folder_in_memory};
 use stream::Handle;
 use tap::Tap;
 
