@@ -5,8 +5,7 @@ use crate::history::Micros;
 
 /// The body alone, or behind its head.
 pub(super) fn plain(bytes: &[u8]) -> Captured {
-    let mut captured =
-        Captured { target: None, request: Vec::new(), status: None, answer: Vec::new(), at: Micros(0), body: Body::Bytes(Vec::new()) };
+    let mut captured = Captured::of(Body::Bytes(Vec::new()));
     let mut body = bytes;
     while body.starts_with(b"HTTP/") {
         let Some(end) = memchr::memmem::find(body, b"\r\n\r\n") else { break };
@@ -93,7 +92,7 @@ pub(super) fn trace(text: &str) -> Result<Captured, String> {
         status: last.and_then(|at| status(&head[at])),
         answer: last.map(|at| header_lines(&head[at + 1..])).unwrap_or_default(),
         at: asked,
-        body: Body::Bytes(pieces),
+        ..Captured::of(Body::Bytes(pieces))
     })
 }
 

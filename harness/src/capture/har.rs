@@ -123,12 +123,12 @@ fn captured(entry: &Entry, first: f64) -> Result<Captured, String> {
         status: u16::try_from(entry.response.status).ok().filter(|status| *status >= 100),
         answer,
         at,
-        body,
+        ..Captured::of(body)
     })
 }
 
 /// Seconds since 1970 of `2026-11-21T11:22:33.123Z`, or with an offset behind it.
-fn seconds(text: &str) -> Option<f64> {
+pub(super) fn seconds(text: &str) -> Option<f64> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute) = (number(11, 13)?, number(14, 16)?);

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::decoded::{Item, Items};
 use super::{Body as Came, Captured, header};
 use crate::contract::{CursorCarrier, CursorOrder, Format, Profile};
 use crate::history::{
     Action, Answer, Body, Comment, Complete, ConnId, Connect, CursorClass, End, Ended, From, Header, History, Invoke, Kind, Lint, Marker,
     Micros, OpId, Outcome, Publish, Record, Role, Session, SessionIx, Surface, What,
 };
-use crate::run::binding::{Lens, Raw, Seen, see};
-use crate::wire::{Limits, ndjson, sse};
+use crate::run::binding::{Lens, Raw, Seen};
 
 /// More holes than this in one session's numbers are no holes.
 const MOST_HOLES: u64 = 10_000;
@@ -42,83 +42,37 @@ pub fn history(captured: &[Captured], profile: &Profile) -> Result<Told, String>
     Ok(builder.finish())
 }
 
-/// What a decoder finds on one stream, with its time.
-enum Item {
-    Seen { frame: u32, seen: Vec<Seen>, digest: Body },
-    Comment(String),
-    Lint(Lint),
-    Unfinished(u64),
-}
-
 fn decoded(captured: &Captured, profile: &Profile) -> Result<Vec<(Micros, Item)>, String> {
     // No session is known by name: every event counts.
-    let lens = Lens::of(profile, "");
-    let mut items: Vec<(Micros, Item)> = Vec::new();
-    let mut frames = 0;
-    let mut seen = |items: &mut Vec<(Micros, Item)>, at: Micros, raw: Raw<'_>, text: &str| {
-        items.push((at, Item::Seen { frame: frames, seen: see(lens.of_anybody(), raw), digest: Body::of(text) }));
-        frames += 1;
-    };
+    let mut items = Items::new(Lens::of(profile, "").of_anybody());
     match (&captured.body, profile.binding.subscribe.format) {
+        (Came::Logged(events), format) => {
+            for event in events {
+                let raw = match format {
+                    Format::Sse => Raw::Sse { event: &event.event, data: Some(&event.data), id: event.id.as_deref() },
+                    Format::Ndjson | Format::LongPoll | Format::Websocket => Raw::Json(&event.data),
+                };
+                items.frame(event.at, raw, event.data.as_bytes());
+            }
+        }
         (_, Format::LongPoll | Format::Websocket) => {
             return Err("only event streams and lines can be read from captures; the profile's streams are neither".to_owned());
         }
         (Came::Events(events), Format::Sse) => {
-            let mut last = String::new();
+            let mut last: Option<(&String, &String, &String)> = None;
             for (at, event, data, id) in events {
-                // What is written is the id as it was committed; a frame that repeats it had none of its own.
-                let own = (*id != last).then_some(id.as_str());
-                id.clone_into(&mut last);
-                seen(&mut items, *at, Raw::Sse { event, data: Some(data), id: own }, data);
+                // What is written is the id as it was committed: a frame under the same one had none of its own, unless it is the
+                // same frame again.
+                let this = (id, event, data);
+                let own = last.is_none_or(|before| before.0 != id || before == this).then_some(id.as_str());
+                last = Some(this);
+                items.frame(*at, Raw::Sse { event, data: Some(data), id: own }, data.as_bytes());
             }
         }
         (Came::Events(_), Format::Ndjson) => return Err("the profile's streams are lines, not server-sent events".to_owned()),
-        (Came::Bytes(pieces), Format::Sse) => {
-            let mut decoder = sse::Decoder::new(Limits::default());
-            for (at, piece) in pieces {
-                let fed = decoder.feed(piece, &mut |item| match item {
-                    sse::Item::Comment(comment) => {
-                        let text = String::from_utf8_lossy(&comment.text[..comment.text.len().min(100)]).trim().to_owned();
-                        items.push((*at, Item::Comment(text)));
-                    }
-                    sse::Item::Frame(frame) => {
-                        for finding in frame.findings {
-                            let lint = Lint {
-                                conn: ConnId(0),
-                                rule: finding.rule.id().to_owned(),
-                                error: finding.rule.severity() == sse::Severity::Error,
-                                offset: finding.offset,
-                                text: format!("{}: {:?}", finding.rule.says(), finding.text),
-                            };
-                            items.push((*at, Item::Lint(lint)));
-                        }
-                        if frame.data.is_some() || frame.id.is_some() {
-                            let raw = Raw::Sse { event: frame.event_type(), data: frame.data.as_deref(), id: frame.id.as_deref() };
-                            seen(&mut items, *at, raw, frame.data.as_deref().unwrap_or_default());
-                        }
-                    }
-                });
-                fed.map_err(|e| e.to_string())?;
-            }
-            let unfinished = decoder.finish().unfinished.len() as u64;
-            items.push((pieces.last().map_or(captured.at, |(at, _)| *at), Item::Unfinished(unfinished)));
-        }
-        (Came::Bytes(pieces), Format::Ndjson) => {
-            let mut decoder = ndjson::Decoder::new(Limits::default());
-            for (at, piece) in pieces {
-                let fed = decoder.feed(piece, &mut |line| {
-                    let text = String::from_utf8_lossy(line.bytes);
-                    if !text.trim().is_empty() {
-                        seen(&mut items, *at, Raw::Json(&text), &text);
-                    }
-                });
-                fed.map_err(|e| e.to_string())?;
-            }
-            let unfinished = decoder.finish().len() as u64;
-            items.push((pieces.last().map_or(captured.at, |(at, _)| *at), Item::Unfinished(unfinished)));
-        }
+        (Came::Bytes(pieces), format) => items.bytes(format, captured.at, pieces)?,
     }
-    Ok(items)
+    Ok(items.items)
 }
 
 /// An event that is known by its cursor.
@@ -154,7 +108,8 @@ impl<'c> Builder<'c> {
 
     fn sessions(&mut self) {
         for captured in self.captured {
-            let name = captured.target.as_deref().map_or_else(|| "captured".to_owned(), |target| self.without_cursor(target));
+            let by_target = || captured.target.as_deref().map_or_else(|| "captured".to_owned(), |target| self.without_cursor(target));
+            let name = captured.session.clone().unwrap_or_else(by_target);
             let at = self.names.iter().position(|known| *known == name).unwrap_or_else(|| {
                 self.names.push(name);
                 self.names.len() - 1
@@ -224,7 +179,7 @@ impl<'c> Builder<'c> {
     fn know(&mut self, session: SessionIx, items: &[(Micros, Item)]) {
         let counts = self.profile.contract.cursor.as_ref().is_some_and(|cursor| cursor.order == CursorOrder::Number);
         for (_, item) in items {
-            let Item::Seen { seen, digest, .. } = item else { continue };
+            let Item::Frame { seen, digest, .. } = item else { continue };
             for one in seen.iter().filter(|one| is_event(one)) {
                 let Some(cursor) = &one.cursor else { continue };
                 let known = &mut self.known[session.0 as usize];
@@ -292,27 +247,34 @@ impl<'c> Builder<'c> {
     fn stream(&self, conn: ConnId, nth: usize, items: &[(Micros, Item)]) -> Vec<Record> {
         let captured = &self.captured[nth];
         let session = self.of[nth];
+        // Where no head was captured, somebody else's word is all there is of it, and none is judged.
+        let headless = captured.answer.is_empty();
         let mut records = Vec::new();
         let mut record = |at: Micros, what: What| records.push(Record { at, what });
-        let place = self.of.iter().enumerate().filter(|(other, of)| **of == session && self.captured[*other].at <= captured.at).count();
+        let before = |other: usize| {
+            let same = self.of[other] == session && self.captured[other].reader == captured.reader;
+            same && (self.captured[other].at, other) <= (captured.at, nth)
+        };
+        let place = (0..self.of.len()).filter(|other| before(*other)).count();
         record(
             captured.at,
             What::Connect(Connect {
                 conn,
-                reader: "captured".to_owned(),
+                reader: captured.reader.clone().unwrap_or_else(|| "captured".to_owned()),
                 nth: place as u32,
                 session,
                 surface: Surface::Stream,
                 from: self.from(captured),
-                role: Role::Plain,
+                role: if headless { Role::Driven } else { Role::Plain },
                 limit: None,
                 request: captured.target.clone().unwrap_or_else(|| "a request that the file does not hold".to_owned()),
             }),
         );
-        let status = captured.status.unwrap_or(200);
+        let came = items.iter().any(|(_, item)| matches!(item, Item::Frame { .. }));
+        let status = captured.status.or(came.then_some(200));
         let text = |name: &str| header(&captured.answer, name).map(|value| value.chars().take(200).collect());
-        // Where no head was captured, none is judged.
-        if captured.status.is_some() {
+        // A stream that brought something was accepted.
+        if let Some(status) = status {
             record(
                 captured.at,
                 What::Answer(Answer {
@@ -329,7 +291,7 @@ impl<'c> Builder<'c> {
         for (at, item) in items {
             last = last.max(*at);
             match item {
-                Item::Seen { frame, seen, digest } => {
+                Item::Frame { frame, seen, digest, .. } => {
                     for one in seen {
                         let mut one = one.clone();
                         let known =
@@ -356,13 +318,13 @@ impl<'c> Builder<'c> {
         if cursors && self.events == 0 {
             open.push("no event in it carries a cursor of the profile: events cannot be told apart".to_owned());
         }
-        if self.captured.iter().any(|one| one.status.is_none()) {
+        if self.captured.iter().any(|one| one.answer.is_empty()) {
             open.push("a stream has no response head: status and headers are not judged (capture with -i, or --trace)".to_owned());
         }
         if self.captured.iter().any(|one| one.target.is_none()) {
             open.push("a stream has no request: where it began is not known (capture with --trace)".to_owned());
         }
-        if self.captured.iter().any(|one| matches!(one.body, Came::Events(_))) {
+        if self.captured.iter().any(|one| matches!(one.body, Came::Events(_) | Came::Logged(_))) {
             open.push("a stream has events but no bytes: their framing is not judged".to_owned());
         }
         let header =
@@ -386,7 +348,7 @@ fn number(cursor: &str) -> Option<u64> {
 }
 
 /// A query parameter's value without its percent signs.
-fn decode(value: &str) -> String {
+pub(super) fn decode(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let Some((first, behind)) = rest.split_first() {
@@ -421,8 +383,7 @@ mod tests {
             request: Vec::new(),
             status: Some(200),
             answer: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            at: Micros(0),
-            body: Came::Bytes(vec![(Micros(10), body.into_bytes())]),
+            ..Captured::of(Came::Bytes(vec![(Micros(10), body.into_bytes())]))
         }
     }
 

@@ -20,7 +20,7 @@ use super::expect::Expect;
 use super::judge::Judge;
 use super::verdict::Violation;
 use crate::contract::{Format, Profile};
-use crate::history::{Body, ConnId, ConnView, Ended, EventView, Kind, Lint, Micros, Role, Seen, Until, View};
+use crate::history::{Answer, Body, ConnId, ConnView, Ended, EventView, Kind, Lint, Micros, Role, Seen, Until, View};
 
 /// The runner records no more comments of one connection than this; behind them silence is no silence.
 const MOST_COMMENTS: usize = 10_000;
@@ -74,6 +74,9 @@ fn media_type(conn: &ConnView<'_>, format: Format, judge: &mut Judge) {
         return judge.held("WIRE-1");
     }
     let Some(answer) = conn.answer.filter(|a| a.what.status == 200) else { return };
+    if is_hearsay(conn) {
+        return;
+    }
     let media = answer.what.content_type.as_deref().unwrap_or("");
     let essence = media.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let fits = match format {
@@ -96,8 +99,17 @@ fn media_type(conn: &ConnView<'_>, format: Format, judge: &mut Judge) {
     });
 }
 
+/// True for an answer that a program tells of, without its headers.
+fn is_hearsay(conn: &ConnView<'_>) -> bool {
+    let bare = |answer: &Answer| answer.content_type.is_none() && answer.cache_control.is_none();
+    conn.connect.what.role == Role::Driven && conn.answer.is_some_and(|answer| bare(answer.what))
+}
+
 fn cache(conn: &ConnView<'_>, judge: &mut Judge) {
     let Some(answer) = conn.answer else { return };
+    if is_hearsay(conn) {
+        return;
+    }
     let cache = answer.what.cache_control.as_deref().unwrap_or("");
     let directives = cache.to_ascii_lowercase();
     judge.require("WIRE-4", directives.contains("no-cache") || directives.contains("no-store"), || Violation {
@@ -220,7 +232,7 @@ fn lint_between<'c, 'h>(conn: &'c ConnView<'h>, since: usize, until: usize) -> i
 fn ends_at_line_break(got: &Body, sent: &Body) -> bool {
     let Some((kept, rest)) = usize::try_from(got.len).ok().and_then(|len| sent.head.split_at_checked(len)) else { return false };
     let breaks = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
-    got.head == kept && rest.starts_with(breaks) && !rest.trim_matches(breaks).is_empty()
+    &*got.head == kept && rest.starts_with(breaks) && !rest.trim_matches(breaks).is_empty()
 }
 
 /// WIRE-5 by waits; gives the connections that were waited for.

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::conversation::summary;
 use super::replay::{Judged, judged};
 use super::{Complaint, complain, exit, print};
+use crate::capture::tape::{Tape, conversation, is_tape};
 use crate::capture::{self, Captured};
 use crate::contract::Profile;
 use crate::history::History;
@@ -18,7 +20,7 @@ const MOST_BYTES: u64 = 1 << 30;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = exit::TABLE)]
 pub(super) struct CheckArgs {
-    /// A history of streamspec, a HAR file, or captures of `curl -N` (several are one reader's connections, in this order)
+    /// A history or a tape of streamspec, a HAR file, a log that the profile describes, or captures of `curl -N` (several are one reader's connections, in this order)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// The protocol: a built-in profile's name or a file; a history of streamspec names its own
@@ -37,6 +39,7 @@ pub(super) fn run(args: &CheckArgs) -> u8 {
 fn check(args: &CheckArgs) -> Result<u8, Complaint> {
     let mut captured: Vec<Captured> = Vec::new();
     let mut histories: Vec<History> = Vec::new();
+    let mut taped: Vec<History> = Vec::new();
     for file in &args.files {
         let told = |why: String| Complaint::Usage(format!("{}: {why}", file.display()));
         let length = std::fs::metadata(file).map_err(|e| told(format!("cannot be read: {}", e.kind())))?.len();
@@ -46,10 +49,17 @@ fn check(args: &CheckArgs) -> Result<u8, Complaint> {
         let bytes = std::fs::read(file).map_err(|e| told(format!("cannot be read: {}", e.kind())))?;
         if bytes.starts_with(b"{\"streamspec_history\"") {
             histories.push(History::read(bytes.as_slice()).map_err(|e| told(e.to_string()))?);
+        } else if is_tape(&bytes) {
+            let tape = Tape::read(bytes.as_slice()).map_err(told)?;
+            let conversation = conversation(tape, &named(args)?).map_err(told)?;
+            print(&summary(&conversation));
+            tell_open(&conversation.open);
+            taped.push(conversation.history);
         } else {
             // What comes in files of its own came one after the other.
             let behind = captured.iter().map(|one| one.ends_at().0 + 1).max().unwrap_or(0);
-            let read = capture::read(&bytes).map_err(told)?;
+            let profile = args.profile.as_deref().map(Profile::load).transpose()?;
+            let read = capture::read(&bytes, profile.as_ref()).map_err(told)?;
             captured.extend(read.into_iter().map(|one| one.later(behind)));
         }
     }
@@ -59,11 +69,12 @@ fn check(args: &CheckArgs) -> Result<u8, Complaint> {
         let profile = Profile::load(args.profile.as_deref().unwrap_or(&history.header.profile))?;
         codes.push(tell_of(&history.header.scenario, history, &profile, paint));
     }
+    for history in &taped {
+        codes.push(tell_of("recorded", history, &named(args)?, paint));
+        keep(args, history)?;
+    }
     if !captured.is_empty() {
-        let Some(name) = &args.profile else {
-            return Err(Complaint::Usage("which protocol? name it with --profile (a built-in name or a file)".to_owned()));
-        };
-        let profile = Profile::load(name)?;
+        let profile = named(args)?;
         let told = capture::history(&captured, &profile).map_err(Complaint::Usage)?;
         print(&format!(
             "{}, {} known by cursor, {} missing between them\n",
@@ -71,15 +82,32 @@ fn check(args: &CheckArgs) -> Result<u8, Complaint> {
             plural(told.events as u64, "event"),
             plural(told.holes as u64, "event")
         ));
-        for line in &told.open {
-            print(&Page::of_stdout().prose("open: ", line));
-        }
+        tell_open(&told.open);
         codes.push(tell_of("captured", &told.history, &profile, paint));
-        if let Some(path) = &args.output {
-            told.history.save(path).map_err(|e| Complaint::Usage(format!("cannot write {}: {}", path.display(), e.kind())))?;
-        }
+        keep(args, &told.history)?;
     }
     Ok(exit::worst(&codes))
+}
+
+/// The profile that was asked for; what others recorded names none.
+fn named(args: &CheckArgs) -> Result<Profile, Complaint> {
+    match &args.profile {
+        Some(name) => Ok(Profile::load(name)?),
+        None => Err(Complaint::Usage("which protocol? name it with --profile (a built-in name or a file)".to_owned())),
+    }
+}
+
+/// Writes a history where one was asked for.
+fn keep(args: &CheckArgs, history: &History) -> Result<(), Complaint> {
+    let Some(path) = &args.output else { return Ok(()) };
+    history.save(path).map_err(|e| Complaint::Usage(format!("cannot write {}: {}", path.display(), e.kind())))
+}
+
+/// Prints what a file leaves open.
+pub(super) fn tell_open(open: &[String]) {
+    for line in open {
+        print(&Page::of_stdout().prose("open: ", line));
+    }
 }
 
 /// Prints what the checkers say; the exit code.

@@ -10,11 +10,12 @@ use clap::Args;
 
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs};
+use super::reports::{campaign_page, page_keepable};
 use super::test::{seed, watch_for_interrupt};
 use super::{Complaint, complain, print};
 use crate::contract::requirement;
 use crate::explore::{Failure, GOALS, Loaded, Outcome, Palette, Plan, Standing, Theme, load, run as run_campaign};
-use crate::report::{Page, Paint, drawn, timeline};
+use crate::report::{Campaign, Distinct, Failure as Shown, Page, Paint, drawn, html_of_campaign, replace, timeline};
 use crate::run::suite::{StopSign, SuiteError};
 
 /// Where failures are kept.
@@ -25,6 +26,8 @@ const SHRINK: Duration = Duration::from_secs(90);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Cases side by side on one shared process.
 const LANES: usize = 8;
+/// More processes of the target than these are started only for who asks for them.
+const MOST_DEFAULT_JOBS: usize = 4;
 
 /// What to explore, and for how long.
 #[derive(Clone, Debug, Args)]
@@ -44,18 +47,24 @@ pub(super) struct FuzzArgs {
     /// Go on after the first failure, and tell distinct ones apart
     #[arg(long)]
     keep_going: bool,
-    /// How many processes of the target are explored side by side
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64), default_value_t = 1)]
-    jobs: u16,
+    /// How many processes of the target are explored side by side; default: one a processor, at most 4
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: Option<u16>,
     /// Themes that come more often, such as restart,seam
     #[arg(long, value_name = "THEME,…", value_delimiter = ',', value_parser = Theme::from_word)]
     prefer: Vec<Theme>,
+    /// Themes that never come; without restart and pause, all cases share one process
+    #[arg(long, value_name = "THEME,…", value_delimiter = ',', value_parser = Theme::from_word)]
+    avoid: Vec<Theme>,
     /// Keep scenarios that reach something new in this folder, and begin with those that are there
     #[arg(long, value_name = "DIR")]
     corpus: Option<PathBuf>,
     /// Write the scenarios of failures into this folder as well, beside the project's own
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
+    /// Write a page with the rate over time, the goals and the distinct violations: html=PATH
+    #[arg(long, value_name = "html=PATH", value_parser = campaign_page)]
+    report: Option<PathBuf>,
     /// Fail (exit code 5) when a goal was never reached: those named, or all that apply
     #[arg(long, value_name = "GOAL,…", value_delimiter = ',', num_args = 0..=1, default_missing_value = "all")]
     require_goals: Option<Vec<String>>,
@@ -84,7 +93,15 @@ struct Prepared {
 
 fn prepare(args: &FuzzArgs) -> Result<Prepared, Complaint> {
     let resolved = args.target.resolve()?;
-    let palette = Palette::new(resolved.profile.clone(), resolved.capabilities, &args.prefer);
+    args.report.as_deref().map_or(Ok(()), page_keepable)?;
+    if let Some(theme) = args.prefer.iter().find(|theme| args.avoid.contains(theme)) {
+        let word = Theme::ALL.iter().find(|(named, _)| named == theme).map_or("it", |(_, word)| *word);
+        return Err(Complaint::Usage(format!("the theme `{word}` is both preferred and avoided; leave it out of one of the two")));
+    }
+    let palette = Palette::new(resolved.profile.clone(), resolved.capabilities, &args.prefer).avoiding(&args.avoid);
+    if palette.themes(false).is_empty() {
+        return Err(Complaint::Usage("every theme that leaves the process alone is avoided; leave one of them".to_owned()));
+    }
     for theme in &args.prefer {
         if theme.touches_the_process() && !palette.touches_the_process() {
             let why = "the target cannot be restarted or paused, or its profile does not say what survives that";
@@ -109,7 +126,7 @@ fn prepare(args: &FuzzArgs) -> Result<Prepared, Complaint> {
         profile: resolved.profile.clone(),
         subject: resolved.subject.clone(),
         seed: args.seed.unwrap_or_else(rand::random),
-        jobs: usize::from(args.jobs),
+        jobs: args.jobs.map_or_else(default_jobs, usize::from),
         lanes: LANES,
         process_lanes: if preferred(Theme::Restart) || preferred(Theme::Pause) { 3 } else { 1 },
         max_time: args.max_time.or(args.cases.is_none().then_some(Duration::from_secs(60))),
@@ -122,6 +139,10 @@ fn prepare(args: &FuzzArgs) -> Result<Prepared, Complaint> {
         palette,
     };
     Ok(Prepared { resolved, plan, corpus, required, applying })
+}
+
+fn default_jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_DEFAULT_JOBS))
 }
 
 fn required_goal(word: &str, applying: &[usize]) -> Result<usize, Complaint> {
@@ -157,6 +178,7 @@ impl Prepared {
         let mut progress = Progress::new(began, self.applying.len());
         let mut trouble: Option<String> = None;
         let shown = std::cell::RefCell::new(&mut progress);
+        let campaign = std::cell::RefCell::new(Campaign::default());
         let (outcome, ran) = run_campaign(
             &self.plan,
             &stop,
@@ -169,11 +191,38 @@ impl Prepared {
                     trouble.get_or_insert(format!("a failure could not be written; {FAILURES} must be a folder that can be written to"));
                 }
                 print(&told(&failure, &paths, &self.resolved.again, paint));
+                if args.report.is_some() {
+                    campaign.borrow_mut().found(distinct(&failure));
+                }
             },
-            |standing| shown.borrow_mut().tick(standing),
+            |standing| {
+                campaign.borrow_mut().sample(began.elapsed().as_secs_f64(), standing.cases);
+                shown.borrow_mut().tick(standing);
+            },
         );
         progress.clear();
-        self.finish(args, outcome, ran, trouble, began.elapsed(), &stop, paint)
+        let (standing, took) = (outcome.standing.clone(), began.elapsed());
+        let code = self.finish(args, outcome, ran, trouble, took, &stop, paint);
+        match &args.report {
+            Some(path) => self.page(path, campaign.into_inner(), &standing, took, code),
+            None => code,
+        }
+    }
+
+    /// Writes the campaign's page; the exit code, which says so when that cannot be done.
+    fn page(&self, path: &std::path::Path, mut campaign: Campaign, standing: &Standing, took: Duration, exit: u8) -> u8 {
+        let goal =
+            |goal: &usize| (GOALS[*goal].name.to_owned(), GOALS[*goal].says.to_owned(), standing.goals.get(*goal).copied().unwrap_or(0));
+        campaign.profile.clone_from(&self.resolved.profile.name);
+        campaign.target.clone_from(&self.resolved.name);
+        campaign.seed = self.plan.seed;
+        campaign.goals = self.applying.iter().map(goal).collect();
+        (campaign.cases, campaign.unfinished) = (standing.cases, standing.unfinished.0);
+        (campaign.seconds, campaign.exit) = (took.as_secs_f64(), exit);
+        match replace(path, html_of_campaign(&campaign).as_bytes()) {
+            Ok(()) => exit,
+            Err(error) => complain(&Complaint::Usage(format!("cannot write the page {}: {}", path.display(), error.kind()))),
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "everything that a campaign leaves behind, once")]
@@ -253,6 +302,18 @@ impl Prepared {
         let word = if standing.found == 1 { "failure" } else { "failures" };
         let _ = writeln!(out, "{} distinct {word}", standing.found);
         out
+    }
+}
+
+/// A failure as the campaign's page shows it.
+fn distinct(failure: &Failure) -> Distinct {
+    let name = &failure.scenario.name;
+    Distinct {
+        requirement: failure.about.signature.requirement.to_string(),
+        rate: failure.about.rate.to_string(),
+        after: failure.after_cases,
+        scenario: failure.scenario.to_toml(""),
+        failure: Shown::of(name, name, &failure.history, &failure.violation),
     }
 }
 

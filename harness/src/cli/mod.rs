@@ -1,8 +1,10 @@
 //! The command line, one file a subcommand.
 
+mod baseline;
 mod check;
 mod client;
 mod compare;
+mod conversation;
 mod doctor;
 mod every;
 mod exit;
@@ -10,12 +12,15 @@ mod fuzz;
 mod init;
 mod kills;
 mod list;
+mod matrix;
 mod plan;
 mod progress;
 mod provider;
 mod proxy;
 mod record;
 mod replay;
+mod report;
+mod reports;
 mod review;
 mod selftest;
 mod simulate;
@@ -49,12 +54,17 @@ enum Command {
     Fuzz(Box<fuzz::FuzzArgs>),
     /// Run failures that were found before once more: FIXED, STILL FAILS or CANNOT
     Replay(Box<replay::ReplayArgs>),
-    /// Run scenarios and write down what stood on the wire, in a form that is the same for every run of a right server
+    /// Run scenarios and write down what stood on the wire, in a form that is the same for every run of a right server; or,
+    /// with --upstream, record the conversation of a client and a server
     Record(Box<record::RecordArgs>),
     /// Stand between a client and a server, and break their connections where an HTTP request asks for it
     Proxy(proxy::ProxyArgs),
     /// Judge a history, a HAR file or captures of curl by the same requirements
     Check(check::CheckArgs),
+    /// Draw a stored history as a page or a picture
+    Report(report::ReportArgs),
+    /// Put several runs side by side: rows requirements, columns targets
+    Matrix(matrix::MatrixArgs),
     /// Accept, reject or skip transcripts that changed
     Review(review::ReviewArgs),
     /// Run the built-in reference server, right or with defects
@@ -100,6 +110,8 @@ fn dispatch(arguments: &Arguments) -> u8 {
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Proxy(args)) => proxy::run(args),
         Some(Command::Check(args)) => check::run(args),
+        Some(Command::Report(args)) => report::run(args),
+        Some(Command::Matrix(args)) => matrix::run(args),
         Some(Command::Review(args)) => review::run(args),
         Some(Command::Simulate(args)) => simulate::run(args),
         Some(Command::Serve(options)) => serve(options),

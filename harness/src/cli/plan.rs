@@ -33,6 +33,31 @@ pub(super) struct TargetArgs {
     profile: Option<String>,
 }
 
+/// Which server is meant, all by flags, where a command takes other things than a target without one.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct TargetFlags {
+    /// A target file; without it, --url or --start, the built-in reference server
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "start"])]
+    pub(super) target: Option<PathBuf>,
+    /// A server that runs already; what needs control of its process cannot be done then
+    #[arg(long, conflicts_with = "start")]
+    pub(super) url: Option<String>,
+    /// A command that starts the server, with {port} and, if it keeps data, {dir}
+    #[arg(long, value_name = "COMMAND")]
+    pub(super) start: Option<String>,
+    /// The protocol: a built-in profile's name or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(super) profile: Option<String>,
+}
+
+impl TargetFlags {
+    /// Reads the files and finds out what may be done.
+    pub(super) fn resolve(&self) -> Result<Resolved, Complaint> {
+        let TargetFlags { target, url, start, profile } = self.clone();
+        TargetArgs { target: None, target_flag: target, url, start, profile }.resolve()
+    }
+}
+
 /// A target, ready to be tested.
 pub(super) struct Resolved {
     pub(super) profile: Arc<Profile>,
@@ -48,11 +73,6 @@ pub(super) struct Resolved {
 }
 
 impl TargetArgs {
-    /// What these flags mean, where a command takes other things than a target without one.
-    pub(super) fn by_flags(target: Option<PathBuf>, url: Option<String>, start: Option<String>, profile: Option<String>) -> TargetArgs {
-        TargetArgs { target: None, target_flag: target, url, start, profile }
-    }
-
     /// Reads the files and finds out what may be done.
     pub(super) fn resolve(&self) -> Result<Resolved, Complaint> {
         let file = self.target.as_ref().or(self.target_flag.as_ref());

@@ -44,7 +44,8 @@ pub(super) struct ProxyArgs {
     fault: Vec<Fault>,
 }
 
-fn listening(text: &str) -> Result<SocketAddr, String> {
+/// A port, or an address to listen at.
+pub(super) fn listening(text: &str) -> Result<SocketAddr, String> {
     let local = text.parse::<u16>().ok().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
     local.or_else(|| text.parse().ok()).ok_or_else(|| format!("`{text}` is no address; write a port, or 127.0.0.1:8080"))
 }
@@ -55,19 +56,44 @@ fn fault(text: &str) -> Result<Fault, String> {
 
 const EXAMPLE: &str = r#"{"cut":{"at":{"after_event":3},"how":"rst"}}"#;
 
+/// A server of plain HTTP, by its host and port.
+pub(super) struct Upstream(String);
+
+impl Upstream {
+    /// The server of a URL.
+    pub(super) fn of(url: &str) -> Result<Upstream, Complaint> {
+        address(url)?;
+        let Some(rest) = url.strip_prefix("http://") else {
+            return Err(Complaint::Usage(format!("`{url}`: the proxy reads plain HTTP only; write http://HOST:PORT")));
+        };
+        let host = rest.split('/').next().unwrap_or_default();
+        Ok(Upstream(if host.contains(':') { host.to_owned() } else { format!("{host}:80") }))
+    }
+
+    /// Host and port.
+    pub(super) fn host(&self) -> &str {
+        &self.0
+    }
+
+    /// Its first address.
+    pub(super) async fn resolve(&self) -> Result<SocketAddr, String> {
+        let host = &self.0;
+        let mut found = tokio::net::lookup_host(host).await.map_err(|e| format!("cannot find {host}: {e}"))?;
+        found.next().ok_or_else(|| format!("{host} has no address"))
+    }
+}
+
 /// Runs it until it is told to end; the exit code.
 pub(super) fn run(args: &ProxyArgs) -> u8 {
-    if let Err(complaint) = address(&args.upstream) {
-        return complain(&complaint);
-    }
-    if !args.upstream.starts_with("http://") {
-        return complain(&Complaint::Usage(format!("`{}`: the proxy reads plain HTTP only; write http://HOST:PORT", args.upstream)));
-    }
+    let upstream = match Upstream::of(&args.upstream) {
+        Ok(upstream) => upstream,
+        Err(complaint) => return complain(&complaint),
+    };
     let served = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| format!("cannot start: {e}"))
-        .and_then(|runtime| runtime.block_on(serve(args)));
+        .and_then(|runtime| runtime.block_on(serve(args, &upstream)));
     match served {
         Ok(()) => exit::OK,
         Err(why) => {
@@ -77,13 +103,10 @@ pub(super) fn run(args: &ProxyArgs) -> u8 {
     }
 }
 
-async fn serve(args: &ProxyArgs) -> Result<(), String> {
+async fn serve(args: &ProxyArgs, to: &Upstream) -> Result<(), String> {
     let listen_for = |kind| signal(kind).map_err(|e| format!("cannot listen for signals: {e}"));
     let (mut terminate, mut interrupt) = (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
-    let host = args.upstream.trim_start_matches("http://").split('/').next().unwrap_or_default();
-    let host = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
-    let mut found = tokio::net::lookup_host(&host).await.map_err(|e| format!("cannot find {host}: {e}"))?;
-    let upstream = found.next().ok_or_else(|| format!("{host} has no address"))?;
+    let (host, upstream) = (to.host(), to.resolve().await?);
     let (happened, mut happening) = mpsc::unbounded_channel();
     let observer = Arc::new(move |observed: crate::world::live::proxy::Observed| {
         // The receiver goes only with the whole proxy.

@@ -1,4 +1,4 @@
-//! `streamspec record`: runs scenarios and writes their canonical transcripts.
+//! `streamspec record`: runs scenarios and writes their canonical transcripts; with `--upstream`, the conversation of others.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::conversation::ConversationArgs;
 use super::exit::{self, Ended};
-use super::plan::{Resolved, TargetArgs};
+use super::plan::{Resolved, TargetFlags};
 use super::test::watch_for_interrupt;
 use super::{Complaint, complain, meant, print, tell};
 use crate::check::Finding;
@@ -27,18 +28,10 @@ pub(super) struct RecordArgs {
     /// Scenarios, by name or as files; none: every one that has a snapshot
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
-    /// A target file; without it, --url or --start, the built-in reference server
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "start"])]
-    target: Option<PathBuf>,
-    /// A server that runs already
-    #[arg(long, conflicts_with = "start")]
-    url: Option<String>,
-    /// A command that starts the server, with {port} and, if it keeps data, {dir}
-    #[arg(long, value_name = "COMMAND")]
-    start: Option<String>,
-    /// The protocol: a built-in profile's name or a file
-    #[arg(long, value_name = "NAME|FILE")]
-    profile: Option<String>,
+    #[command(flatten)]
+    target: TargetFlags,
+    #[command(flatten)]
+    conversation: ConversationArgs,
     /// Where snapshots are; those of a profile are in a folder of its name
     #[arg(long, value_name = "DIR", default_value = "snapshots")]
     snapshots: PathBuf,
@@ -58,12 +51,15 @@ pub(super) struct RecordArgs {
 
 /// Runs it; the exit code.
 pub(super) fn run(args: &RecordArgs) -> u8 {
-    record(args).unwrap_or_else(|complaint| complain(&complaint))
+    let recorded = match &args.conversation.upstream {
+        Some(upstream) => super::conversation::record(&args.conversation, upstream, args.target.profile.as_deref()),
+        None => record(args),
+    };
+    recorded.unwrap_or_else(|complaint| complain(&complaint))
 }
 
 fn record(args: &RecordArgs) -> Result<u8, Complaint> {
-    let target = TargetArgs::by_flags(args.target.clone(), args.url.clone(), args.start.clone(), args.profile.clone());
-    let resolved = target.resolve()?;
+    let resolved = args.target.resolve()?;
     let folder = args.snapshots.join(&resolved.profile.name);
     let scenarios = chosen(args, &resolved, &folder)?;
     if let Some(folder) = &args.history {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::{self, Ended};
-use super::plan::TargetArgs;
+use super::plan::TargetFlags;
 use super::test::watch_for_interrupt;
 use super::{Complaint, complain, print};
 use crate::check::{Finding, judge};
@@ -27,7 +27,7 @@ pub(super) struct ReplayArgs {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
-    target: ReplayTarget,
+    target: TargetFlags,
     /// How often each is run; default: as often as its own rate asks for
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: Option<u32>,
@@ -39,23 +39,6 @@ pub(super) struct ReplayArgs {
     deadline: Option<Duration>,
 }
 
-/// Which server is meant; all by flags, because files come without one.
-#[derive(Clone, Debug, Default, Args)]
-pub(super) struct ReplayTarget {
-    /// A target file; without it, --url or --start, the built-in reference server
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "start"])]
-    target: Option<PathBuf>,
-    /// A server that runs already; what needs control of its process cannot be replayed then
-    #[arg(long, conflicts_with = "start")]
-    url: Option<String>,
-    /// A command that starts the server, with {port} and, if it keeps data, {dir}
-    #[arg(long, value_name = "COMMAND")]
-    start: Option<String>,
-    /// The protocol: a built-in profile's name or a file
-    #[arg(long, value_name = "NAME|FILE")]
-    profile: Option<String>,
-}
-
 /// Runs it; the exit code.
 pub(super) fn run(args: &ReplayArgs) -> u8 {
     let done = if args.history { histories(args) } else { scenarios(args) };
@@ -63,8 +46,7 @@ pub(super) fn run(args: &ReplayArgs) -> u8 {
 }
 
 fn scenarios(args: &ReplayArgs) -> Result<u8, Complaint> {
-    let of = &args.target;
-    let resolved = TargetArgs::by_flags(of.target.clone(), of.url.clone(), of.start.clone(), of.profile.clone()).resolve()?;
+    let resolved = args.target.resolve()?;
     let mut all = Vec::new();
     for file in &args.files {
         if file.extension().is_some_and(|end| end == "ndjson") {

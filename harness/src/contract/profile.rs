@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Acknowledged, AuthContract, Binding, CursorCarrier, FilesContract, Machine, PaymentContract, TranscriptRules};
+use super::{Acknowledged, AuthContract, Binding, CursorCarrier, FilesContract, LogMapping, Machine, PaymentContract, TranscriptRules};
 use crate::history::{CursorClass, Retain};
 
 /// A protocol: who it is, what it promises, how it looks.
@@ -35,6 +35,8 @@ pub struct Profile {
     /// How its transcripts are made the same for every run of a right server.
     #[serde(default)]
     pub transcript: TranscriptRules,
+    /// How logs of the protocol are read by `streamspec check`.
+    pub log: Option<LogMapping>,
     /// The program of the target under test that reads streams; a profile names none.
     #[serde(skip)]
     pub driver: Option<Vec<String>>,

@@ -89,6 +89,7 @@ pub struct Lab {
     profile: Arc<Profile>,
     subject: Subject,
     seed: u64,
+    names: u64,
     cases: Cell<u64>,
     shared: RwLock<Server>,
     on_shared: Cell<u32>,
@@ -106,6 +107,7 @@ impl Lab {
         let shared = serve(&subject).await?;
         Ok(Lab {
             profile,
+            names: subject.seed_of_names(seed),
             subject,
             seed,
             cases: Cell::new(0),
@@ -165,7 +167,7 @@ impl Lab {
     async fn run_on(&self, server: &Server, scenario: &Scenario, deadline: Duration) -> Ran {
         let began = Instant::now();
         self.cases.set(self.cases.get() + 1);
-        let patience = Patience { deadline, salt: mix(self.seed, self.cases.get()) };
+        let patience = Patience { deadline, salt: mix(self.names, self.cases.get()) };
         let world = LiveWorld::new(Arc::clone(&self.profile), server);
         let (history, aborted) = run_one(&world, &self.profile, scenario, self.seed, patience, pending()).await;
         let verdicts = judge(&history, &self.profile);

@@ -89,12 +89,21 @@ pub struct Palette {
     profile: std::sync::Arc<Profile>,
     capabilities: Capabilities,
     prefer: Vec<Theme>,
+    avoid: Vec<Theme>,
 }
 
 impl Palette {
     /// What `profile` promises and the target lets be done to it; themes in `prefer` come more often.
     pub fn new(profile: std::sync::Arc<Profile>, capabilities: Capabilities, prefer: &[Theme]) -> Palette {
-        Palette { profile, capabilities, prefer: prefer.to_vec() }
+        Palette { profile, capabilities, prefer: prefer.to_vec(), avoid: Vec::new() }
+    }
+
+    /// The same without these themes; without restarts or pauses, the process is never restarted or paused.
+    pub fn avoiding(mut self, themes: &[Theme]) -> Palette {
+        self.capabilities.restart &= !themes.contains(&Theme::Restart);
+        self.capabilities.pause &= !themes.contains(&Theme::Pause);
+        self.avoid = themes.to_vec();
+        self
     }
 
     /// The profile.
@@ -141,13 +150,14 @@ impl Palette {
             let times = if self.prefer.contains(&theme) { PREFERRED } else { 1 };
             (weight * times, theme)
         };
-        let mut all = vec![weigh(Theme::Stream, 4)];
+        let mut all = Vec::new();
         let mut add = |theme: Theme, weight: u32, there: bool| {
-            if there {
+            if there && !self.avoid.contains(&theme) {
                 all.push(weigh(theme, weight));
             }
         };
         let (resume, proxy) = (self.has(Need::Resume), self.has(Need::Proxy));
+        add(Theme::Stream, 4, true);
         add(Theme::Cut, 6, resume);
         add(Theme::Seam, 4, true);
         add(Theme::Overlap, 4, resume);

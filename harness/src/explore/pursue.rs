@@ -78,7 +78,7 @@ impl Pursuit<'_> {
         }
         let began = Instant::now();
         let (failures, runs) = measured.rate.asks();
-        let least = {
+        let mut trail = {
             let trouble = std::cell::RefCell::new(None);
             let shows = async |steps: &[Step]| match self.shows(steps, signature, patience, failures, runs).await {
                 Ok(shown) => shown,
@@ -89,19 +89,23 @@ impl Pursuit<'_> {
             };
             let enough = || began.elapsed() >= if (self.hurried)() { self.shrink_for.min(HURRIED) } else { self.shrink_for };
             let over = || enough() || interrupted() || trouble.borrow().is_some();
-            let least = shrink(steps.clone(), self.palette, shows, over).await;
+            let trail = shrink(steps, self.palette, shows, over).await;
             if let Some(error) = trouble.into_inner() {
                 return Err(error);
             }
-            least
+            trail
         };
-        // The label is of what is handed over, with the patience of a whole run; what shows only when hurried is not
-        // believed, and the case as it was found is handed over instead.
-        let mut last = self.measure(&least, signature, self.deadline, RUNS, &|| false).await?;
-        let mut kept = least;
-        if last.rate.failed == 0 {
-            kept = steps;
-            last = measured;
+        // The label is of what is handed over, with the patience of a whole run. What shows only when hurried, or much more
+        // seldom than what was found, is given back for something larger that is as bad: at the worst the case as it was found.
+        let (mut kept, mut last) = (trail.remove(0), measured);
+        let as_found = last.rate;
+        while let Some(smaller) = trail.pop() {
+            let again = self.measure(&smaller, signature, self.deadline, RUNS, &|| false).await?;
+            if again.rate.is_nearly_as_bad_as(as_found) {
+                (kept, last) = (smaller, again);
+                break;
+            }
+            trail.truncate(trail.len().div_ceil(2));
         }
         let rate = last.rate;
         Ok(self.failure(kept, found.steps.len(), last.failed.unwrap_or(ran), signature, rate, false))

@@ -89,7 +89,7 @@ async fn one(plan: &Replay, lab: &Lab, scenario: &Scenario, about: Option<&About
     }
     let all = places(scenario).map_or_else(|| vec![0], |sweep| sweep.places);
     // A failure that shows one time in ten is not repaired because it did not show three times.
-    let runs = plan.repeat.unwrap_or_else(|| about.map_or(RUNS, |about| about.rate.asks().1.max(RUNS)));
+    let runs = plan.repeat.unwrap_or_else(|| about.map_or(RUNS, |about| about.rate.runs_to_believe_it_gone().max(RUNS)));
     let wanted: Vec<&str> = match about {
         Some(about) => vec![&about.signature.requirement],
         None => scenario.judges.iter().map(String::as_str).collect(),

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::mend::mend;
 use super::palette::Palette;
-use crate::scenario::{Step, from_plain, plain};
+use crate::scenario::{Count, Cut, Step, from_plain, plain};
 
 /// So many candidates are tried side by side; when one of them is taken, the work on those behind it is lost.
 const SIDE_BY_SIDE: usize = 3;
@@ -55,14 +55,15 @@ fn weight(value: &Value) -> u64 {
     }
 }
 
-/// The smallest steps found, starting from `steps`, for which `shows` holds. `over` ends the search early.
+/// Ever smaller steps for which `shows` holds, from `steps` themselves to the smallest found. `over` ends the search early.
 pub(crate) async fn shrink(
     steps: Vec<Step>,
     palette: &Palette,
     shows: impl AsyncFn(&[Step]) -> bool,
     over: impl Fn() -> bool,
-) -> Vec<Step> {
+) -> Vec<Vec<Step>> {
     let mut best = steps;
+    let mut trail = vec![best.clone()];
     let mut tried: HashSet<String> = HashSet::new();
     loop {
         let size = Size::of(&best);
@@ -94,11 +95,12 @@ pub(crate) async fn shrink(
                     tried.remove(&format!("{candidate:?}"));
                 }
                 best = smaller;
+                trail.push(named_in_order(&best, palette));
             }
-            None => return named_in_order(&best, palette),
+            None => return trail,
         }
         if over() {
-            return named_in_order(&best, palette);
+            return trail;
         }
     }
 }
@@ -133,6 +135,15 @@ fn candidates(steps: &[Step]) -> Vec<Vec<Step>> {
         for other in (one + 1..steps.len()).take(4) {
             let without = |at: &usize| *at != one && *at != other;
             all.push((0..steps.len()).filter(without).map(|at| steps[at].clone()).collect());
+        }
+    }
+    // To wait for an event and cut then is to cut behind an event.
+    for (at, pair) in steps.windows(2).enumerate() {
+        if let [Step::Await(wait), Step::Cut(cut)] = pair
+            && wait.reader == cut.reader
+        {
+            let behind_one = Step::Cut(Cut { after_events: Some(Count::N(1)), ..cut.clone() });
+            all.push([&steps[..at], &[behind_one], &steps[at + 2..]].concat());
         }
     }
     for (at, value) in values.iter().enumerate() {
@@ -290,7 +301,9 @@ mod tests {
 
     fn smallest(steps: Vec<Step>, shows: impl Fn(&[Step]) -> bool) -> Vec<Step> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(shrink(steps, &palette(), async |steps: &[Step]| shows(steps), || false))
+        let trail = runtime.block_on(shrink(steps, &palette(), async |steps: &[Step]| shows(steps), || false));
+        assert!(trail.is_sorted_by_key(|steps| std::cmp::Reverse(Size::of(steps))));
+        trail.last().unwrap().clone()
     }
 
     #[test]

@@ -32,9 +32,9 @@ pub fn smallest_by(scenario: &Scenario, palette: &Palette, most: u32, shows: imp
     let sensible = mend::mend(&scenario.steps, palette);
     let (mut best, mut steps) = (scenario.clone(), &scenario.steps);
     // What was written by hand may rest on something that generated scenarios never ask for.
-    let shrunk = if shows(&named(&sensible)) { at_once(shrink(sensible, palette, ask, || asked.get() >= most)) } else { Vec::new() };
-    if !shrunk.is_empty() && Size::of(&shrunk) < Size::of(steps) && shows(&named(&shrunk)) {
-        best = named(&shrunk);
+    let trail = if shows(&named(&sensible)) { at_once(shrink(sensible, palette, ask, || asked.get() >= most)) } else { Vec::new() };
+    if let Some(shrunk) = trail.last().filter(|shrunk| Size::of(shrunk) < Size::of(steps) && shows(&named(shrunk))) {
+        best = named(shrunk);
         steps = &best.steps;
     }
     let Size { steps, faults, .. } = Size::of(steps);

@@ -14,6 +14,8 @@ use crate::scenario::{Scenario, Step};
 
 /// A scenario that has fewer steps says nothing.
 const FEWEST_STEPS: usize = 2;
+/// What is changed again and again grows no longer than this.
+const MOST_CHANGED: usize = 24;
 
 /// A source of scenarios.
 pub(crate) struct Source {
@@ -94,6 +96,7 @@ impl Source {
                 }
             }
         }
+        steps.truncate(MOST_CHANGED);
         steps
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::file::{Problems, Seg, short, spot, suggest};
-use crate::contract::known_requirement;
+use crate::contract::{known_requirement, transcript_rules};
 use crate::history::{Probe, Role};
 
 use super::sweep::swept_fields;
@@ -25,6 +25,7 @@ pub(super) fn scenario(scenario: &Scenario, stem: Option<&str>, problems: &mut P
     if scenario.sweep_limit == Some(0) {
         problems.at(&spot!["sweep_limit"], "a sweep of no places judges nothing", "zero", "give 1 or more");
     }
+    transcript_rules(&scenario.transcript, &spot!["transcript"], problems);
     let swept = swept_fields(&scenario.steps);
     if swept.len() > 1 {
         let what = format!("the scenario has {} sweeps: {}", swept.len(), swept.join(", "));

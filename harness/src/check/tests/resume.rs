@@ -1,5 +1,6 @@
 //! RESUME-1, RESUME-2, RESUME-8 to RESUME-10.
 
+use crate::check::Finding;
 use crate::check::story::{Story, after, cursor_of, presenting};
 use crate::history::{ConnId, CursorClass, From, Role, Surface};
 
@@ -26,6 +27,15 @@ fn a_resume_with_the_successor_is_right() {
     let mut story = cut_after_three();
     resumed(&mut story, 4..=5);
     story.holds(&["RESUME-1", "RESUME-2", "RESUME-3", "SEAM-3", "SEAM-4"]);
+}
+
+#[test]
+fn a_resume_with_nothing_to_come_is_judged_by_what_ends_its_replay() {
+    let mut story = cut_after_three();
+    let a = story.stream("a", after(5));
+    assert!(matches!(story.finding("RESUME-1"), Finding::Inconclusive { .. }));
+    story.boundary(a);
+    story.holds(&["RESUME-1"]);
 }
 
 #[test]

@@ -10,7 +10,11 @@ use crate::contract::{
 };
 use crate::run::binding::PLACEHOLDERS;
 
+mod log;
 mod parts;
+mod transcript;
+
+pub(crate) use transcript::transcript;
 
 use parts::{answer_source, json_texts, pointer, pointer_key, request, source, statuses, text};
 
@@ -22,6 +26,8 @@ pub(in crate::contract) fn profile(profile: &Profile, problems: &mut Problems<'_
     for id in profile.not_observable.keys() {
         known_requirement(id, &spot!["not_observable", id.as_str()], problems);
     }
+    transcript(&profile.transcript, &spot!["transcript"], problems);
+    profile.log.iter().for_each(|mapping| log::log(mapping, problems));
     binding(&profile.binding, problems);
     cursors(profile, problems);
     promises(profile, problems);

@@ -65,12 +65,14 @@ pub struct Lens<'p> {
     machines: &'p [Machine],
     /// The server's name for the reader's session; `None` when every event counts.
     own: Option<&'p str>,
+    /// True when payloads without a marker are digested as well.
+    digests: bool,
 }
 
 impl<'p> Lens<'p> {
     /// A reader of the session that the server calls `own`.
     pub fn of(profile: &'p Profile, own: &'p str) -> Lens<'p> {
-        Lens { binding: &profile.binding, machines: &profile.contract.machines, own: Some(own) }
+        Lens { binding: &profile.binding, machines: &profile.contract.machines, own: Some(own), digests: false }
     }
 
     /// The same reader, when every event counts.
@@ -78,10 +80,15 @@ impl<'p> Lens<'p> {
         Lens { own: None, ..self }
     }
 
+    /// The same reader, of a session whose events were not published by the harness: a payload is known by its digest alone.
+    pub(crate) fn of_unmarked(self) -> Lens<'p> {
+        Lens { digests: true, ..self }
+    }
+
     /// A reader for whom every event counts, under a contract without machines.
     #[cfg(test)]
     pub(super) fn bare(binding: &'p Binding) -> Lens<'p> {
-        Lens { binding, machines: &[], own: None }
+        Lens { binding, machines: &[], own: None, digests: false }
     }
 }
 
@@ -296,7 +303,10 @@ fn ordinary(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape) -> Seen {
     // A payload that has lost its marker is no payload of ours; a marker anywhere else still names the event. Where the
     // payload is not in its place (torn JSON, say), the whole frame stands for it, and differs from what was published.
     let whole = || look.data.map(str::to_owned).or_else(|| look.json.map(text)).unwrap_or_default();
-    let body = marker.map(|_| Body::of(&payload.unwrap_or_else(whole)));
+    let body = match marker {
+        Some(_) => Some(Body::of(&payload.unwrap_or_else(whole))),
+        None => payload.filter(|_| lens.digests).map(|payload| Body::of(&payload)),
+    };
     let kind = if marker.is_some() || shape.event_type.is_none() && cursor.is_some() { Kind::Event } else { Kind::Other };
     Seen { kind, event_type, cursor, marker, body, durable: true, points_to: None, said }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::contract::{BoundarySent, CursorAnswer, StreamAnswer};
 use crate::history::{CursorClass, From, Role, Until, Wait, What};
 use crate::scenario::{Resume, Seam, SeamTime, Start, Step, Subscribe, Text, Upto};
-use crate::world::{ConnFault, Opening, World};
+use crate::world::{Address, ConnFault, Opening, World};
 
 use super::cast::{Connection, Reader};
 use super::{Abort, Walk, faults};
@@ -33,7 +33,7 @@ const HEADS_WITH_EVENTS: Duration = Duration::from_secs(1);
 impl<W: World> Walk<'_, W> {
     /// Opens a connection for `reader` and returns at once.
     pub(super) fn connect(&self, reader: &str, session: &str, from: From, role: Role, faults: Vec<ConnFault>) -> Result<Connection, Abort> {
-        let (ix, address) = self.with(session, |s| (s.ix, s.address.clone()))?;
+        let (ix, address) = self.with(session, |s| (s.ix, Address::clone(&s.address)))?;
         let conn = self.world.recorder().connection();
         let nth = {
             let mut cast = self.cast.borrow_mut();

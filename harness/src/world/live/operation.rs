@@ -70,7 +70,7 @@ pub(super) async fn call(at: &Site<'_>, profile: &Profile, mut vars: Vars, call:
             ("open", None)
         }
         Call::Publish { payload, event_type, key, durable, by, fault } => {
-            vars.text("payload", payload.clone()).text("type", event_type.clone());
+            vars.text("payload", payload.to_string()).text("type", event_type.to_owned());
             if let Some(key) = key {
                 vars.text("key", key.clone());
             }

@@ -536,3 +536,37 @@ fn fields_that_belong_together() {
          help: give `headers`, `query` or `json`, or leave it out
         "##);
 }
+
+/// The profile with these lines behind it, which must break it.
+fn with(lines: &str) -> String {
+    shown(&Profile::parse("my.toml", &format!("{PROFILE}{lines}")).expect_err("this profile is broken"))
+}
+
+#[test]
+fn broken_rules_of_a_transcript() {
+    let redact = |rule: &str| with(&format!("\n[transcript]\nredact = [{{ as = \"turn\", key = \"turnId\" }}, {{ {rule} }}]\n"));
+    for (rule, says, place) in [
+        ("as = \"turn\", pattern = 'turn_([0-9]+'", "is no regular expression: unclosed group", "my.toml:"),
+        ("as = \"turn\", pattern = '[0-9]*'", "a pattern that matches nothing at all", "matches the empty text"),
+        ("as = \"turn\", pointer = \"data.turn\"", "`data.turn` is no JSON pointer", "must begin with `/`"),
+        ("as = \"turn\"", "a redaction that finds nothing", "nothing to look for"),
+        ("as = \"the turn\", key = \"turn\"", "`the turn` is no class of values", "not one word"),
+    ] {
+        let text = redact(rule);
+        assert!(text.contains(says) && text.contains(place), "{text}");
+    }
+}
+
+#[test]
+fn broken_mapping_of_a_log() {
+    for (lines, says) in [
+        ("data = \"event.data\"", "`event.data` is no JSON pointer"),
+        ("data = \"/data\"\ntime = \"ts\"", "`ts` is no JSON pointer"),
+        ("data = \"/data\"\nopens = \"open\"", "`opens` names kinds of lines"),
+        ("data = \"/data\"\nkind = \"/kind\"\ncursor = \"/after\"", "`cursor` is read from lines that open a connection"),
+        ("time = \"/ts\"", "data"),
+    ] {
+        let text = with(&format!("\n[log]\n{lines}\n"));
+        assert!(text.contains(says), "{text}");
+    }
+}

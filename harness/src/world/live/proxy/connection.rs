@@ -52,6 +52,7 @@ pub(super) struct Connection<'a> {
     applied: Mutex<Vec<bool>>,
     orders: watch::Receiver<Orders>,
     report: &'a (dyn Fn(Happened) + Send + Sync),
+    tape: &'a (dyn Fn(Side, &[u8]) + Send + Sync),
     exchange: Mutex<Exchange>,
 }
 
@@ -64,7 +65,13 @@ struct Exchange {
 }
 
 impl<'a> Connection<'a> {
-    pub(super) fn new(plan: Plan, framing: Framing, orders: watch::Receiver<Orders>, report: &'a (dyn Fn(Happened) + Send + Sync)) -> Self {
+    pub(super) fn new(
+        plan: Plan,
+        framing: Framing,
+        orders: watch::Receiver<Orders>,
+        report: &'a (dyn Fn(Happened) + Send + Sync),
+        tape: &'a (dyn Fn(Side, &[u8]) + Send + Sync),
+    ) -> Self {
         let copy = plan.faults.contains(&Fault::DuplicateRequest).then(Vec::new);
         Self {
             applied: Mutex::new(vec![false; plan.faults.len()]),
@@ -72,6 +79,7 @@ impl<'a> Connection<'a> {
             plan,
             orders,
             report,
+            tape,
         }
     }
 
@@ -144,6 +152,7 @@ impl<'a> Connection<'a> {
         let mut listens = true;
         while let Ok(count @ 1..) = client.read(&mut buffer).await {
             let bytes = &buffer[..count];
+            (self.tape)(Side::Client, bytes);
             let followed = {
                 let mut exchange = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(mut copy) = exchange.copy.take()
@@ -231,6 +240,9 @@ impl<'a> Connection<'a> {
 
     /// Gives what was read to the passage; says how the server ended, if it did.
     fn take(&self, read: io::Result<usize>, buffer: &[u8], steps: &mut VecDeque<Step>) -> Option<How> {
+        if let Ok(count @ 1..) = read {
+            (self.tape)(Side::Server, &buffer[..count]);
+        }
         let passage = &mut self.exchange.lock().unwrap_or_else(PoisonError::into_inner).passage;
         match read {
             Ok(count @ 1..) => {

@@ -1,41 +1,41 @@
 //! HTTP/1.1 from outside: where the head of a message ends and which bytes of its body are payload.
 
 /// The longest head of a message that is read, in bytes.
-pub(super) const HEAD_LIMIT: usize = 64 * 1024;
+pub(crate) const HEAD_LIMIT: usize = 64 * 1024;
 const HEADER_LINES: usize = 256;
 /// The longest line of a chunk's size or of a trailer.
 const LINE_LIMIT: usize = 8 * 1024;
 
 /// What of the head of a request matters.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct RequestHead {
-    pub(super) method: String,
-    pub(super) target: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) length: usize,
-    pub(super) body: Body,
+pub(crate) struct RequestHead {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) length: usize,
+    pub(crate) body: Body,
 }
 
 /// What of the head of an answer matters.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct AnswerHead {
-    pub(super) status: u16,
-    pub(super) content_type: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) length: usize,
-    pub(super) body: Body,
+pub(crate) struct AnswerHead {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) length: usize,
+    pub(crate) body: Body,
 }
 
 /// Why a message cannot be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub(crate) enum Unreadable {
     HeadTooLong,
     NotHttp,
     BadChunk,
 }
 
 impl Unreadable {
-    pub(super) fn why(self) -> &'static str {
+    pub(crate) fn why(self) -> &'static str {
         match self {
             Self::HeadTooLong => "its head is longer than 64 KiB",
             Self::NotHttp => "its head is not HTTP/1.1",
@@ -45,7 +45,7 @@ impl Unreadable {
 }
 
 /// The head at the start of `bytes`, or `None` if more must come.
-pub(super) fn request_head(bytes: &[u8]) -> Result<Option<RequestHead>, Unreadable> {
+pub(crate) fn request_head(bytes: &[u8]) -> Result<Option<RequestHead>, Unreadable> {
     let mut lines = [httparse::EMPTY_HEADER; HEADER_LINES];
     let mut head = httparse::Request::new(&mut lines);
     let Some(length) = whole(head.parse(bytes), bytes)? else {
@@ -64,7 +64,7 @@ pub(super) fn request_head(bytes: &[u8]) -> Result<Option<RequestHead>, Unreadab
 }
 
 /// The head at the start of `bytes`, or `None` if more must come. `to_head`: it answers a `HEAD` request.
-pub(super) fn answer_head(bytes: &[u8], to_head: bool) -> Result<Option<AnswerHead>, Unreadable> {
+pub(crate) fn answer_head(bytes: &[u8], to_head: bool) -> Result<Option<AnswerHead>, Unreadable> {
     let mut lines = [httparse::EMPTY_HEADER; HEADER_LINES];
     let mut head = httparse::Response::new(&mut lines);
     let Some(length) = whole(head.parse(bytes), bytes)? else {
@@ -116,7 +116,7 @@ fn content_length(lines: &[httparse::Header<'_>]) -> Option<u64> {
 
 /// How far into a body we are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// This much payload is still to come.
     Length(u64),
     UntilClose,
@@ -124,7 +124,7 @@ pub(super) enum Body {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Chunk {
+pub(crate) enum Chunk {
     /// In the line with the size, of which this much was read.
     Size {
         size: u64,
@@ -145,7 +145,7 @@ pub(super) enum Chunk {
 
 /// The next stretch of a body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stretch {
+pub(crate) enum Stretch {
     /// This many bytes are payload.
     Payload(usize),
     /// This many belong to the chunked coding.
@@ -160,17 +160,17 @@ impl Body {
     }
 
     /// Whether payload that ended here is followed by coding that belongs to the same chunk.
-    pub(super) fn chunk_ends_here(&self) -> bool {
+    pub(crate) fn chunk_ends_here(&self) -> bool {
         matches!(self, Self::Chunked(Chunk::Tail(_)))
     }
 
     /// Whether nothing of it is to come.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         matches!(self, Self::Length(0) | Self::Chunked(Chunk::Done))
     }
 
     /// What `bytes`, not empty unless at the end of the body, begins with.
-    pub(super) fn next(&mut self, bytes: &[u8]) -> Result<Stretch, Unreadable> {
+    pub(crate) fn next(&mut self, bytes: &[u8]) -> Result<Stretch, Unreadable> {
         match self {
             Self::Length(0) | Self::Chunked(Chunk::Done) => Ok(Stretch::End),
             Self::Length(left) => Ok(Stretch::Payload(take(left, bytes))),

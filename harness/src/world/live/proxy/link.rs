@@ -15,10 +15,13 @@ use tokio::time::sleep;
 use super::connection::{Connection, Orders};
 use super::ending::reset;
 use super::fault::{Framing, How, Next, Plan, Plans};
-use super::observed::{ClosedBy, ConnId, Happened, Observed};
+use super::observed::{ClosedBy, ConnId, Happened, Observed, Side};
 
 /// Is told everything that happens on a link, from within its tasks; must not block.
 pub type Observer = Arc<dyn Fn(Observed) + Send + Sync>;
+
+/// Is given the bytes of both sides as they were read, before they are passed on; must not block.
+pub type Tape = Arc<dyn Fn(ConnId, Side, &[u8]) + Send + Sync>;
 
 /// What a link connects and whom it tells.
 #[derive(Clone)]
@@ -48,10 +51,16 @@ pub struct Link {
     accepting: JoinHandle<()>,
 }
 
-#[derive(Debug)]
 struct Shared {
     config: LinkConfig,
+    tape: Option<Tape>,
     state: Mutex<LinkState>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("config", &self.config).field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -70,10 +79,19 @@ impl Link {
 
     /// As [`Link::open`], at this address.
     pub async fn open_at(config: LinkConfig, listen: SocketAddr) -> io::Result<Self> {
+        Self::open_with(config, listen, None).await
+    }
+
+    /// As [`Link::open_at`], and every byte is given to `tape`.
+    pub async fn open_taped(config: LinkConfig, listen: SocketAddr, tape: Tape) -> io::Result<Self> {
+        Self::open_with(config, listen, Some(tape)).await
+    }
+
+    async fn open_with(config: LinkConfig, listen: SocketAddr, tape: Option<Tape>) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let state = LinkState { upstream: config.upstream, plans: Plans::default(), open: BTreeMap::new(), last: ConnId(0) };
-        let shared = Arc::new(Shared { config, state: Mutex::new(state) });
+        let shared = Arc::new(Shared { config, tape, state: Mutex::new(state) });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, accepting })
     }
@@ -188,7 +206,12 @@ async fn serve(shared: Arc<Shared>, client: TcpStream, from: SocketAddr) {
             report(Happened::Closed { by: ClosedBy::Fault });
         }
         Next::Serve(plan) => {
-            Connection::new(plan, shared.config.framing, ordered, &report).serve(client, upstream).await;
+            let tape = |side, bytes: &[u8]| {
+                if let Some(tape) = &shared.tape {
+                    tape(conn, side, bytes);
+                }
+            };
+            Connection::new(plan, shared.config.framing, ordered, &report, &tape).serve(client, upstream).await;
         }
     }
 }

@@ -12,7 +12,7 @@ mod border;
 mod connection;
 mod ending;
 mod fault;
-mod framing;
+pub(crate) mod framing;
 mod link;
 mod observed;
 mod passage;
@@ -23,5 +23,5 @@ mod within;
 mod tests;
 
 pub use fault::{Fault, FrameMatch, Framing, How, Place, Plan, Within};
-pub use link::{Link, LinkConfig, Observer};
+pub use link::{Link, LinkConfig, Observer, Tape};
 pub use observed::{ClosedBy, ConnId, Happened, Observed, Side};
