@@ -10,6 +10,8 @@ use crate::report::text::{plural, thousands};
 
 /// More samples of the rate than this are thinned out.
 const SAMPLES: usize = 400;
+/// Seconds between two samples at least: below, a rate is mostly chance.
+const SHORTEST: f64 = 0.5;
 /// More failures than this are counted, not drawn.
 const DRAWN: usize = 100;
 /// Size of the rate's picture.
@@ -59,7 +61,7 @@ pub struct Distinct {
 impl Campaign {
     /// Takes note of how many cases had been run after so many seconds.
     pub fn sample(&mut self, seconds: f64, cases: u64) {
-        if self.samples.last().is_some_and(|(last, _)| seconds < last + self.every) {
+        if self.samples.last().is_some_and(|(last, _)| seconds < last + self.every.max(SHORTEST)) {
             return;
         }
         self.samples.push((seconds, cases));
@@ -69,7 +71,7 @@ impl Campaign {
                 nth += 1;
                 nth % 2 == 1
             });
-            self.every = (self.every * 2.0).max(0.5);
+            self.every = self.every.max(SHORTEST) * 2.0;
         }
     }
 
