@@ -8,9 +8,15 @@ pub struct Epoch(pub u32);
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By hand: a simulation writes millions of them, and the formatter of integers takes most of the time.
-        let digits: [u8; 8] = std::array::from_fn(|at| b"0123456789abcdef"[(self.0 >> (28 - 4 * at)) as usize & 15]);
-        f.write_str(std::str::from_utf8(&digits).expect("they are ASCII"))
+        f.write_str(&self.digits().iter().collect::<String>())
+    }
+}
+
+impl Epoch {
+    /// Its digits. By hand, as those of [`Cursor::text`]: a simulation writes millions of them, and most of the time would
+    /// go to the formatter of integers.
+    fn digits(self) -> [char; 8] {
+        std::array::from_fn(|at| char::from(b"0123456789abcdef"[(self.0 >> (28 - 4 * at)) as usize & 15]))
     }
 }
 
@@ -25,11 +31,30 @@ pub struct Cursor {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.epoch, self.seq)
+        f.write_str(&self.text())
     }
 }
 
 impl Cursor {
+    /// The cursor as text.
+    pub fn text(self) -> String {
+        let mut text = String::with_capacity(12);
+        text.extend(self.epoch.digits());
+        text.push(':');
+        let mut digits = [0; 20];
+        let (mut rest, mut at) = (self.seq, digits.len());
+        loop {
+            at -= 1;
+            digits[at] = (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        text.extend(digits[at..].iter().map(|digit| char::from(b'0' + digit)));
+        text
+    }
+
     /// Reads a cursor; `None` for anything that is not exactly one.
     pub fn parse(text: &str) -> Option<Cursor> {
         let (epoch, seq) = text.split_once(':')?;
@@ -62,6 +87,9 @@ mod tests {
     fn only_exact_cursors_are_read() {
         let cursor = Cursor { epoch: Epoch(0xabc), seq: 17 };
         assert_eq!(cursor.to_string(), "00000abc:17");
+        for (epoch, seq) in [(0, 0), (u32::MAX, u64::MAX), (0x9e37_79b9, 10)] {
+            assert_eq!(Cursor { epoch: Epoch(epoch), seq }.text(), format!("{epoch:08x}:{seq}"));
+        }
         assert_eq!(Cursor::parse("00000abc:17"), Some(cursor));
         for bad in [
             "",

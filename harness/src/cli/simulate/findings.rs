@@ -81,9 +81,9 @@ impl Prepared {
     fn live(&self, args: &SimulateArgs, folder: &Path, stem: &str) -> String {
         let bugs: String = args.bugs.iter().map(|bug| format!(" --bug {}", name_of(*bug))).collect();
         format!(
-            "streamspec test --start 'streamspec serve --port {{port}} --data {{dir}} --heartbeat 500ms{bugs}' --profile {} --scenarios {} --only {stem}",
+            "streamspec replay {} --profile {} --start 'streamspec serve --port {{port}} --data {{dir}} --heartbeat 500ms{bugs}'",
+            folder.join(format!("{stem}.toml")).display(),
             args.profile,
-            folder.display()
         )
     }
 }
@@ -114,9 +114,8 @@ fn save(folder: &Path, found: &Found, id: &str, shape: &str, smallest: &Smallest
     let mut scenario = found.scenario.clone();
     scenario.name.clone_from(&stem);
     scenario.judges = vec![id.to_owned()];
-    let toml = toml::to_string(&scenario).map_err(|e| e.to_string())?;
-    let text =
-        format!("# Found by simulation under the schedule {}; `streamspec test --scenarios` runs it live.\n{toml}", smallest.schedule);
+    let text = scenario
+        .to_toml(&format!("Found by `streamspec simulate` under the schedule {}; `streamspec replay` runs it live.", smallest.schedule));
     // What cannot be read again is of no use to anybody.
     Scenario::parse(&format!("{stem}.toml"), &text).map_err(|e| e.to_string())?;
     std::fs::create_dir_all(folder).map_err(|e| e.to_string())?;

@@ -1,7 +1,12 @@
 //! Building a view, in one pass.
 
+use rustc_hash::{FxBuildHasher, FxHashMap};
+
 use super::{ConnView, EventView, OpView, Seen, SessionView, Sight, Sights, Stop, View};
 use crate::history::{Action, ConnId, Delivery, History, Kind, Micros, Outcome, Process, SessionIx, Surface, What};
+
+/// For how many events a session has room from the beginning.
+const USUAL: usize = 56;
 
 impl<'h> View<'h> {
     /// The view of a history. Records that refer to what was never introduced are passed over: a history may come from a
@@ -55,6 +60,8 @@ impl<'h> View<'h> {
                         name: &session.name,
                         retain: session.retain,
                         reborn_of: session.reborn_of,
+                        by_marker: FxHashMap::with_capacity_and_hasher(USUAL, FxBuildHasher),
+                        cursors: FxHashMap::with_capacity_and_hasher(USUAL, FxBuildHasher),
                         ..SessionView::default()
                     });
                 }

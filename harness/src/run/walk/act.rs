@@ -22,7 +22,7 @@ impl<W: World> Walk<'_, W> {
             Step::Publish(publish) => self.publish(publish).await,
             Step::Writer(writer) => {
                 self.cast.borrow_mut().writers.insert(writer.name.clone(), super::cast::WriterState::default());
-                self.background.send(Background::Write(writer.clone())).expect("the walk holds the receiving end");
+                self.background.borrow_mut().push(Background::Write(writer.clone()));
                 Ok(())
             }
             Step::Join(join) => {
@@ -47,7 +47,7 @@ impl<W: World> Walk<'_, W> {
             Step::Await(wait) => self.await_judged(&wait.reader, &wait.upto, wait.judges.clone()).await,
             Step::Do(step) if step.background => {
                 self.cast.borrow_mut().asking.push(step.op.clone());
-                self.background.send(Background::Ask(step.clone())).expect("the walk holds the receiving end");
+                self.background.borrow_mut().push(Background::Ask(step.clone()));
                 Ok(())
             }
             Step::Do(step) => self.ask(step).await,

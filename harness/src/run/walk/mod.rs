@@ -15,11 +15,12 @@ mod read;
 mod say;
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
 
 use crate::contract::Profile;
 use crate::history::{self, What};
@@ -64,7 +65,8 @@ pub(crate) struct Walk<'w, W: World> {
     profile: &'w Profile,
     patience: Patience,
     cast: RefCell<Cast>,
-    background: mpsc::UnboundedSender<Background>,
+    /// What is to go on beside the steps and was not begun yet.
+    background: RefCell<Vec<Background>>,
     /// Waits that were missed; each makes the next ones shorter, for the verdict is already known.
     missed: Cell<u32>,
     step: Cell<u32>,
@@ -72,7 +74,7 @@ pub(crate) struct Walk<'w, W: World> {
 
 /// Walks `scenario` over `world`. Observations are in the world's recorder, also when the walk was aborted.
 pub async fn walk<W: World>(world: &W, profile: &Profile, scenario: &Scenario, patience: Patience) -> Result<(), Abort> {
-    let (background, mut works) = mpsc::unbounded_channel();
+    let background = RefCell::default();
     let walk = Walk { world, profile, patience, cast: RefCell::default(), background, missed: Cell::new(0), step: Cell::new(0) };
     let main = async {
         let ended = walk.steps(&scenario.steps, Some(&say::steps(scenario))).await;
@@ -85,14 +87,23 @@ pub async fn walk<W: World>(world: &W, profile: &Profile, scenario: &Scenario, p
     };
     let mut main = std::pin::pin!(main);
     let mut running = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            biased;
-            ended = &mut main => return ended,
-            Some(work) = works.recv() => running.push(walk.background(work)),
-            Some(()) = running.next(), if !running.is_empty() => {}
+    poll_fn(|context| {
+        loop {
+            if let Poll::Ready(ended) = main.as_mut().poll(context) {
+                return Poll::Ready(ended);
+            }
+            let works = walk.background.take();
+            if !works.is_empty() {
+                running.extend(works.into_iter().map(|work| walk.background(work)));
+                continue;
+            }
+            match running.poll_next_unpin(context) {
+                Poll::Ready(Some(())) => {}
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
         }
-    }
+    })
+    .await
 }
 
 impl<W: World> Walk<'_, W> {

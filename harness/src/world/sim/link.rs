@@ -15,6 +15,9 @@ const BUFFER: usize = 128 << 10;
 /// The same while a fault keeps them back: the proxy reads on.
 const HELD: usize = 16 << 20;
 
+/// For how many events a connection has room from the beginning.
+const USUAL: usize = 56;
+
 /// Something on its way to a reader.
 #[derive(Clone, Debug)]
 pub(super) enum Packet {
@@ -69,6 +72,11 @@ pub(super) struct Happened {
 impl Link {
     pub(super) fn new(conn: ConnId, progress: Progress, armed: &[ConnFault], binding: &Binding) -> Link {
         let plan = faults::plan(armed, binding).faults;
+        {
+            let mut state = progress.state();
+            state.markers.reserve(USUAL);
+            state.cursors.reserve(USUAL);
+        }
         Link {
             conn,
             progress,

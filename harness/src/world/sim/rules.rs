@@ -63,7 +63,7 @@ impl Rules {
 
     /// A cursor as its readers see it.
     pub(super) fn show(&self, cursor: Cursor) -> String {
-        if self.epochs { cursor.to_string() } else { cursor.seq.to_string() }
+        if self.epochs { cursor.text() } else { cursor.seq.to_string() }
     }
 
     /// A presented cursor as the core reads it.
