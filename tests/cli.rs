@@ -108,7 +108,7 @@ fn a_failure_that_is_known_to_show_sometimes_decides_nothing() {
     let only = ["--only", "boundary-on-every-connection", "--deadline", "1s", "--report", &to];
     let output = streamspec(&[&["test", &target(&["boundary-twice"])][..], &only].concat());
     assert_eq!(code(&output), OK, "{}", stdout(&output));
-    assert!(stdout(&output).contains("KNOWN SEAM-3 (MUST)"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("FLAKY SEAM-3 (MUST)"), "{}", stdout(&output));
     assert!(stdout(&output).contains("  known, sometimes: issue 7: a race\n"), "{}", stdout(&output));
     let document: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
     let seam = document["requirements"].as_array().unwrap().iter().find(|r| r["id"] == "SEAM-3").unwrap();
@@ -213,7 +213,7 @@ fn wrong_words_are_named_and_answered_with_the_next_step() {
         (&["test", "--url", "127.0.0.1:80", "--profile", "sse"], "write it as http://"),
         (&["explain", "replay-inclusiv"], "did you mean `replay-inclusive`?"),
         (&["selftest", "--only", "replay-inclusiv"], "did you mean `replay-inclusive`?"),
-        (&["test", "--report", "pdf=x"], "there is: json"),
+        (&["test", "--report", "pdf=x"], "there are: json, junit"),
         (&["test", "--seed", "xyz"], "hexadecimal"),
         (&["test", "--url", "http://127.0.0.1:9", "--start", "x"], "cannot be used with"),
         (&["test", "--url", "http://127.0.0.1:1"], "--profile"),

@@ -43,6 +43,12 @@ use judge::Judge;
 
 /// What `history` shows of the promises of `profile`: one verdict for each requirement, in the order of the catalogue.
 pub fn judge(history: &History, profile: &Profile) -> Vec<Verdict> {
+    look(history, profile).verdicts()
+}
+
+/// What all checkers found in `history`. A campaign of a million histories asks for verdicts only of those that show
+/// something.
+pub(crate) fn look(history: &History, profile: &Profile) -> Judge {
     let (mut view, contract) = (View::of(history), &profile.contract);
     if contract.idempotency.as_ref().is_some_and(|keys| !keys.survives_restart) {
         view.forget_doubled();
@@ -77,8 +83,8 @@ pub fn judge(history: &History, profile: &Profile) -> Vec<Verdict> {
     }
     for (id, why) in &profile.not_observable {
         if let Some(known) = requirement(id) {
-            judge.not_applicable(known.id, why);
+            judge.not_applicable(known.id, why.clone());
         }
     }
-    judge.verdicts()
+    judge
 }

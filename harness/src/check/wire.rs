@@ -232,7 +232,7 @@ fn lint_between<'c, 'h>(conn: &'c ConnView<'h>, since: usize, until: usize) -> i
 fn ends_at_line_break(got: &Body, sent: &Body) -> bool {
     let Some((kept, rest)) = usize::try_from(got.len).ok().and_then(|len| sent.head.split_at_checked(len)) else { return false };
     let breaks = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
-    got.head == kept && rest.starts_with(breaks) && !rest.trim_matches(breaks).is_empty()
+    &*got.head == kept && rest.starts_with(breaks) && !rest.trim_matches(breaks).is_empty()
 }
 
 /// WIRE-5 by waits; gives the connections that were waited for.

@@ -9,12 +9,14 @@ use clap::Args;
 use super::exit::{self, Ended};
 use super::plan::quoted;
 use super::progress::Progress;
-use super::test::{Report, keepable, report, watch_for_interrupt};
+use super::reports::{Report, Reports, report};
+use super::test::watch_for_interrupt;
 use super::{Complaint, complain, meant, print, tell};
-use crate::check::judge_client;
+use crate::check::Finding;
+use crate::check::{Violation, judge_client};
 use crate::client::trial::{Case, ClientCommand, Patience, Ran, Trial, cases, run_trials};
-use crate::contract::{CLIENT_CATALOGUE, CLIENT_FAMILIES, ClientTarget, Known, requirement};
-use crate::report::{Heading, Page, Row, Tally, client_failure, json_report, write_json, write_text};
+use crate::contract::{Baseline, CLIENT_CATALOGUE, CLIENT_FAMILIES, ClientTarget, Known, requirement};
+use crate::report::{Event, Finished, Heading, Page, Tally, client_failure, write_text};
 use crate::run::suite::StopSign;
 use crate::world::live::process::CommandLine;
 
@@ -46,7 +48,7 @@ pub(super) struct ClientArgs {
     /// How long a client that was sent everything, and does not end, is watched
     #[arg(long, value_name = "TIME", value_parser = streamspec_reference_server::duration, default_value = "3s")]
     watch: Duration,
-    /// Write a report: json=PATH
+    /// Write a report: json, junit, ndjson, tap, md, sarif, html, svg=DIR, or `github` alone; may be repeated
     #[arg(long, value_name = "FORMAT=PATH", value_parser = report)]
     report: Vec<Report>,
     /// List the cases that would be run, and stop
@@ -83,13 +85,24 @@ fn test(args: &ClientArgs) -> Result<u8, Complaint> {
         print(&chosen.iter().map(|case| format!("{:<28} {}\n", case.name, case.says)).collect::<String>());
         return Ok(exit::OK);
     }
-    keepable(&args.report, None)?;
     let (client, name, again, known) = subject(args)?;
-    let heading = Heading { profile: PROFILE.to_owned(), target: name, seed: None, command: "client", tested: "client", again, known };
+    let baseline = Baseline::of_target(&known);
+    let heading = Heading {
+        profile: PROFILE.to_owned(),
+        target: name,
+        seed: None,
+        command: "client",
+        tested: "client",
+        again,
+        baseline,
+        requirements: None,
+    };
     let page = Page::of_stdout();
     let first = format!("streamspec {} · clients of {PROFILE} · {}", env!("CARGO_PKG_VERSION"), heading.target);
     print(&page.fit(format!("{}\n\n", page.paint.bold(&first))));
 
+    let mut reports = Reports::open(&args.report)?;
+    reports.hear(&Event::SuiteStarted { heading: &heading, cases: chosen.len() as u64 });
     let stop = StopSign::default();
     watch_for_interrupt(&stop);
     let mut tally = Tally::default();
@@ -101,7 +114,7 @@ fn test(args: &ClientArgs) -> Result<u8, Complaint> {
     let jobs = args.jobs.map_or(cores * 2, usize::from);
     let ran = run_trials(trials, jobs, &stop, |case, ran| {
         progress.step(&case.name);
-        count(&mut tally, &case, &ran);
+        count(&mut tally, &case, &ran, &mut reports);
     });
     progress.clear();
     tally.cut_short = stop.is_raised() || ran.is_err();
@@ -114,33 +127,44 @@ fn test(args: &ClientArgs) -> Result<u8, Complaint> {
         our_bug: false,
         violated: rows.iter().any(|row| heading.is_failure(row)),
         could_not_test: (!tally.aborted.is_empty() || ran.is_err()) && !stop.is_raised(),
-        stale: rows.iter().any(|row| heading.is_stale(row)),
-        inconclusive: rows.iter().any(Row::undecided),
+        stale: rows.iter().any(|row| !heading.stale(row).is_empty()),
+        inconclusive: rows.iter().any(|row| heading.is_undecided(row)),
         nothing_ran: tally.cases == 0 && tally.aborted.is_empty(),
         interrupted: stop.is_raised(),
     };
     let code = ended.code();
     drop(rows);
     print(&write_text(&tally, &heading, seconds, page));
-    for Report::Json(path) in &args.report {
-        write_json(path, &json_report(&tally, &heading, seconds, code))
-            .map_err(|e| Complaint::Usage(format!("cannot write {}: {e}", path.display())))?;
-    }
-    Ok(code)
+    let suite = Finished { heading: &heading, tally: &tally, seconds, exit: code };
+    reports.hear(&Event::SuiteFinished(suite));
+    Ok(reports.finish(&[suite], code))
 }
 
-/// Counts a case that was run.
-fn count(tally: &mut Tally, case: &Case, ran: &Ran) {
+/// Counts a case that was run, and tells the reports of it.
+fn count(tally: &mut Tally, case: &Case, ran: &Ran, reports: &mut Reports) {
+    let profile = PROFILE;
     if let Some(why) = &ran.unsupported {
         tally.skip_for(&case.name, case.judges(), why);
+        reports.hear(&Event::ScenarioSkipped { profile, scenario: &case.name, why });
         return;
     }
     tally.plan_for(&case.name, case.judges());
-    if let Some(why) = &ran.aborted {
-        tally.abort(&case.name, why.clone(), &ran.errors);
-        return;
+    let verdicts = if ran.aborted.is_some() { Vec::new() } else { judge_client(case, &ran.log) };
+    let show = |violation: &Violation| client_failure(&case.name, &ran.log, violation, &ran.errors);
+    for verdict in &verdicts {
+        if let Finding::Fail { violations, count, .. } = &verdict.finding
+            && let Some(first) = violations.first()
+        {
+            let (requirement, failure) = (&verdict.requirement, &show(first));
+            reports.hear(&Event::Violated { profile, repetition: 0, requirement, count: *count, failure });
+        }
     }
-    tally.count(&case.name, &judge_client(case, &ran.log), |violation| client_failure(&case.name, &ran.log, violation));
+    let (aborted, seconds) = (ran.aborted.as_deref(), ran.log.last().map_or(0.0, |entry| entry.at.0 as f64 / 1e6));
+    reports.hear(&Event::CaseFinished { profile, case: &case.name, repetition: 0, seconds, aborted, verdicts: &verdicts });
+    match &ran.aborted {
+        Some(why) => tally.abort(&case.name, why.clone(), &ran.errors),
+        None => tally.count(&case.name, &verdicts, show),
+    }
 }
 
 type Subject = (ClientCommand, String, String, BTreeMap<String, Known>);

@@ -10,11 +10,12 @@ use clap::Args;
 
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs};
+use super::reports::{campaign_page, page_keepable};
 use super::test::{seed, watch_for_interrupt};
 use super::{Complaint, complain, print};
 use crate::contract::requirement;
 use crate::explore::{Failure, GOALS, Loaded, Outcome, Palette, Plan, Standing, Theme, load, run as run_campaign};
-use crate::report::{Page, Paint, drawn, timeline};
+use crate::report::{Campaign, Distinct, Failure as Shown, Page, Paint, drawn, html_of_campaign, replace, timeline};
 use crate::run::suite::{StopSign, SuiteError};
 
 /// Where failures are kept.
@@ -61,6 +62,9 @@ pub(super) struct FuzzArgs {
     /// Write the scenarios of failures into this folder as well, beside the project's own
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
+    /// Write a page with the rate over time, the goals and the distinct violations: html=PATH
+    #[arg(long, value_name = "html=PATH", value_parser = campaign_page)]
+    report: Option<PathBuf>,
     /// Fail (exit code 5) when a goal was never reached: those named, or all that apply
     #[arg(long, value_name = "GOAL,…", value_delimiter = ',', num_args = 0..=1, default_missing_value = "all")]
     require_goals: Option<Vec<String>>,
@@ -89,6 +93,7 @@ struct Prepared {
 
 fn prepare(args: &FuzzArgs) -> Result<Prepared, Complaint> {
     let resolved = args.target.resolve()?;
+    args.report.as_deref().map_or(Ok(()), page_keepable)?;
     if let Some(theme) = args.prefer.iter().find(|theme| args.avoid.contains(theme)) {
         let word = Theme::ALL.iter().find(|(named, _)| named == theme).map_or("it", |(_, word)| *word);
         return Err(Complaint::Usage(format!("the theme `{word}` is both preferred and avoided; leave it out of one of the two")));
@@ -173,6 +178,7 @@ impl Prepared {
         let mut progress = Progress::new(began, self.applying.len());
         let mut trouble: Option<String> = None;
         let shown = std::cell::RefCell::new(&mut progress);
+        let campaign = std::cell::RefCell::new(Campaign::default());
         let (outcome, ran) = run_campaign(
             &self.plan,
             &stop,
@@ -185,11 +191,38 @@ impl Prepared {
                     trouble.get_or_insert(format!("a failure could not be written; {FAILURES} must be a folder that can be written to"));
                 }
                 print(&told(&failure, &paths, &self.resolved.again, paint));
+                if args.report.is_some() {
+                    campaign.borrow_mut().found(distinct(&failure));
+                }
             },
-            |standing| shown.borrow_mut().tick(standing),
+            |standing| {
+                campaign.borrow_mut().sample(began.elapsed().as_secs_f64(), standing.cases);
+                shown.borrow_mut().tick(standing);
+            },
         );
         progress.clear();
-        self.finish(args, outcome, ran, trouble, began.elapsed(), &stop, paint)
+        let (standing, took) = (outcome.standing.clone(), began.elapsed());
+        let code = self.finish(args, outcome, ran, trouble, took, &stop, paint);
+        match &args.report {
+            Some(path) => self.page(path, campaign.into_inner(), &standing, took, code),
+            None => code,
+        }
+    }
+
+    /// Writes the campaign's page; the exit code, which says so when that cannot be done.
+    fn page(&self, path: &std::path::Path, mut campaign: Campaign, standing: &Standing, took: Duration, exit: u8) -> u8 {
+        let goal =
+            |goal: &usize| (GOALS[*goal].name.to_owned(), GOALS[*goal].says.to_owned(), standing.goals.get(*goal).copied().unwrap_or(0));
+        campaign.profile.clone_from(&self.resolved.profile.name);
+        campaign.target.clone_from(&self.resolved.name);
+        campaign.seed = self.plan.seed;
+        campaign.goals = self.applying.iter().map(goal).collect();
+        (campaign.cases, campaign.unfinished) = (standing.cases, standing.unfinished.0);
+        (campaign.seconds, campaign.exit) = (took.as_secs_f64(), exit);
+        match replace(path, html_of_campaign(&campaign).as_bytes()) {
+            Ok(()) => exit,
+            Err(error) => complain(&Complaint::Usage(format!("cannot write the page {}: {}", path.display(), error.kind()))),
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "everything that a campaign leaves behind, once")]
@@ -269,6 +302,18 @@ impl Prepared {
         let word = if standing.found == 1 { "failure" } else { "failures" };
         let _ = writeln!(out, "{} distinct {word}", standing.found);
         out
+    }
+}
+
+/// A failure as the campaign's page shows it.
+fn distinct(failure: &Failure) -> Distinct {
+    let name = &failure.scenario.name;
+    Distinct {
+        requirement: failure.about.signature.requirement.to_string(),
+        rate: failure.about.rate.to_string(),
+        after: failure.after_cases,
+        scenario: failure.scenario.to_toml(""),
+        failure: Shown::of(name, name, &failure.history, &failure.violation),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line, one file a subcommand.
 
+mod baseline;
 mod check;
 mod client;
 mod compare;
@@ -11,12 +12,15 @@ mod fuzz;
 mod init;
 mod kills;
 mod list;
+mod matrix;
 mod plan;
 mod progress;
 mod provider;
 mod proxy;
 mod record;
 mod replay;
+mod report;
+mod reports;
 mod review;
 mod selftest;
 mod simulate;
@@ -57,6 +61,10 @@ enum Command {
     Proxy(proxy::ProxyArgs),
     /// Judge a history, a HAR file or captures of curl by the same requirements
     Check(check::CheckArgs),
+    /// Draw a stored history as a page or a picture
+    Report(report::ReportArgs),
+    /// Put several runs side by side: rows requirements, columns targets
+    Matrix(matrix::MatrixArgs),
     /// Accept, reject or skip transcripts that changed
     Review(review::ReviewArgs),
     /// Run the built-in reference server, right or with defects
@@ -102,6 +110,8 @@ fn dispatch(arguments: &Arguments) -> u8 {
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Proxy(args)) => proxy::run(args),
         Some(Command::Check(args)) => check::run(args),
+        Some(Command::Report(args)) => report::run(args),
+        Some(Command::Matrix(args)) => matrix::run(args),
         Some(Command::Review(args)) => review::run(args),
         Some(Command::Simulate(args)) => simulate::run(args),
         Some(Command::Serve(options)) => serve(options),

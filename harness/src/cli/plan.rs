@@ -10,8 +10,8 @@ use super::{Complaint, address};
 use crate::contract::{Profile, Signer, Target};
 use crate::run::suite::Subject;
 use crate::scenario::Capabilities;
-use crate::world::live::StartSpec;
 use crate::world::live::process::{CommandLine, Readiness};
+use crate::world::live::{StartSpec, folder_in_memory};
 
 /// Which server is meant.
 #[derive(Clone, Debug, Default, Args)]
@@ -177,6 +177,7 @@ pub(super) fn reference(profile: &Profile, bugs: &[&str]) -> Result<StartSpec, C
         ready_within: Duration::from_secs(20),
         stop_within: Duration::from_secs(5),
         provider: profile.reference.iter().any(|word| word.contains("{provider}")),
+        data_in: folder_in_memory(),
     })
 }
 
@@ -215,6 +216,7 @@ fn start_spec(start: &str, target: &Target, profile: &Profile) -> Result<StartSp
         ready_within: Duration::from_millis(target.ready.within_ms),
         stop_within: Duration::from_millis(target.ready.stop_within_ms),
         provider: start.contains("{provider}") || target.env.values().any(|value| value.contains("{provider}")),
+        data_in: None,
     })
 }
 

@@ -5,16 +5,18 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::baseline::BaselineArgs;
 use super::compare::Golden;
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs, quoted};
 use super::progress::Progress;
+use super::reports::{Report, Reports, keepable, report, shows_bytes};
 use super::{Complaint, complain, every, meant, print, tell};
-use crate::contract::{CATALOGUE, FAMILIES, requirement};
-use crate::report::{Heading, Page, Row, Tally, json_report, write_json, write_text};
+use crate::contract::{CATALOGUE, FAMILIES, RequirementSet, requirement};
+use crate::report::{Event, Finished, Heading, Page, Tally, case_failure, write_text};
 use crate::run::Abort;
-use crate::run::suite::{Case, StopSign, Subject, Suite, SuiteError, cases, run as run_suite};
-use crate::scenario::{Scenario, applicable};
+use crate::run::suite::{Case, StopSign, Subject, Suite, SuiteError, Told, cases, run_all};
+use crate::scenario::{Capabilities, Scenario, applicable};
 
 /// Cases wait more than they compute, so more workers than cores are right.
 const JOBS_A_CORE: usize = 4;
@@ -46,9 +48,14 @@ pub(super) struct TestArgs {
     /// How long to wait for anything; default: twice the profile's delivery bound
     #[arg(long, value_name = "TIME", value_parser = streamspec_reference_server::duration)]
     pub(super) deadline: Option<Duration>,
-    /// Write a report: json=PATH
+    /// Write a report: json, junit, ndjson, tap, md, sarif, html, svg=DIR, or `github` alone; may be repeated
     #[arg(long, value_name = "FORMAT=PATH", value_parser = report)]
     pub(super) report: Vec<Report>,
+    #[command(flatten)]
+    pub(super) baseline: BaselineArgs,
+    /// Let only the requirements of this frozen set decide, such as 2026-11; newer ones are run, reported and unscored
+    #[arg(long, value_name = "REV", value_parser = RequirementSet::named)]
+    pub(super) requirements: Option<&'static RequirementSet>,
     /// Keep the history of every case that failed in this folder
     #[arg(long, value_name = "DIR")]
     pub(super) history: Option<PathBuf>,
@@ -65,21 +72,6 @@ pub(super) struct TestArgs {
     /// Pass over what the profile has nothing of, because another one has.
     #[arg(skip)]
     pub(super) lenient: bool,
-}
-
-/// A report to be written.
-#[derive(Clone, Debug)]
-pub(super) enum Report {
-    Json(PathBuf),
-}
-
-pub(super) fn report(text: &str) -> Result<Report, String> {
-    match text.split_once('=') {
-        Some(("json", path)) if !path.is_empty() => Ok(Report::Json(path.into())),
-        Some(("json", _)) => Err("write a path behind it, such as json=report.json".to_owned()),
-        Some((format, _)) => Err(format!("there is no report format `{format}`; there is: json")),
-        None => Err("write FORMAT=PATH, such as json=report.json".to_owned()),
-    }
 }
 
 pub(super) fn seed(text: &str) -> Result<u64, String> {
@@ -102,28 +94,6 @@ pub(super) fn run(args: &TestArgs) -> u8 {
         },
         Err(complaint) => complain(&complaint),
     }
-}
-
-/// Finds out before a long run that what it brings cannot be kept.
-pub(super) fn keepable(reports: &[Report], history: Option<&std::path::Path>) -> Result<(), Complaint> {
-    for Report::Json(path) in reports {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-        let cannot = |why: String| Err(Complaint::Usage(format!("cannot write the report {}: {why}", path.display())));
-        if path.is_dir() {
-            return cannot("it is a folder; name a file in it".to_owned());
-        }
-        if !folder.is_dir() {
-            return cannot(format!("there is no folder {}", folder.display()));
-        }
-        if let Err(error) = tempfile::NamedTempFile::new_in(folder) {
-            return cannot(error.kind().to_string());
-        }
-    }
-    if let Some(folder) = history {
-        let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));
-        made.map_err(|e| Complaint::Usage(format!("cannot keep histories in {}: {}", folder.display(), e.kind())))?;
-    }
-    Ok(())
 }
 
 /// Everything that a run needs.
@@ -169,7 +139,10 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
             )));
         }
     }
+    let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
     let mut tally = Tally::default();
+    tally.expects_all = args.only.is_empty();
+    let everything = Capabilities { driver: true, ..Capabilities::all() };
     let mut scenarios = Vec::new();
     for mut scenario in all {
         scenario.sweep_limit = [scenario.sweep_limit, resolved.target.sweep_limit].into_iter().flatten().min();
@@ -180,6 +153,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
                 scenarios.push(scenario);
             }
             Ok(()) => tally.leave_out(&scenario),
+            Err(why) if selected && applicable(&scenario, &resolved.profile, &everything).is_ok() => tally.cannot_see(&scenario, &why),
             Err(why) if selected => tally.skip(&scenario, &why),
             Err(_) => {}
         }
@@ -187,6 +161,8 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     let golden = Golden::of(args.snapshots.as_deref(), &resolved.profile, &scenarios).map_err(Complaint::Usage)?;
     let bound = Duration::from_millis(resolved.profile.contract.liveness.delivery_ms);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // What stood on the wire is kept where a report shows it.
+    let transcribed = if shows_bytes(&args.report) { scenarios.iter().map(|s| s.name.clone()).collect() } else { golden.names() };
     let suite = Suite {
         profile: resolved.profile.clone(),
         subject: resolved.subject.clone(),
@@ -196,8 +172,9 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         repeat: args.repeat.max(1),
         fresh: args.fresh,
         deadline: args.deadline.unwrap_or(bound * 2),
-        transcribed: golden.names(),
+        transcribed,
     };
+    let baseline = args.baseline.of(&resolved, &names)?;
     let heading = Heading {
         profile: resolved.profile.name.clone(),
         target: resolved.name.clone(),
@@ -205,7 +182,8 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         command: "test",
         tested: "server",
         again: format!("{}{}", resolved.again, again(args)),
-        known: resolved.target.known.clone(),
+        baseline,
+        requirements: args.requirements,
     };
     Ok(Prepared { resolved, suite, heading, tally, golden, trouble: None })
 }
@@ -250,6 +228,10 @@ impl Prepared {
             print(&names);
             return exit::OK;
         }
+        let mut reports = match Reports::open(&args.report) {
+            Ok(reports) => reports,
+            Err(complaint) => return complain(&complaint),
+        };
         let page = Page::of_stdout();
         let first = format!(
             "streamspec {} · profile {} · {} · seed {:#x}",
@@ -261,43 +243,54 @@ impl Prepared {
         print(&page.fit(format!("{}\n\n", page.paint.bold(&first))));
         let stop = StopSign::default();
         watch_for_interrupt(&stop);
-        let done = self.execute(args, &stop);
+        let done = self.execute(args, &stop, &mut reports);
         if done.ran {
             print(&self.golden.report(page));
             print(&write_text(&self.tally, &self.heading, done.seconds, page));
         }
-        let mut trouble = None;
-        for Report::Json(path) in &args.report {
-            let report = json_report(&self.tally, &self.heading, done.seconds, done.code);
-            if let Err(error) = write_json(path, &report) {
-                trouble.get_or_insert(format!("cannot write {}: {error}", path.display()));
-            }
-        }
-        if let Some(why) = trouble {
-            tell(&format!("error: {why}"));
-            return exit::USAGE;
-        }
-        if self.resolved.built_in && done.code == exit::OK {
+        let suite = self.finished(&done);
+        reports.hear(&Event::SuiteFinished(suite));
+        let code = reports.finish(&[suite], done.code);
+        if self.resolved.built_in && code == exit::OK {
             tell(NEXT);
         }
-        done.code
+        code
+    }
+
+    /// What reports say of it.
+    pub(super) fn finished<'r>(&'r self, done: &Done) -> Finished<'r> {
+        Finished { heading: &self.heading, tally: &self.tally, seconds: done.seconds, exit: done.code }
+    }
+
+    /// Tells the reports what is about to run.
+    pub(super) fn announce(&self, reports: &mut Reports) {
+        reports.hear(&Event::SuiteStarted { heading: &self.heading, cases: cases(&self.suite) as u64 });
+        for (scenario, why) in &self.tally.skipped {
+            reports.hear(&Event::ScenarioSkipped { profile: &self.heading.profile, scenario, why });
+        }
     }
 
     /// Runs the scenarios and counts what they bring; says on standard error what kept them from running.
-    fn execute(&mut self, args: &TestArgs, stop: &StopSign) -> Done {
+    fn execute(&mut self, args: &TestArgs, stop: &StopSign, reports: &mut Reports) -> Done {
         let began = Instant::now();
         let mut progress = Progress::new(cases(&self.suite));
         let suite = self.suite.clone();
-        let ran = run_suite(&suite, stop, |case| {
-            progress.step(&case.base);
-            self.take(args, &case);
+        self.announce(reports);
+        let mut ran = run_all(std::slice::from_ref(&suite), suite.jobs, stop, |_, told| {
+            if let Told::Finished(case) = &told {
+                progress.step(&case.base);
+            }
+            self.take(args, &told, reports);
         });
         progress.clear();
-        self.finish(&ran, stop, began.elapsed().as_secs_f64())
+        let ran = ran.pop().expect("one for each suite");
+        self.finish(args, &ran, stop, began.elapsed().as_secs_f64())
     }
 
-    /// Counts what a case brought, and keeps its history where that is asked.
-    pub(super) fn take(&mut self, args: &TestArgs, case: &Case) {
+    /// Tells the reports of a case; counts what it brought, and keeps its history where that is asked.
+    pub(super) fn take(&mut self, args: &TestArgs, told: &Told, reports: &mut Reports) {
+        reports.hear_case(&self.heading.profile, told, case_failure);
+        let Told::Finished(case) = told else { return };
         if let Err(why) = keep(args.history.as_deref(), case) {
             self.trouble.get_or_insert(why);
         }
@@ -306,8 +299,11 @@ impl Prepared {
     }
 
     /// What it came to, when there are no more cases.
-    pub(super) fn finish(&mut self, ran: &Result<(), SuiteError>, stop: &StopSign, seconds: f64) -> Done {
+    pub(super) fn finish(&mut self, args: &TestArgs, ran: &Result<(), SuiteError>, stop: &StopSign, seconds: f64) -> Done {
         self.tally.cut_short = stop.is_raised() || ran.is_err();
+        if let Some(baseline) = args.baseline.write(&self.heading, &self.tally, &mut self.trouble) {
+            self.heading.baseline = baseline;
+        }
         let mut ended = self.ended(stop);
         ended.hear(ran);
         if let Some(why) = &self.trouble {
@@ -319,13 +315,12 @@ impl Prepared {
 
     fn ended(&self, stop: &StopSign) -> Ended {
         let rows = self.tally.rows();
-        let known = |id: &str| self.heading.known.contains_key(id);
         Ended {
             our_bug: false,
-            violated: self.golden.fails() || rows.iter().any(|r| r.fails() && !known(r.requirement.id)),
+            violated: self.golden.fails() || rows.iter().any(|r| self.heading.is_failure(r)),
             could_not_test: !self.tally.aborted.is_empty() && !stop.is_raised(),
-            stale: rows.iter().any(|r| self.heading.is_stale(r)),
-            inconclusive: rows.iter().any(Row::undecided),
+            stale: rows.iter().any(|r| !self.heading.stale(r).is_empty()),
+            inconclusive: rows.iter().any(|r| self.heading.is_undecided(r)),
             nothing_ran: self.tally.cases == 0,
             interrupted: stop.is_raised(),
         }

@@ -1,6 +1,7 @@
 //! What a protocol promises: the requirement catalogue, and (in the files beside it) the contract and profile files.
 
 mod ask;
+mod baseline;
 mod binding;
 mod catalogue;
 mod client_target;
@@ -9,6 +10,7 @@ mod log;
 mod machine;
 mod payment;
 mod profile;
+mod requirement_set;
 mod schema;
 mod starter;
 mod target;
@@ -16,6 +18,7 @@ mod transcript;
 mod validate;
 
 pub use ask::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Recipient, Talk};
+pub use baseline::{BASELINE_FILE, Baseline, BaselineFile, Excuse, KnownEntry};
 pub use binding::*;
 pub use catalogue::{CATALOGUE, CLIENT_CATALOGUE, CLIENT_FAMILIES, FAMILIES, Level, Requirement, requirement};
 pub use client_target::ClientTarget;
@@ -26,6 +29,7 @@ pub use machine::Machine;
 pub use payment::{PaymentBinding, PaymentContract, Signer};
 
 pub use profile::*;
+pub use requirement_set::{REQUIREMENT_SETS, RequirementSet};
 pub use schema::{SCHEMAS, schema};
 pub use starter::{Found, starter_profile, starter_target};
 pub use target::*;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -89,7 +90,7 @@ pub struct Body {
     /// FNV-1a over the bytes; the same in every version of streamspec.
     pub digest: u64,
     /// The beginning, at most 60 bytes, cut at a character.
-    pub head: String,
+    pub head: Arc<str>,
 }
 
 /// What FNV-1a begins with.
@@ -105,7 +106,7 @@ impl Body {
     pub fn of(text: &str) -> Body {
         let digest = fnv(FNV_START, text.as_bytes());
         let end = text.floor_char_boundary(60);
-        Body { len: text.len() as u64, digest, head: text[..end].to_owned() }
+        Body { len: text.len() as u64, digest, head: text[..end].into() }
     }
 
     /// True when both digests are of the same text.

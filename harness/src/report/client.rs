@@ -3,6 +3,7 @@
 use crate::check::Violation;
 use crate::client::trial::{Entry, Event, Request, Said, Saw};
 
+use super::picture::Picture;
 use super::tally::Failure;
 use super::timeline::{Line, Mark};
 
@@ -14,9 +15,18 @@ const LANDMARKS: u32 = 4;
 const MOST: usize = 60;
 
 /// A failure of a client in a case.
-pub fn client_failure(case: &str, log: &[Entry], violation: &Violation) -> Failure {
+pub fn client_failure(case: &str, log: &[Entry], violation: &Violation, output: &str) -> Failure {
     let timeline = timeline(log, violation);
-    Failure { case: case.to_owned(), scenario: case.to_owned(), violation: violation.clone(), timeline, curl: None }
+    let picture = Picture::of_lines(&timeline);
+    Failure {
+        case: case.to_owned(),
+        scenario: case.to_owned(),
+        violation: violation.clone(),
+        timeline,
+        curl: None,
+        output: output.to_owned(),
+        picture,
+    }
 }
 
 fn timeline(log: &[Entry], violation: &Violation) -> Vec<Line> {

@@ -1,14 +1,13 @@
-//! The report that programs read: one JSON document, replaced atomically.
-
-use std::io::Write;
-use std::path::Path;
+//! The report that programs read: one JSON document.
 
 use serde_json::{Value, json};
 
-use crate::contract::Known;
+use crate::contract::KnownEntry;
 
-use super::tally::{Standing, Tally};
-use super::text::{Counts, Heading};
+use super::event::Finished;
+use super::heading::Heading;
+use super::tally::{Row, Standing, Tally};
+use super::text::Counts;
 
 /// Version of the document; fields are added within a version, never taken away.
 const VERSION: u32 = 1;
@@ -17,6 +16,7 @@ const VERSION: u32 = 1;
 pub fn json_report(tally: &Tally, heading: &Heading, seconds: f64, exit: u8) -> Value {
     let rows = tally.rows();
     let counts = Counts::of(&rows, heading);
+    let listed = |row: &Row<'_>| -> Option<&KnownEntry> { heading.baseline.about(row.requirement.id).next() };
     let requirements: Vec<Value> = rows
         .iter()
         .map(|row| {
@@ -25,15 +25,17 @@ pub fn json_report(tally: &Tally, heading: &Heading, seconds: f64, exit: u8) -> 
                 Standing::Fail => ("fail", None),
                 Standing::Inconclusive(why) => ("inconclusive", Some(why)),
                 Standing::NotApplicable(why) => ("not-applicable", Some(why)),
+                Standing::NotObservable(why) => ("not-observable", Some(why)),
             };
             json!({
                 "id": row.requirement.id,
                 "level": row.requirement.level,
                 "says": row.requirement.says,
                 "standing": standing,
+                "outcome": heading.outcome(row).word(),
                 "why": why,
-                "known": heading.known.get(row.requirement.id).map(Known::reason),
-                "sometimes": heading.known.get(row.requirement.id).is_some_and(Known::sometimes),
+                "known": listed(row).map(|entry| &entry.reason),
+                "sometimes": listed(row).is_some_and(|entry| entry.flaky),
                 "judged": row.judged,
                 "violations": row.violations,
                 "failures": row.failures,
@@ -57,26 +59,23 @@ pub fn json_report(tally: &Tally, heading: &Heading, seconds: f64, exit: u8) -> 
         "failed": counts.failed,
         "skipped": counts.skipped,
         "requirements": requirements,
+        "requirement_set": heading.requirements.map(|set| set.revision),
+        "coverage": counts.coverage(&rows),
         "aborted": aborted,
         "scenarios": tally.ran.iter().map(ran).collect::<Vec<Value>>(),
         "scenarios_skipped": skipped,
     })
 }
 
-/// The report on several profiles, each with its own.
-pub fn json_reports(reports: Vec<Value>, exit: u8) -> Value {
-    json!({ "streamspec_report": VERSION, "version": env!("CARGO_PKG_VERSION"), "exit": exit, "profiles": reports })
-}
-
-/// Writes a report to `path`, by way of a temporary file beside it.
-///
-/// # Errors
-/// When the folder is not there or cannot be written to.
-pub fn write_json(path: &Path, document: &Value) -> std::io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, document)?;
-    file.write_all(b"\n")?;
-    file.persist(path).map_err(|e| e.error)?;
-    Ok(())
+/// The document: the report on one profile, or those on several.
+pub fn json_document(suites: &[Finished<'_>], exit: u8) -> String {
+    let of = |suite: &Finished<'_>| json_report(suite.tally, suite.heading, suite.seconds, suite.exit);
+    let value = match suites {
+        [one] => of(one),
+        all => {
+            let reports: Vec<Value> = all.iter().map(of).collect();
+            json!({ "streamspec_report": VERSION, "version": env!("CARGO_PKG_VERSION"), "exit": exit, "profiles": reports })
+        }
+    };
+    format!("{value:#}\n")
 }

@@ -1,20 +1,48 @@
-//! Consumers of what a run brings: a tally over all cases, and one file a format.
+//! Consumers of what a run brings: the events of a run, a tally over all cases, and one file a format.
 
 mod client;
 mod difference;
+mod document;
+mod escape;
+mod event;
+mod github;
+mod heading;
+mod html;
 mod json;
+mod junit;
+mod markdown;
+mod matrix;
+mod ndjson;
 mod page;
 mod paint;
+mod picture;
+mod pictures;
+mod sarif;
 mod tally;
+mod tap;
 mod text;
 mod timeline;
 
 pub use client::client_failure;
 pub(crate) use difference::drawn_difference;
-pub use json::{json_report, json_reports, write_json};
+pub use document::{Document, replace};
+pub use event::{Event, Finished, Sink};
+pub use github::GitHub;
+pub use heading::{Heading, Outcome};
+pub use html::{Campaign, Distinct, html, html_of_campaign, html_of_history};
+pub use json::{json_document, json_report};
+pub use junit::junit;
+pub use markdown::job_summary;
+pub use matrix::{Column, matrix_html, matrix_markdown};
+pub use ndjson::Ndjson;
 pub use page::{Page, visible};
 pub use paint::Paint;
-pub use tally::{Failure, Row, Standing, Tally};
-pub use text::{Counts, Heading, write_text};
+pub use picture::Picture;
+pub use pictures::Pictures;
+pub(crate) use pictures::svg_of_history;
+pub use sarif::sarif;
+pub use tally::{Failure, Row, Standing, Tally, case_failure};
+pub use tap::tap;
+pub use text::{Counts, write_text};
 pub(crate) use text::{drawn, one as write_failure, plural, thousands};
 pub use timeline::{Line, Mark, timeline};

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{Finding, Verdict, Violation};
 use crate::contract::{CATALOGUE, CLIENT_CATALOGUE, Level, Requirement, requirement};
+use crate::history::{History, What};
 use crate::run::suite::Case;
 use crate::scenario::Scenario;
 
+use super::picture::Picture;
 use super::timeline::{Line, timeline};
 
 /// The whole run so far.
@@ -25,6 +27,10 @@ pub struct Tally {
     written_for: BTreeMap<String, Vec<String>>,
     /// For each requirement why a scenario written for it was skipped.
     skipped_for: BTreeMap<String, String>,
+    /// For each requirement why a scenario written for it, which the contract has everything for, cannot be run on this target.
+    out_of_sight: BTreeMap<String, String>,
+    /// True when everything that applies should be judged: nothing was selected.
+    pub expects_all: bool,
     /// Requirements for which a scenario is written that was not selected.
     left_out: BTreeSet<String>,
     /// True when the run was stopped before its end.
@@ -55,6 +61,12 @@ pub struct Failure {
     pub timeline: Vec<Line>,
     /// A request with which to look for oneself.
     pub curl: Option<String>,
+    /// The end of what the implementation printed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub output: String,
+    /// The same stretch as a picture.
+    #[serde(skip)]
+    pub picture: Picture,
 }
 
 /// What is said of one requirement.
@@ -68,6 +80,8 @@ pub enum Standing {
     Inconclusive(String),
     /// It does not apply.
     NotApplicable(String),
+    /// The contract promises it, and on this target it cannot be looked at.
+    NotObservable(String),
 }
 
 /// One requirement in the report.
@@ -85,6 +99,10 @@ pub struct Row<'t> {
     pub failures: &'t [Failure],
     /// True when every scenario that is written for it, and applies, was run to its end.
     pub whole: bool,
+    /// True when no case was broken off, and the run was not stopped.
+    pub unbroken: bool,
+    /// By scenario: in how many of its cases it failed, and in how many it was judged.
+    pub scenarios: &'t BTreeMap<String, (u64, u64)>,
     /// Of the first failure's scenario: in how many of its cases it failed, and in how many it was judged.
     pub reproduced: (u64, u64),
 }
@@ -118,6 +136,14 @@ impl Tally {
         }
     }
 
+    /// Takes note of a scenario that the contract has everything for, and this target cannot be put through.
+    pub fn cannot_see(&mut self, scenario: &Scenario, why: &str) {
+        self.skipped.push((scenario.name.clone(), why.to_owned()));
+        for requirement in &scenario.judges {
+            self.out_of_sight.entry(requirement.clone()).or_insert_with(|| why.to_owned());
+        }
+    }
+
     /// Takes note of a scenario that was not selected.
     pub fn leave_out(&mut self, scenario: &Scenario) {
         self.left_out.extend(scenario.judges.iter().cloned());
@@ -134,7 +160,7 @@ impl Tally {
             };
             self.abort(&case.scenario.name, why, &case.output);
         }
-        self.count(&case.base, &case.verdicts, |violation| failure(case, violation));
+        self.count(&case.base, &case.verdicts, |violation| case_failure(case, violation));
     }
 
     /// Takes note of a case that did not reach its end, and of what the implementation printed last.
@@ -185,9 +211,10 @@ impl Tally {
                 let row = self.rows.get(requirement.id).unwrap_or(none);
                 let standing = self.standing(requirement, row)?;
                 let reproduced = row.failures.first().and_then(|f| row.by_scenario.get(&f.scenario)).copied().unwrap_or((0, 0));
-                let whole = !self.cut_short && self.aborted.is_empty() && !self.left_out.contains(requirement.id);
+                let unbroken = !self.cut_short && self.aborted.is_empty();
+                let (whole, scenarios) = (unbroken && !self.left_out.contains(requirement.id), &row.by_scenario);
                 let (judged, violations, failures) = (row.judged, row.violations, row.failures.as_slice());
-                Some(Row { requirement, standing, judged, violations, failures, whole, reproduced })
+                Some(Row { requirement, standing, judged, violations, failures, whole, unbroken, scenarios, reproduced })
             })
             .collect()
     }
@@ -200,16 +227,23 @@ impl Tally {
         if row.judged > 0 {
             return Some(Standing::Pass(row.judged));
         }
+        let ran = self.written_for.get(requirement.id);
+        let out_of_sight = self.out_of_sight.get(requirement.id).filter(|_| ran.is_none());
         if let Some(why) = &row.not_applicable {
             return Some(Standing::NotApplicable(why.clone()));
         }
         // Design 9: a requirement that judged nothing is no success. It is inconclusive when a scenario written for it was
-        // run, not applicable when none could be.
+        // run, not applicable or not observable when none could be.
         let why = || row.inconclusive.clone().unwrap_or_else(|| "no case was finished".to_owned());
-        match (self.written_for.get(requirement.id), self.skipped_for.get(requirement.id)) {
-            (Some(ran), _) => Some(Standing::Inconclusive(format!("{} (in {})", why(), ran.join(", ")))),
-            (None, Some(skipped)) => Some(Standing::NotApplicable(skipped.clone())),
-            (None, None) => None,
+        match (ran, out_of_sight, self.skipped_for.get(requirement.id)) {
+            (Some(ran), _, _) => Some(Standing::Inconclusive(format!("{} (in {})", why(), ran.join(", ")))),
+            (None, Some(unseen), _) => Some(Standing::NotObservable(unseen.clone())),
+            (None, None, Some(skipped)) => Some(Standing::NotApplicable(skipped.clone())),
+            // Of a requirement that other cases have looked at in passing.
+            (None, None, None) if self.expects_all && row.inconclusive.is_some() => {
+                Some(Standing::Inconclusive(format!("expected, and never run: no scenario is written for it ({})", why())))
+            }
+            (None, None, None) => None,
         }
     }
 }
@@ -218,6 +252,11 @@ static EMPTY: Collected =
     Collected { judged: 0, violations: 0, failures: Vec::new(), not_applicable: None, inconclusive: None, by_scenario: BTreeMap::new() };
 
 impl Row<'_> {
+    /// The scenarios in which it fails.
+    pub fn failing(&self) -> Vec<&str> {
+        self.scenarios.iter().filter(|(_, (failed, _))| *failed > 0).map(|(scenario, _)| scenario.as_str()).collect()
+    }
+
     /// True for a violated MUST.
     pub fn fails(&self) -> bool {
         self.standing == Standing::Fail && self.requirement.level == Level::Must
@@ -236,16 +275,26 @@ impl Row<'_> {
     }
 }
 
-fn failure(case: &Case, violation: &Violation) -> Failure {
-    let curl = violation.records.iter().rev().find_map(|r| match &case.history.records.get(*r)?.what {
-        crate::history::What::Connect(connect) => Some(connect.request.clone()),
-        _ => None,
-    });
-    Failure {
-        case: case.scenario.name.clone(),
-        scenario: case.base.clone(),
-        violation: violation.clone(),
-        timeline: timeline(&case.history, violation),
-        curl,
+/// A violation in a case of a server, ready to be shown.
+pub fn case_failure(case: &Case, violation: &Violation) -> Failure {
+    Failure { output: case.output.clone(), ..Failure::of(&case.scenario.name, &case.base, &case.history, violation) }
+}
+
+impl Failure {
+    /// A violation that a history shows, ready to be shown.
+    pub fn of(case: &str, scenario: &str, history: &History, violation: &Violation) -> Failure {
+        let curl = violation.records.iter().rev().find_map(|r| match &history.records.get(*r)?.what {
+            What::Connect(connect) => Some(connect.request.clone()),
+            _ => None,
+        });
+        Failure {
+            case: case.to_owned(),
+            scenario: scenario.to_owned(),
+            violation: violation.clone(),
+            timeline: timeline(history, violation),
+            curl,
+            output: String::new(),
+            picture: Picture::of_failure(history, violation),
+        }
     }
 }

@@ -3,43 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::contract::{CLIENT_FAMILIES, FAMILIES, Known, Level};
+use crate::contract::{CLIENT_FAMILIES, Excuse, FAMILIES, Level};
 
+use super::heading::{Heading, Outcome};
 use super::page::{Page, visible};
 use super::paint::Paint;
 use super::tally::{Failure, Row, Standing, Tally};
 use super::timeline::{Line, Mark};
-
-/// What the report is about.
-#[derive(Clone, Debug)]
-pub struct Heading {
-    /// The profile's name.
-    pub profile: String,
-    /// The target in words.
-    pub target: String,
-    /// The seed, where something was chosen by it.
-    pub seed: Option<u64>,
-    /// The subcommand that runs it: `test`.
-    pub command: &'static str,
-    /// Who is tested: `server`.
-    pub tested: &'static str,
-    /// The arguments with which to run it again.
-    pub again: String,
-    /// Failures that are known, by requirement.
-    pub known: BTreeMap<String, Known>,
-}
-
-impl Heading {
-    /// True for a violated MUST that is not known.
-    pub fn is_failure(&self, row: &Row<'_>) -> bool {
-        row.fails() && !self.known.contains_key(row.requirement.id)
-    }
-
-    /// True when the requirement is listed as known to fail, and would have failed in this run if that were still so.
-    pub fn is_stale(&self, row: &Row<'_>) -> bool {
-        row.held_throughout() && self.known.get(row.requirement.id).is_some_and(|known| !known.sometimes())
-    }
-}
 
 /// Cases named of those that were not finished for one reason.
 const NAMED: usize = 4;
@@ -91,13 +61,14 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
     out.push('\n');
     skipped(&mut out, tally, page);
     undecided(&mut out, &rows, page);
+    newer(&mut out, &rows, heading, page);
     known_but_held(&mut out, &rows, heading, page);
     if !out.ends_with("\n\n") {
         out.push('\n');
     }
     let failed = |r: &&Row<'_>| r.standing == Standing::Fail;
     let mut failures: Vec<&Row<'_>> = rows.iter().filter(failed).collect();
-    failures.sort_by_key(|row| (!heading.known.contains_key(row.requirement.id), row.requirement.level == Level::Must));
+    failures.sort_by_key(|row| (!is_known(heading, row), row.requirement.level == Level::Must));
     for row in failures {
         failure(&mut out, row, heading, page);
     }
@@ -105,6 +76,7 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
     let seed = heading.seed.map(|seed| format!(", seed {seed:#x}")).unwrap_or_default();
     let _ = writeln!(out, "{} in {seconds:.1} s{seed}", plural(tally.cases, "case"));
     let counts = Counts::of(&rows, heading);
+    out.push_str(&page.prose("coverage: ", &counts.coverage(&rows)));
     if counts.failed > 0 {
         let ids: Vec<&str> = rows.iter().filter(|r| heading.is_failure(r)).map(|r| r.requirement.id).collect();
         out.push_str(&page.prose("failed: ", &ids.join(" ")));
@@ -114,6 +86,11 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
     }
     let _ = writeln!(out, "{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.skipped);
     page.fit(out)
+}
+
+/// True for a violation that has been looked at before, or does not count yet.
+fn is_known(heading: &Heading, row: &Row<'_>) -> bool {
+    matches!(heading.outcome(row), Outcome::Known { .. } | Outcome::Unscored(_))
 }
 
 /// Columns of a family's line beside the words that say how it stands.
@@ -127,13 +104,13 @@ struct FamilyStanding {
 
 impl FamilyStanding {
     fn of(rows: &[&Row<'_>], heading: &Heading) -> FamilyStanding {
-        let known = |r: &Row<'_>| heading.known.contains_key(r.requirement.id);
+        let known = |r: &Row<'_>| is_known(heading, r);
         let count = |which: &dyn Fn(&Row<'_>) -> bool| rows.iter().filter(|r| which(r)).count() as u64;
         let failed = count(&|r| heading.is_failure(r));
         let open = count(&|r| matches!(r.standing, Standing::Inconclusive(_)));
         let knowns = count(&|r| r.standing == Standing::Fail && known(r));
         let warned = count(&|r| r.standing == Standing::Fail && !r.fails() && !known(r));
-        let absent = rows.iter().all(|r| matches!(r.standing, Standing::NotApplicable(_)));
+        let absent = rows.iter().all(|r| matches!(r.standing, Standing::NotApplicable(_) | Standing::NotObservable(_)));
         let (word, paint): (String, fn(Paint, &str) -> String) = if failed > 0 {
             (format!("{failed} FAILED"), Paint::bad)
         } else if open > 0 {
@@ -143,7 +120,8 @@ impl FamilyStanding {
         } else if warned > 0 {
             (plural(warned, "warning"), Paint::warn)
         } else if absent {
-            ("not applicable".to_owned(), Paint::dim)
+            let promised = rows.iter().any(|r| matches!(r.standing, Standing::NotObservable(_)));
+            (if promised { "not observable" } else { "not applicable" }.to_owned(), Paint::dim)
         } else {
             ("ok".to_owned(), Paint::good)
         };
@@ -163,6 +141,10 @@ pub struct Counts {
     /// One of its parts.
     pub not_applicable: u64,
     /// One of its parts.
+    pub not_observable: u64,
+    /// One of its parts.
+    pub unscored: u64,
+    /// One of its parts.
     pub inconclusive: u64,
     /// One of its parts.
     pub known: u64,
@@ -175,18 +157,20 @@ impl Counts {
     pub fn of(rows: &[Row<'_>], heading: &Heading) -> Counts {
         let mut counts = Counts::default();
         for row in rows {
-            let known = heading.known.contains_key(row.requirement.id);
-            let counted = match &row.standing {
-                Standing::Pass(_) => &mut counts.passed,
-                Standing::Fail if known => &mut counts.known,
-                Standing::Fail if row.requirement.level == Level::Must => &mut counts.failed,
-                Standing::Fail => &mut counts.warned,
-                Standing::Inconclusive(_) => &mut counts.inconclusive,
-                Standing::NotApplicable(_) => &mut counts.not_applicable,
+            let counted = match heading.outcome(row) {
+                Outcome::Passed | Outcome::Stale { .. } => &mut counts.passed,
+                Outcome::Known { .. } => &mut counts.known,
+                Outcome::Failed => &mut counts.failed,
+                Outcome::Warned => &mut counts.warned,
+                Outcome::Inconclusive(_) => &mut counts.inconclusive,
+                Outcome::Unscored(_) => &mut counts.unscored,
+                Outcome::NotApplicable(_) => &mut counts.not_applicable,
+                Outcome::NotObservable(_) => &mut counts.not_observable,
             };
             *counted += 1;
         }
-        counts.skipped = counts.not_applicable + counts.inconclusive + counts.known + counts.warned;
+        counts.skipped =
+            counts.not_applicable + counts.not_observable + counts.unscored + counts.inconclusive + counts.known + counts.warned;
         counts
     }
 
@@ -196,14 +180,34 @@ impl Counts {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.not_applicable += other.not_applicable;
+        self.not_observable += other.not_observable;
+        self.unscored += other.unscored;
         self.inconclusive += other.inconclusive;
         self.known += other.known;
         self.warned += other.warned;
     }
 
+    /// How much of the catalogue was judged, and why the rest was not.
+    pub(crate) fn coverage(self, rows: &[Row<'_>]) -> String {
+        let judged = rows.iter().filter(|row| row.judged > 0).count();
+        let unseen = rows.iter().filter_map(|row| if let Standing::NotObservable(why) = &row.standing { Some(why.as_str()) } else { None });
+        let reasons: std::collections::BTreeSet<&str> = unseen.collect();
+        let reasons: Vec<&str> = reasons.into_iter().collect();
+        let why = if reasons.is_empty() { String::new() } else { format!(" ({})", visible(&reasons.join("; "))) };
+        format!(
+            "{judged} of {} requirements run, {} not applicable, {} not observable{why}, {} expected and not judged",
+            rows.len(),
+            self.not_applicable,
+            self.not_observable,
+            rows.iter().filter(|row| matches!(row.standing, Standing::Inconclusive(_))).count()
+        )
+    }
+
     fn of_skipped(self) -> String {
         let parts = [
             (self.not_applicable, "not applicable"),
+            (self.not_observable, "not observable on this target"),
+            (self.unscored, "unscored"),
             (self.inconclusive, "inconclusive"),
             (self.known, "known to fail"),
             (self.warned, "violated but no MUST"),
@@ -220,12 +224,22 @@ impl std::fmt::Display for Counts {
     }
 }
 
+/// All about a violated requirement, on a page without colours.
+pub(crate) fn told_of(row: &Row<'_>, heading: &Heading) -> String {
+    let mut out = String::new();
+    failure(&mut out, row, heading, Page::plain());
+    out
+}
+
 /// A violated requirement. One that is known to be violated has been looked at before, so it is shown without timelines,
 /// which the JSON report holds.
 fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
     let id = row.requirement.id;
-    let known = heading.known.get(id);
+    let known = if let Excuse::Listed(entry) = heading.excuse(row) { Some(entry) } else { None };
+    let brief = known.is_some() || matches!(heading.outcome(row), Outcome::Unscored(_));
     let (word, paint): (&str, fn(Paint, &str) -> String) = match (known, row.requirement.level) {
+        (None, _) if brief => ("UNSCORED", Paint::warn),
+        (Some(entry), _) if entry.flaky => ("FLAKY", Paint::warn),
         (Some(_), _) => ("KNOWN", Paint::warn),
         (None, Level::Must) => ("FAILED", Paint::bad),
         (None, Level::Should | Level::May) => ("WARNING", Paint::warn),
@@ -234,12 +248,16 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
     let title = page.entry(word, paint, &format!("{id} ({level}): {}", row.requirement.says));
     out.push_str(&title.replacen(id, &page.paint.bold(id), 1));
     if let Some(known) = known {
-        let label = if known.sometimes() { "  known, sometimes: " } else { "  known: " };
-        out.push_str(&page.prose(label, known.reason()));
+        let label = if known.flaky { "  known, sometimes: " } else { "  known: " };
+        out.push_str(&page.prose(label, &visible(&known.reason)));
     }
-    for shown in row.failures.iter().take(if known.is_some() { 1 } else { usize::MAX }) {
+    if let Excuse::Expired(entry) = heading.excuse(row) {
+        let day = entry.expires.as_deref().unwrap_or_default();
+        out.push_str(&page.prose("  was known until ", &format!("{day}: {}", visible(&entry.reason))));
+    }
+    for shown in row.failures.iter().take(if brief { 1 } else { usize::MAX }) {
         out.push_str(&page.prose(&format!("  {}: ", shown.case), &visible(&shown.violation.says)));
-        if known.is_none() {
+        if !brief {
             one(out, shown, page);
         }
     }
@@ -248,7 +266,7 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
         let often =
             format!("in {failed} of {} of {}; {} in all", plural(judged, "case"), first.scenario, plural(row.violations, "violation"));
         out.push_str(&page.prose("  ", &often));
-        if known.is_none() {
+        if !brief {
             out.push_str(&page.prose("  likely: ", row.requirement.likely));
         }
         out.push_str(&page.prose("  spec:   ", row.requirement.source));
@@ -302,12 +320,31 @@ fn rendered(line: &Line, lane: usize, page: Page) -> String {
 fn known_but_held(out: &mut String, rows: &[Row<'_>], heading: &Heading, page: Page) {
     for row in rows {
         let id = row.requirement.id;
-        if heading.is_stale(row) {
-            let text = "is listed as known and did not fail: remove it from `[known]`, or give it `sometimes = true` if it is a race";
-            out.push_str(&page.entry("stale", Paint::bad, &format!("{id} {text}")));
-        } else if heading.known.contains_key(id) && row.held_throughout() {
+        for entry in heading.stale(row) {
+            let within = entry.scenario.as_deref().map(|scenario| format!(" in {scenario}")).unwrap_or_default();
+            let way_out =
+                "remove it (`--write-baseline` does so in a baseline file), or mark it as one that fails sometimes if it is a race";
+            let text = format!("{id} is listed as known and did not fail{within}: {way_out}");
+            out.push_str(&page.entry("stale", Paint::bad, &text));
+        }
+        if row.held_throughout() && heading.baseline.about(id).any(|entry| entry.flaky) {
             out.push_str(&page.entry("known", Paint::dim, &format!("{id} fails sometimes; not this time")));
         }
+    }
+}
+
+/// What is newer than the set of requirements that was asked for.
+fn newer(out: &mut String, rows: &[Row<'_>], heading: &Heading, page: Page) {
+    let Some(set) = heading.requirements else { return };
+    let ids: Vec<String> = rows
+        .iter()
+        .filter_map(|row| match heading.outcome(row) {
+            Outcome::Unscored(how) => Some(format!("{} ({how})", row.requirement.id)),
+            _ => None,
+        })
+        .collect();
+    if !ids.is_empty() {
+        out.push_str(&page.entry("unscored", Paint::warn, &format!("newer than the requirements of {}: {}", set.revision, ids.join(", "))));
     }
 }
 

@@ -1,8 +1,8 @@
 //! What is published: the marker, and text made to break frames, journals and splitters.
 
-use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
@@ -17,7 +17,7 @@ pub const BULKY: usize = 16 << 10;
 /// Every kind of text that [`Text::Hostile`] goes through.
 const ROUND: [Text; 6] = [Text::Separators, Text::LineBreaks, Text::Controls, Text::Unicode, Text::FrameLike, Text::Surrogates];
 
-/// What was worked out from long texts, forgotten when the texts grow too many.
+/// What was worked out from texts, forgotten when the texts grow too many.
 #[derive(Debug)]
 pub(crate) struct Remembered<K, V> {
     known: FxHashMap<K, V>,
@@ -32,18 +32,18 @@ impl<K, V> Default for Remembered<K, V> {
 
 /// How many bytes of texts are remembered at most.
 const MOST_REMEMBERED: usize = 64 << 20;
+/// About what an entry takes beside its text.
+const ENTRY: usize = 256;
 
 impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
     /// What is known of a text.
-    pub(crate) fn get<Q: Hash + Eq + ?Sized>(&self, of: &Q) -> Option<&V>
-    where
-        K: Borrow<Q>,
-    {
+    pub(crate) fn get(&self, of: &K) -> Option<&V> {
         self.known.get(of)
     }
 
     /// Remembers `value`, which takes about `bytes`, and gives it back.
     pub(crate) fn keep(&mut self, of: K, bytes: usize, value: V) -> V {
+        let bytes = bytes + ENTRY;
         if self.bytes + bytes > MOST_REMEMBERED {
             *self = Remembered::default();
         }
@@ -54,29 +54,20 @@ impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
 }
 
 /// The payload with this marker, and its digest.
-pub fn digested(marker: Marker, text: Text, most: Option<u64>) -> (String, Body) {
-    let made = || {
+pub fn digested(marker: Marker, text: Text, most: Option<u64>) -> (Arc<str>, Body) {
+    type Known = Remembered<(Marker, Text, Option<u64>), (Arc<str>, Body)>;
+    // A simulation publishes the same texts in every run.
+    thread_local! {
+        static KNOWN: RefCell<Known> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|all| {
+        let key = (marker, text, most);
+        if let Some(known) = all.get(&key) {
+            return known.clone();
+        }
         let payload = payload(marker, text, most);
         let body = Body::of(&payload);
-        (payload, body)
-    };
-    if !matches!(text, Text::Large | Text::Bulky) {
-        return made();
-    }
-    type Long = Remembered<(Marker, bool, Option<u64>), (String, Body)>;
-    // A simulation makes the same long texts in every run.
-    thread_local! {
-        static LONG: RefCell<Long> = RefCell::default();
-    }
-    LONG.with_borrow_mut(|long| {
-        let key = (marker, text == Text::Large, most);
-        match long.get(&key) {
-            Some(known) => known.clone(),
-            None => {
-                let (payload, body) = made();
-                long.keep(key, payload.len(), (payload, body))
-            }
-        }
+        all.keep(key, payload.len(), (payload.into(), body))
     })
 }
 

@@ -41,6 +41,11 @@ impl Default for Recorder {
 }
 
 impl Recorder {
+    /// A recorder that puts its records into `room`, which is empty.
+    pub(crate) fn with_room(room: Vec<Record>) -> Recorder {
+        Recorder { inner: Arc::new(Mutex::new(Inner { records: room, ..Inner::default() })), changed: Arc::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no code panics while it holds the recorder")
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::walk::{Abort, Patience, walk};
-use crate::check::{Verdict, judge};
+use crate::check::{Finding, Verdict, judge};
 use crate::contract::Profile;
 use crate::history::{Header, History};
 use crate::scenario::{Scenario, at, places};
@@ -85,8 +85,26 @@ pub struct Case {
     pub verdicts: Vec<Verdict>,
     /// How long it took.
     pub elapsed: Duration,
-    /// The end of what the server printed, when the case was aborted.
+    /// The end of what the server printed, when the case was aborted or something was violated in it.
     pub output: String,
+}
+
+/// What a running suite tells, in the order in which it happens.
+#[derive(Debug)]
+pub enum Told {
+    /// A worker took a case.
+    Started(Begun),
+    /// A case is over.
+    Finished(Box<Case>),
+}
+
+/// A case that a worker took.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// The scenario's name with its place in a sweep.
+    pub case: String,
+    /// Which repetition, from 0.
+    pub repetition: u32,
 }
 
 /// Why a suite could not go on.
@@ -162,31 +180,36 @@ pub(crate) fn mix(seed: u64, nth: u64) -> u64 {
 /// # Errors
 /// When no server can be had, or a worker broke. Cases finished before are not lost.
 pub fn run(suite: &Suite, stop: &StopSign, mut each: impl FnMut(Case)) -> Result<(), SuiteError> {
-    run_all(std::slice::from_ref(suite), suite.jobs, stop, |_, case| each(case)).pop().expect("one for each suite")
+    let finished = |_, told| {
+        if let Told::Finished(case) = told {
+            each(*case);
+        }
+    };
+    run_all(std::slice::from_ref(suite), suite.jobs, stop, finished).pop().expect("one for each suite")
 }
 
-/// Runs suites side by side with `jobs` workers, the first ones first, and hands each finished case to `each` with the
-/// place of its suite. What came of each suite; see [`run`].
-pub fn run_all(suites: &[Suite], jobs: usize, stop: &StopSign, mut each: impl FnMut(usize, Case)) -> Vec<Result<(), SuiteError>> {
+/// Runs suites side by side with `jobs` workers, the first ones first, and tells `each` of every case with the place of its
+/// suite. What came of each suite; see [`run`].
+pub fn run_all(suites: &[Suite], jobs: usize, stop: &StopSign, mut each: impl FnMut(usize, Told)) -> Vec<Result<(), SuiteError>> {
     let planned: Vec<VecDeque<Planned>> = suites.iter().enumerate().map(|(nth, suite)| plan(nth, suite)).collect();
     let mut left: Vec<usize> = planned.iter().map(VecDeque::len).collect();
     let mut ended: Vec<Result<(), SuiteError>> = suites.iter().map(|_| Ok(())).collect();
     let queue = Queue(Mutex::new(planned));
-    let (finished, results) = mpsc::channel();
+    let (tell, results) = mpsc::channel();
     let mut broken = None;
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs.max(1))
             .map(|_| {
-                let (queue, finished) = (&queue, finished.clone());
-                scope.spawn(move || work(suites, stop, queue, &finished))
+                let (queue, tell) = (&queue, tell.clone());
+                scope.spawn(move || work(suites, stop, queue, &tell))
             })
             .collect();
-        drop(finished);
+        drop(tell);
         for (nth, result) in results {
             match result {
-                Ok(case) => {
-                    left[nth] -= 1;
-                    each(nth, case);
+                Ok(told) => {
+                    left[nth] -= usize::from(matches!(told, Told::Finished(_)));
+                    each(nth, told);
                 }
                 Err(error) if ended[nth].is_ok() => ended[nth] = Err(error),
                 Err(_) => {}
@@ -225,7 +248,7 @@ impl Queue {
     }
 }
 
-type Finished = mpsc::Sender<(usize, Result<Case, SuiteError>)>;
+type Tell = mpsc::Sender<(usize, Result<Told, SuiteError>)>;
 
 /// A worker's server.
 struct Held {
@@ -237,13 +260,13 @@ struct Held {
 }
 
 /// Takes cases until there are none; returns without a server left.
-fn work(suites: &[Suite], stop: &StopSign, queue: &Queue, finished: &Finished) {
+fn work(suites: &[Suite], stop: &StopSign, queue: &Queue, tell: &Tell) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             let own = || SuiteError::Server(ServerError::Own(format!("cannot start a worker: {error}")));
             // The receiver goes away only when the caller does.
-            (0..suites.len()).for_each(|nth| drop(finished.send((nth, Err(own())))));
+            (0..suites.len()).for_each(|nth| drop(tell.send((nth, Err(own())))));
             return;
         }
     };
@@ -256,13 +279,15 @@ fn work(suites: &[Suite], stop: &StopSign, queue: &Queue, finished: &Finished) {
             if let Err(error) = serve(nth, &suites[nth], &mut held, &mut stopped).await {
                 held = None;
                 queue.clear(nth);
-                let _ = finished.send((nth, Err(SuiteError::Server(error))));
+                let _ = tell.send((nth, Err(SuiteError::Server(error))));
                 continue;
             }
             let Some(held) = &mut held else { break };
+            let begun = Begun { case: planned.scenario.name.clone(), repetition: planned.repetition };
+            let _ = tell.send((nth, Ok(Told::Started(begun))));
             let case = run_case(&suites[nth], &held.server, planned, &mut stopped).await;
             held.used_up = suites[nth].fresh || case.aborted.is_some();
-            let _ = finished.send((nth, Ok(case)));
+            let _ = tell.send((nth, Ok(Told::Finished(Box::new(case)))));
         }
         if let Some(held) = held {
             held.server.shut_down().await;
@@ -302,8 +327,9 @@ async fn run_case(suite: &Suite, server: &Server, planned: Planned, stopped: &mu
         world.keep_wire();
     }
     let (history, aborted) = run_one(&world, &suite.profile, &planned.scenario, suite.seed, patience, interrupted).await;
-    let output = if aborted.is_some() { server.output().await } else { String::new() };
     let verdicts = judge(&history, &suite.profile);
+    let violated = verdicts.iter().any(|verdict| matches!(verdict.finding, Finding::Fail { .. }));
+    let output = if aborted.is_some() || violated { server.output().await } else { String::new() };
     Case {
         scenario: planned.scenario,
         base: planned.base,

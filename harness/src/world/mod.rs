@@ -5,6 +5,7 @@
 //! [`World::wait`], so that a simulated world can advance its clock instead.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::history::{ConnId, From, Micros, OpId, Outcome, Probe, Resources, Retain, Role, Surface};
@@ -33,9 +34,9 @@ pub enum Call {
     /// Append an event.
     Publish {
         /// The payload.
-        payload: String,
+        payload: Arc<str>,
         /// The type.
-        event_type: String,
+        event_type: &'static str,
         /// The idempotency key.
         key: Option<String>,
         /// False for live-only events.

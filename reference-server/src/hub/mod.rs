@@ -137,7 +137,7 @@ pub fn recover(store: &mut dyn Store, now: Millis, bugs: BugSet) -> Result<Vec<S
             stored.events.push(again);
         }
         // A row of an answer that was being written; nothing behind it was.
-        let torn = stored.events.last().is_some_and(|last| last.seq == stored.head && last.event_type == "token");
+        let torn = stored.events.last().is_some_and(|last| last.seq == stored.head && &*last.event_type == "token");
         if bugs.has(Bug::TornRowRenumbered) && torn {
             store.commit(&[Change::Truncate { id: stored.id.clone() }])?;
             stored.events.pop();

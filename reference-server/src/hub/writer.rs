@@ -316,7 +316,7 @@ mod tests {
         let path = dir.path().join("sessions.db");
         let hub = Hub::start(Box::new(Memory), Retention::default(), BugSet::default()).unwrap();
         let mut writer = Writer::new(Arc::clone(&hub), Box::new(Sqlite::open(&path).unwrap()));
-        let (id, append) = ("s".to_owned(), Append { event_type: "m".to_owned(), data: "1".to_owned(), key: None, terminal: false });
+        let (id, append) = ("s".to_owned(), Append { event_type: "m".into(), data: "1".into(), key: None, terminal: false });
         for _ in 0..2 {
             writer.group(std::iter::once(Request::Open(id.clone(), Retention::default(), oneshot::channel().0)));
             let (answer, mut before) = oneshot::channel();

@@ -1,5 +1,7 @@
 //! Appending: taking a number, and making the event visible once it is durable.
 
+use std::sync::Arc;
+
 use super::{Cursor, Event, KeyUse, Millis, Session};
 use crate::bugs::{Bug, BugSet};
 
@@ -7,9 +9,9 @@ use crate::bugs::{Bug, BugSet};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Append {
     /// Its type.
-    pub event_type: String,
+    pub event_type: Arc<str>,
     /// Its payload, as JSON text of one line.
-    pub data: String,
+    pub data: Arc<str>,
     /// The idempotency key, if there is one.
     pub key: Option<String>,
     /// True for the event that ends the session.
@@ -70,18 +72,16 @@ impl Session {
         if append.terminal {
             self.closing = Some(self.minted);
         }
-        let mut data = append.data.clone();
+        let mut data = Arc::clone(&append.data);
         if self.bugs.has(Bug::PayloadCut) && data.len() > 64 << 10 {
-            let whole = (0..=64 << 10).rev().find(|at| data.is_char_boundary(*at)).unwrap_or(0);
-            data.truncate(whole);
-            data.push('"');
+            data = format!("{}\"", &data[..data.floor_char_boundary(64 << 10)]).into();
         }
         let seq = self.minted;
         Ok(Prepared::New(Event {
             seq,
             label: seq - self.label_lag,
             at: now,
-            event_type: append.event_type.clone(),
+            event_type: Arc::clone(&append.event_type),
             data,
             terminal: append.terminal,
             batch,

@@ -20,6 +20,7 @@ pub use retention::{Millis, Retention};
 pub use subscription::{Frame, HELD_BACK_MS, SubscriptionId};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::bugs::{Bug, BugSet};
 use subscription::Subscription;
@@ -36,10 +37,10 @@ pub struct Event {
     pub label: u64,
     /// When it was appended.
     pub at: Millis,
-    /// Its type.
-    pub event_type: String,
-    /// Its payload, as JSON text of one line.
-    pub data: String,
+    /// Its type; readers share the text.
+    pub event_type: Arc<str>,
+    /// Its payload, as JSON text of one line; readers share it.
+    pub data: Arc<str>,
     /// True for the event that ends the session.
     pub terminal: bool,
     /// Which group of concurrent appends it was part of.
@@ -71,7 +72,7 @@ pub struct Session {
     closing: Option<u64>,
     deleted: bool,
     keys: BTreeMap<String, KeyUse>,
-    subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    subscriptions: BTreeMap<SubscriptionId, Box<Subscription>>,
     next_subscription: u64,
     /// Live-only events that a bug has kept.
     kept: Vec<(String, String)>,

@@ -136,7 +136,7 @@ impl Session {
             muted,
             overtaken: 0,
         };
-        self.subscriptions.insert(id, subscription);
+        self.subscriptions.insert(id, Box::new(subscription));
         id
     }
 
@@ -364,7 +364,7 @@ impl Session {
         };
         if replayed && self.bugs.has(Bug::ReplayDropsControls) {
             for control in ["\\u0000", "\\u0007", "\\u001b", "\\u0001"] {
-                event.data = event.data.replace(control, "");
+                event.data = event.data.replace(control, "").into();
             }
         }
         let terminal = event.terminal;

@@ -8,7 +8,7 @@ fn session(retention: Retention, bugs: BugSet) -> Session {
 }
 
 fn append(session: &mut Session, data: &str, now: u64) -> Cursor {
-    let append = Append { event_type: "message".to_owned(), data: data.to_owned(), key: None, terminal: data == "end" };
+    let append = Append { event_type: "message".into(), data: data.into(), key: None, terminal: data == "end" };
     match session.prepare(&append, Millis(now), now) {
         Ok(Prepared::New(event)) => session.publish(event, Millis(now)),
         other => panic!("{other:?}"),
@@ -66,7 +66,7 @@ fn what_is_removed_is_replayed_no_more_and_reaches_who_is_live() {
     for data in ["a", "b", "a", "b", "a"] {
         append(&mut s, data, 1);
     }
-    s.remove(|event| event.data == "a");
+    s.remove(|event| &*event.data == "a");
     assert_eq!((s.oldest(), s.is_empty()), (2, false));
     let behind = subscribe(&mut s, Start::After(Cursor { epoch: Epoch(7), seq: 1 }), 1);
     assert_eq!(drain(&mut s, behind, 1), "2 4 |5");
@@ -91,7 +91,7 @@ fn what_is_removed_is_not_held_without_end() {
     for _ in 0..MOST_REMOVED + 10 {
         append(&mut s, "a", 1);
     }
-    s.remove(|event| event.data == "a");
+    s.remove(|event| &*event.data == "a");
     assert_eq!((s.events.len(), s.removed.len()), (MOST_REMOVED + 1, MOST_REMOVED));
     let id = subscribe(&mut s, Start::Oldest, 1);
     append(&mut s, "b", 1);
@@ -118,7 +118,7 @@ fn the_terminal_is_last_and_a_reconnect_is_told() {
     let late = subscribe(&mut s, Start::Oldest, 1);
     assert_eq!(drain(&mut s, late, 1), "1 2 .", "no live part, no boundary");
     assert_eq!(s.resolve(Some(&end.to_string()), |_| false), Err(Refused::Ended));
-    let more = Append { event_type: "message".to_owned(), data: "b".to_owned(), key: None, terminal: false };
+    let more = Append { event_type: "message".into(), data: "b".into(), key: None, terminal: false };
     assert_eq!(s.prepare(&more, Millis(1), 9), Err(Refusal::Closed));
 }
 
@@ -174,7 +174,7 @@ fn an_overflow_of_ephemeral_events_ends_the_reader() {
 #[test]
 fn keys_make_one_event_and_refuse_another() {
     let mut s = session(Retention::default(), BugSet::default());
-    let keyed = |data: &str| Append { event_type: "m".to_owned(), data: data.to_owned(), key: Some("k".to_owned()), terminal: false };
+    let keyed = |data: &str| Append { event_type: "m".into(), data: data.into(), key: Some("k".to_owned()), terminal: false };
     let Ok(Prepared::New(event)) = s.prepare(&keyed("a"), Millis(1), 1) else { panic!() };
     // The repeat arrives before the first is durable: it names the same event.
     assert_eq!(s.prepare(&keyed("a"), Millis(1), 1), Ok(Prepared::Again(Cursor { epoch: Epoch(7), seq: 1 })));
@@ -185,7 +185,7 @@ fn keys_make_one_event_and_refuse_another() {
 #[test]
 fn a_number_given_back_is_given_out_again() {
     let mut s = session(Retention::default(), BugSet::default());
-    let keyed = Append { event_type: "m".to_owned(), data: "a".to_owned(), key: Some("k".to_owned()), terminal: false };
+    let keyed = Append { event_type: "m".into(), data: "a".into(), key: Some("k".to_owned()), terminal: false };
     let Ok(Prepared::New(event)) = s.prepare(&keyed, Millis(1), 1) else { panic!() };
     s.abandon(&event);
     let Ok(Prepared::New(again)) = s.prepare(&keyed, Millis(1), 1) else { panic!("the key is free again") };
@@ -219,7 +219,7 @@ fn planted_seam_bugs_lose_or_repeat_exactly_the_event_in_the_seam() {
 #[test]
 fn a_close_asked_for_twice_before_it_is_durable_is_one_terminal() {
     let mut s = session(Retention::default(), BugSet::default());
-    let close = Append { event_type: "end".to_owned(), data: "1".to_owned(), key: None, terminal: true };
+    let close = Append { event_type: "end".into(), data: "1".into(), key: None, terminal: true };
     let Ok(Prepared::New(event)) = s.prepare(&close, Millis(1), 1) else { panic!() };
     assert_eq!(s.prepare(&close, Millis(1), 1), Ok(Prepared::Again(Cursor { epoch: Epoch(7), seq: 1 })));
     s.abandon(&event);
@@ -245,8 +245,7 @@ fn a_slow_reader_is_handed_bounded_portions() {
 
 #[test]
 fn what_expired_while_the_server_was_away_is_not_restored() {
-    let event =
-        |seq| Event { seq, label: seq, at: Millis(seq), event_type: "m".to_owned(), data: "1".to_owned(), terminal: false, batch: seq };
+    let event = |seq| Event { seq, label: seq, at: Millis(seq), event_type: "m".into(), data: "1".into(), terminal: false, batch: seq };
     let stored = || Stored {
         id: "s".to_owned(),
         epoch: 7,

@@ -167,8 +167,8 @@ mod tests {
     use super::*;
 
     fn event(seq: u64) -> Event {
-        let data = "\"\u{2028}\"".to_owned();
-        Event { seq, label: seq, at: Millis(5), event_type: "m".to_owned(), data, terminal: seq == 3, batch: u64::MAX - seq }
+        let data = "\"\u{2028}\"".into();
+        Event { seq, label: seq, at: Millis(5), event_type: "m".into(), data, terminal: seq == 3, batch: u64::MAX - seq }
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(crate) struct Expect<'v, 'h> {
     ranked: Vec<u32>,
     /// Acknowledged durable events without a place in it, in the order in which they were acknowledged.
     unranked: Vec<u32>,
+    /// For each place in that order, the first acknowledgement of what stands there or behind it.
+    acked_from: Vec<Micros>,
     /// For each connection from when on it was surely live.
     live_at: Vec<Micros>,
     /// The finite reads that no other page followed.
@@ -64,6 +66,10 @@ impl<'v, 'h> Expect<'v, 'h> {
             .filter(|event| rank[*event as usize].is_none() && session.events[*event as usize].durable && acked(event).is_some())
             .collect();
         unranked.sort_by_key(acked);
+        let mut acked_from: Vec<Micros> = ranked.iter().map(|event| acked(event).unwrap_or(Micros(u64::MAX))).collect();
+        for place in (1..acked_from.len()).rev() {
+            acked_from[place - 1] = acked_from[place - 1].min(acked_from[place]);
+        }
         let conns = || session.conns.iter().map(|id| view.conn(*id));
         let mut pages = rustc_hash::FxHashMap::default();
         for conn in conns().filter(|c| c.connect.what.surface == Surface::History) {
@@ -77,7 +83,21 @@ impl<'v, 'h> Expect<'v, 'h> {
         let per_event = contract.cursor.as_ref().is_none_or(|c| c.per_event);
         let empty = contract.answers.get(&CursorClass::Empty);
         let empty_is_start = empty.is_none_or(|answer| *answer == CursorAnswer::Stream(StreamAnswer::Start));
-        Expect { view, session, rank, ranked, unranked, live_at, last_pages, keep, patience, heads_at_once, per_event, empty_is_start }
+        Expect {
+            view,
+            session,
+            rank,
+            ranked,
+            unranked,
+            acked_from,
+            live_at,
+            last_pages,
+            keep,
+            patience,
+            heads_at_once,
+            per_event,
+            empty_is_start,
+        }
     }
 
     /// All sessions of a view.
@@ -218,14 +238,8 @@ impl<'v, 'h> Expect<'v, 'h> {
 
     /// The oldest acknowledged event behind a connection's start, of those acknowledged before it asked.
     pub(crate) fn first_behind(&self, start: Option<usize>, conn: &ConnView<'h>) -> Option<usize> {
-        let events = &self.session.events;
-        let acked = |event: usize| events[event].acked_at();
-        let owed = |event: &usize| {
-            events[*event].durable && acked(*event).is_some_and(|at| at < conn.connect.at) && self.after_start(*event, start)
-        };
-        let from = start.and_then(|start| self.rank[start]).map_or(0, |rank| rank as usize + 1);
-        let ranked = self.ranked.get(from..).unwrap_or_default().iter().map(|event| *event as usize).find(owed);
-        let unranked = self.unranked.iter().map(|event| *event as usize).find(owed);
+        let ranked = self.ranked_behind(start, conn).next();
+        let unranked = self.unranked_behind(start, conn).next();
         match (ranked, unranked) {
             (Some(a), Some(b)) => Some(if self.before(b, a) { b } else { a }),
             (one, other) => one.or(other),
@@ -235,13 +249,27 @@ impl<'v, 'h> Expect<'v, 'h> {
     /// How many acknowledged events lie behind a connection's start, of those acknowledged before it asked; counted up to
     /// `most`.
     pub(crate) fn count_behind(&self, start: Option<usize>, conn: &ConnView<'h>, most: u64) -> u64 {
-        let from = start.and_then(|start| self.rank[start]).map_or(0, |rank| rank as usize + 1);
-        let behind =
-            self.ranked.get(from..).unwrap_or_default().iter().chain(&self.unranked).map(|event| *event as usize).filter(|event| {
-                let e = &self.session.events[*event];
-                e.durable && e.acked_at().is_some_and(|at| at < conn.connect.at) && self.after_start(*event, start)
-            });
+        let behind = self.ranked_behind(start, conn).chain(self.unranked_behind(start, conn));
         behind.take(usize::try_from(most).unwrap_or(usize::MAX)).count() as u64
+    }
+
+    /// The ranked events behind a start that were acknowledged before a connection asked. Ends at the first place from
+    /// which on nothing was, so that what follows in a long session costs nothing.
+    fn ranked_behind(&self, start: Option<usize>, conn: &ConnView<'h>) -> impl Iterator<Item = usize> {
+        let asked = conn.connect.at;
+        let from = start.and_then(|start| self.rank[start]).map_or(0, |rank| rank as usize + 1);
+        let places = (from..self.ranked.len()).take_while(move |place| self.acked_from[*place] < asked);
+        places.map(|place| self.ranked[place] as usize).filter(move |event| self.owed_at(*event, start, asked))
+    }
+
+    fn unranked_behind(&self, start: Option<usize>, conn: &ConnView<'h>) -> impl Iterator<Item = usize> {
+        let asked = conn.connect.at;
+        self.unranked.iter().map(|event| *event as usize).filter(move |event| self.owed_at(*event, start, asked))
+    }
+
+    fn owed_at(&self, event: usize, start: Option<usize>, asked: Micros) -> bool {
+        let e = &self.session.events[event];
+        e.durable && e.acked_at().is_some_and(|at| at < asked) && self.after_start(event, start)
     }
 
     /// By when the server had surely read its log for what a connection asked for: when it was live, else when it ended.

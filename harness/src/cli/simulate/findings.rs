@@ -8,7 +8,7 @@ use super::{Prepared, SHRINK_RUNS, name_of};
 use crate::check::Finding;
 use crate::cli::print;
 use crate::contract::{CATALOGUE, Level};
-use crate::report::{Failure, Page, plural, timeline, write_failure};
+use crate::report::{Failure, Page, plural, write_failure};
 use crate::scenario::Scenario;
 use crate::world::sim::campaign::{self, Found, Outcome};
 use crate::world::sim::{Chooser, Run, Schedule};
@@ -103,13 +103,7 @@ impl Smallest {
         let of = self.verdicts.iter().find(|v| v.requirement == id)?;
         let Finding::Fail { violations, .. } = &of.finding else { return None };
         let violation = violations.iter().find(|v| v.shape == shape)?;
-        Some(Failure {
-            case: self.case.clone(),
-            scenario: self.base.clone(),
-            violation: violation.clone(),
-            timeline: timeline(&self.run.history, violation),
-            curl: None,
-        })
+        Some(Failure { curl: None, ..Failure::of(&self.case, &self.base, &self.run.history, violation) })
     }
 }
 

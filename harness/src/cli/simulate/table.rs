@@ -83,10 +83,7 @@ impl Prepared {
     /// Looks for a defect several times; `None` when the first seeds do not find it.
     fn hunts(&self, entry: &BugEntry, method: Method) -> Option<Caught> {
         let simulation = Simulation { bugs: BugSet::default().with(entry.bug), ..self.simulation.clone() };
-        let kills = |run: &Run| {
-            let verdicts = crate::check::judge(&run.history, &simulation.profile);
-            campaign::violated(&verdicts).any(|(id, _)| id == entry.killed_by)
-        };
+        let kills = |run: &Run| campaign::breaks(&simulation, run, entry.killed_by);
         let hunt = |nth: u64| {
             (nth * TABLE_SEEDS..(nth + 1) * TABLE_SEEDS).find_map(|seed| {
                 let (_, scenario) = campaign::case(&self.scenarios, seed);

@@ -64,7 +64,7 @@ impl Backend {
     }
 
     async fn publish(&self, event_type: &str, data: String, terminal: bool) -> Result<(), String> {
-        let append = Append { event_type: event_type.to_owned(), data, key: None, terminal };
+        let append = Append { event_type: event_type.into(), data: data.into(), key: None, terminal };
         self.running.hub().append(SESSION, append).await.map(drop).map_err(|e| format!("{e:?}"))
     }
 

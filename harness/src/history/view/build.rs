@@ -19,8 +19,17 @@ impl<'h> View<'h> {
             expectations: Vec::new(),
             leaks: Vec::new(),
         };
+        let room = Room::of(history);
+        view.ops.reserve(room.ops);
         for (record, entry) in history.records.iter().enumerate() {
             view.take(record, entry.at, &entry.what);
+            if let What::Connect(connect) = &entry.what {
+                let most = room.deliveries.get(connect.conn.0 as usize).copied().unwrap_or(0);
+                view.on(connect.conn, |conn| {
+                    conn.got.reserve_exact(most);
+                    conn.events.reserve_exact(most);
+                });
+            }
         }
         for session in &mut view.sessions {
             session.unknowns = session.events.iter().filter(|event| event.unknown).count();
@@ -270,6 +279,34 @@ impl<'h> View<'h> {
             }
             (_, _) => {}
         }
+    }
+}
+
+/// How much there is of what a view lists.
+#[derive(Default)]
+struct Room {
+    ops: usize,
+    /// Deliveries by the number of their connection.
+    deliveries: Vec<usize>,
+}
+
+impl Room {
+    fn of(history: &History) -> Room {
+        let mut room = Room::default();
+        for record in &history.records {
+            if let What::Invoke(_) = &record.what {
+                room.ops += 1;
+            } else if let What::Connect(connect) = &record.what {
+                if connect.conn.0 as usize == room.deliveries.len() {
+                    room.deliveries.push(0);
+                }
+            } else if let What::Delivery(delivery) = &record.what
+                && let Some(times) = room.deliveries.get_mut(delivery.conn.0 as usize)
+            {
+                *times += 1;
+            }
+        }
+        room
     }
 }
 

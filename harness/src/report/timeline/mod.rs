@@ -7,7 +7,8 @@ mod say;
 use crate::check::Violation;
 use crate::history::{History, Marker, What};
 
-use say::{Cast, Said, lane};
+use say::Said;
+pub(super) use say::{Cast, lane, short};
 
 /// A line of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

@@ -10,7 +10,7 @@ use crate::history::{
 use super::money;
 
 /// What a timeline shows of a history, and under which names.
-pub(super) struct Cast<'h> {
+pub(in crate::report) struct Cast<'h> {
     /// What each operation asked for.
     actions: FxHashMap<OpId, &'h Action>,
     /// The connections of the readers that are shown.
@@ -20,18 +20,18 @@ pub(super) struct Cast<'h> {
 }
 
 /// An observation in words.
-pub(super) struct Said {
-    pub(super) lane: String,
-    pub(super) text: String,
+pub(in crate::report) struct Said {
+    pub(in crate::report) lane: String,
+    pub(in crate::report) text: String,
     /// True for what gives the others their place: a connection begins or ends, a fault strikes, the process changes.
-    pub(super) landmark: bool,
+    pub(in crate::report) landmark: bool,
     /// The event that it is about, where a run of alike observations can be told as one.
-    pub(super) event: Option<Marker>,
+    pub(in crate::report) event: Option<Marker>,
 }
 
 impl<'h> Cast<'h> {
     /// The cast of a history of which the observations with these indices are to be shown.
-    pub(super) fn of(history: &'h History, shown: &[usize]) -> Cast<'h> {
+    pub(in crate::report) fn of(history: &'h History, shown: &[usize]) -> Cast<'h> {
         let shown = || shown.iter().filter_map(|at| history.records.get(*at)).map(|r| &r.what);
         let touched: Vec<ConnId> = shown().filter_map(connection).collect();
         let connects = || history.records.iter().filter_map(|r| if let What::Connect(c) = &r.what { Some(c) } else { None });
@@ -43,8 +43,16 @@ impl<'h> Cast<'h> {
         cast
     }
 
+    /// The cast of a whole history: every reader, every session.
+    pub(in crate::report) fn whole(history: &'h History) -> Cast<'h> {
+        let records = || history.records.iter();
+        let lanes = records().filter_map(|r| if let What::Connect(c) = &r.what { Some((c.conn, lane(c))) } else { None });
+        let actions = records().filter_map(|r| if let What::Invoke(i) = &r.what { Some((i.op, &i.action)) } else { None });
+        Cast { actions: actions.collect(), lanes: lanes.collect(), session: None }
+    }
+
     /// The event that an observation of a publish is about.
-    pub(super) fn published(&self, what: &What) -> Option<Marker> {
+    pub(in crate::report) fn published(&self, what: &What) -> Option<Marker> {
         if let Some(Action::Publish(publish)) = self.action(what) { Some(publish.marker) } else { None }
     }
 
@@ -75,7 +83,7 @@ impl<'h> Cast<'h> {
     }
 
     /// The observation in words, if it belongs to the timeline.
-    pub(super) fn say(&self, what: &What) -> Option<Said> {
+    pub(in crate::report) fn say(&self, what: &What) -> Option<Said> {
         let on = |conn: ConnId, text: String| Some(Said { lane: self.lanes.get(&conn)?.clone(), text, landmark: false, event: None });
         let server = |text: String, landmark: bool| Some(Said { lane: "server".to_owned(), text, landmark, event: None });
         match what {
@@ -182,7 +190,7 @@ fn connection(what: &What) -> Option<ConnId> {
 }
 
 /// A connection's name: `a#2`, or `history 2` for a finite read.
-pub(super) fn lane(connect: &Connect) -> String {
+pub(in crate::report) fn lane(connect: &Connect) -> String {
     match connect.surface {
         Surface::Stream => format!("{}#{}", connect.reader, connect.nth),
         Surface::History | Surface::Snapshot => format!("{} {}", connect.reader, connect.nth),
@@ -281,7 +289,7 @@ fn probed(about: Probe) -> &'static str {
 }
 
 /// At most 48 characters on one line.
-fn short(text: &str) -> String {
+pub(in crate::report) fn short(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(48).collect();
     if text.chars().nth(48).is_some() { format!("{line}…") } else { line }
 }

@@ -1,5 +1,6 @@
 //! One step.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::history::{Action, Outcome, Process, SessionIx, What};
@@ -62,12 +63,12 @@ impl<W: World> Walk<'_, W> {
             Step::Continue(_) => self.pause(false).await,
             Step::Probe(probe) => {
                 let (ix, address) = match &probe.session {
-                    Some(name) => self.with(name, |s| (Some(s.ix), s.address.clone()))?,
+                    Some(name) => self.with(name, |s| (Some(s.ix), Rc::clone(&s.address)))?,
                     // Without credentials it would be refused for the lack of them.
                     None if self.profile.contract.auth.is_some() && self.cast.borrow().sessions.is_empty() => {
                         return self.could_not("no session was opened before the probe, so there are no credentials to send".to_owned());
                     }
-                    None => (None, self.unknown_address()),
+                    None => (None, Rc::new(self.unknown_address())),
                 };
                 let reply = self.operation(Action::Probe { about: probe.about, session: ix }, &address, Call::Probe(probe.about)).await;
                 self.probed(probe.about, &reply);
@@ -77,7 +78,7 @@ impl<W: World> Walk<'_, W> {
             Step::Sample(sample) => self.sample(sample).await,
             Step::Repeat(repeat) => {
                 for _ in 0..repeat.times {
-                    Box::pin(self.steps(&repeat.steps, false)).await?;
+                    Box::pin(self.steps(&repeat.steps, None)).await?;
                 }
                 Ok(())
             }
@@ -176,7 +177,7 @@ impl<W: World> Walk<'_, W> {
             open.session.clone(),
             SessionState {
                 ix,
-                address,
+                address: Rc::new(address),
                 retain: open.retain,
                 published: Vec::new(),
                 refusal: None,
@@ -364,7 +365,9 @@ impl<W: World> Walk<'_, W> {
     async fn pay(&self, pay: &crate::scenario::Pay) -> Result<(), Abort> {
         let (ix, address) = self.with(&pay.session, |s| (s.ix, s.address.clone()))?;
         match self.world.pay(ix, &address, pay).await {
-            Ok(Some(channel)) => self.with(&pay.session, |s| drop(s.address.taken.insert("channel".to_owned(), channel))),
+            Ok(Some(channel)) => {
+                self.with(&pay.session, |s| drop(Rc::make_mut(&mut s.address).taken.insert("channel".to_owned(), channel)))
+            }
             Ok(None) => Ok(()),
             Err(why) => self.could_not(why),
         }

@@ -1,5 +1,6 @@
 //! Operations of a protocol's own, and what a scenario expects of their answers.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -51,7 +52,7 @@ impl<W: World> Walk<'_, W> {
             let (op, reply) = self.send(step, (session, clears), &address).await;
             let took = self.world.now().0.saturating_sub(sent.0) / 1000;
             if let Some(name) = &step.session {
-                self.with(name, |s| s.address.taken.extend(reply.taken.clone()))?;
+                self.with(name, |s| Rc::make_mut(&mut s.address).taken.extend(reply.taken.clone()))?;
             }
             if let (Some(name), Some(answer)) = (&step.remember, &reply.answer) {
                 self.cast.borrow_mut().remembered.insert(name.clone(), answer.body.clone());
@@ -86,7 +87,7 @@ impl<W: World> Walk<'_, W> {
 
     fn asked_of(&self, step: &Do) -> Result<(Option<SessionIx>, Address), Abort> {
         match &step.session {
-            Some(name) => self.with(name, |s| (Some(s.ix), s.address.clone())),
+            Some(name) => self.with(name, |s| (Some(s.ix), Address::clone(&s.address))),
             None => Ok((None, Address::default())),
         }
     }

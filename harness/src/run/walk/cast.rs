@@ -1,6 +1,7 @@
 //! Who takes part in a run: sessions, readers and writers by their names in the scenario.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use crate::contract::{FrameMatch, Profile};
 use crate::history::{ConnId, CursorClass, From, Kind, Marker, OpId, Retain, SessionIx};
@@ -40,7 +41,7 @@ pub(super) struct Cast {
 #[derive(Debug)]
 pub(super) struct SessionState {
     pub(super) ix: SessionIx,
-    pub(super) address: Address,
+    pub(super) address: Rc<Address>,
     pub(super) retain: Option<Retain>,
     pub(super) published: Vec<Published>,
     pub(super) next_n: u32,

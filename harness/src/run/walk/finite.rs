@@ -4,7 +4,7 @@ use crate::contract::placeholder_used;
 use crate::history::{Answer, Connect, CursorClass, Delivery, End, Ended, From, Kind, Role, SessionIx, Surface, What};
 use crate::run::binding::Seen;
 use crate::scenario::{Read, Text};
-use crate::world::{PageAnswer, PageRead, World};
+use crate::world::{Address, PageAnswer, PageRead, World};
 
 use super::{Abort, Walk};
 
@@ -26,7 +26,7 @@ impl<W: World> Walk<'_, W> {
                 From::Cursor { value, .. } => Some(value.clone()),
             };
             let conn = self.world.recorder().connection();
-            let ask = PageRead { conn, surface: Surface::History, address: address.clone(), cursor: cursor.clone(), limit };
+            let ask = PageRead { conn, surface: Surface::History, address: Address::clone(&address), cursor: cursor.clone(), limit };
             let page = self.finite(reader.clone(), nth, ix, from, ask).await;
             let Some(answer) = page else { return Ok(()) };
             let next = answer.cursor.or_else(|| answer.seen.iter().rev().find_map(|seen| seen.cursor.clone()));
@@ -49,7 +49,7 @@ impl<W: World> Walk<'_, W> {
         let (ix, address) = self.with(session, |s| (s.ix, s.address.clone()))?;
         let reader = self.fresh_name("snapshot");
         let conn = self.world.recorder().connection();
-        let ask = PageRead { conn, surface: Surface::Snapshot, address, cursor: None, limit: None };
+        let ask = PageRead { conn, surface: Surface::Snapshot, address: Address::clone(&address), cursor: None, limit: None };
         let answer = self.finite(reader, 1, ix, From::Start, ask).await;
         if let Some(cursor) = answer.and_then(|answer| answer.cursor) {
             self.with(session, |s| s.snapshot_cursor = Some(cursor))?;

@@ -75,7 +75,7 @@ pub async fn walk<W: World>(world: &W, profile: &Profile, scenario: &Scenario, p
     let (background, mut works) = mpsc::unbounded_channel();
     let walk = Walk { world, profile, patience, cast: RefCell::default(), background, missed: Cell::new(0), step: Cell::new(0) };
     let main = async {
-        let ended = walk.steps(&scenario.steps, true).await;
+        let ended = walk.steps(&scenario.steps, Some(&say::steps(scenario))).await;
         let audited = match ended {
             Ok(()) if scenario.audit => walk.audit().await,
             other => other,
@@ -96,12 +96,14 @@ pub async fn walk<W: World>(world: &W, profile: &Profile, scenario: &Scenario, p
 }
 
 impl<W: World> Walk<'_, W> {
-    async fn steps(&self, steps: &[Step], outermost: bool) -> Result<(), Abort> {
+    /// Walks over steps; `said` are those of a scenario in words, and absent for what stands inside of a step.
+    async fn steps(&self, steps: &[Step], said: Option<&[String]>) -> Result<(), Abort> {
         for (at, step) in steps.iter().enumerate() {
-            if outermost {
+            if said.is_some() {
                 self.step.set(at as u32);
             }
-            self.record(What::Step(history::Step { index: self.step.get(), says: say::step(step) }));
+            let says = said.and_then(|said| said.get(at)).map_or_else(|| say::step(step), String::clone);
+            self.record(What::Step(history::Step { index: self.step.get(), says }));
             self.act(step, &steps[at + 1..]).await?;
             if let Some(why) = self.world.died() {
                 self.record(What::Process(history::Process::Died { why: why.clone() }));

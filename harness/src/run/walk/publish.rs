@@ -1,5 +1,6 @@
 //! Publishing: single events, batches, background writers, retries.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -128,7 +129,7 @@ impl<W: World> Walk<'_, W> {
         }
         let call = Call::Publish {
             payload,
-            event_type: payload::event_type(text).to_owned(),
+            event_type: payload::event_type(text),
             key: sending.key.clone(),
             durable,
             by: sending.by.clone(),
@@ -142,7 +143,7 @@ impl<W: World> Walk<'_, W> {
         }
         self.record(history::What::Complete(history::Complete { op, outcome: reply.outcome.clone() }));
         if sending.by.is_some() {
-            self.with(session, |s| s.address.taken.extend(std::mem::take(&mut reply.taken))).ok()?;
+            self.with(session, |s| Rc::make_mut(&mut s.address).taken.extend(std::mem::take(&mut reply.taken))).ok()?;
         }
         self.with(session, |s| match reply.outcome {
             // Content that a key's first use did not have is no event of its own, whatever the answer says.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::contract::{BoundarySent, CursorAnswer, StreamAnswer};
 use crate::history::{CursorClass, From, Role, Until, Wait, What};
 use crate::scenario::{Resume, Seam, SeamTime, Start, Step, Subscribe, Text, Upto};
-use crate::world::{ConnFault, Opening, World};
+use crate::world::{Address, ConnFault, Opening, World};
 
 use super::cast::{Connection, Reader};
 use super::{Abort, Walk, faults};
@@ -33,7 +33,7 @@ const HEADS_WITH_EVENTS: Duration = Duration::from_secs(1);
 impl<W: World> Walk<'_, W> {
     /// Opens a connection for `reader` and returns at once.
     pub(super) fn connect(&self, reader: &str, session: &str, from: From, role: Role, faults: Vec<ConnFault>) -> Result<Connection, Abort> {
-        let (ix, address) = self.with(session, |s| (s.ix, s.address.clone()))?;
+        let (ix, address) = self.with(session, |s| (s.ix, Address::clone(&s.address)))?;
         let conn = self.world.recorder().connection();
         let nth = {
             let mut cast = self.cast.borrow_mut();
@@ -161,10 +161,12 @@ impl<W: World> Walk<'_, W> {
         Ok(())
     }
 
-    /// Waits for a response head, or for the reason why there is none.
+    /// Waits for a response head, or for the reason why there is none. Where heads are late, a reader with nothing due gets none.
     pub(super) async fn answered(&self, connection: &Connection) -> bool {
+        let promised = self.profile.contract.liveness.headers_ms.filter(|_| self.world.heads_are_late());
+        let within = promised.map_or(self.deadline(), |ms| Duration::from_millis(ms * LATE_HEADS).min(self.deadline()));
         self.world
-            .wait(self.deadline(), || {
+            .wait(within, || {
                 let state = connection.progress.state();
                 state.answer.is_some() || state.ended.is_some()
             })
@@ -216,7 +218,7 @@ impl<W: World> Walk<'_, W> {
 
     /// How long a response head is waited for. Who breaks the promise about heads is known then; that others wait as well shows
     /// nothing more, and every reader of an idle session would. Where nothing is promised they come with the first event.
-    fn heads_within(&self) -> Duration {
+    pub(super) fn heads_within(&self) -> Duration {
         let within = match self.profile.contract.liveness.headers_ms {
             Some(ms) if self.world.heads_are_late() => Duration::from_millis(ms),
             Some(ms) => Duration::from_millis(ms * LATE_HEADS),

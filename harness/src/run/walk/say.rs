@@ -1,8 +1,35 @@
 //! Steps in words, for timelines: as they stand in a scenario file, without what is default.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
-use crate::scenario::Step;
+use crate::scenario::{Scenario, Step};
+
+/// How many scenarios' words are remembered.
+const MOST_REMEMBERED: usize = 512;
+
+/// The steps of a scenario in words. A simulation walks over the same ones again and again, so they are remembered by the
+/// scenario's name, as long as its steps stay what they were.
+pub(super) fn steps(scenario: &Scenario) -> Rc<[String]> {
+    type Known = FxHashMap<String, (Vec<Step>, Rc<[String]>)>;
+    thread_local! {
+        static KNOWN: RefCell<Known> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        if let Some((_, said)) = known.get(&scenario.name).filter(|(steps, _)| *steps == scenario.steps) {
+            return Rc::clone(said);
+        }
+        if known.len() >= MOST_REMEMBERED {
+            known.clear();
+        }
+        let said: Rc<[String]> = scenario.steps.iter().map(step).collect();
+        known.insert(scenario.name.clone(), (scenario.steps.clone(), Rc::clone(&said)));
+        said
+    })
+}
 
 /// A step as a person would say it: `publish session="s" count=20`.
 pub fn step(step: &Step) -> String {

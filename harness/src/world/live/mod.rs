@@ -21,7 +21,7 @@ mod socket;
 mod stream;
 mod tap;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,11 +40,11 @@ use driver::{Driven, Driver};
 pub use http::Clients;
 use money::{Purse, Till};
 use overheard::Overheard;
-pub use server::{Server, ServerError, StartSpec};
+pub use server::{Server, ServerError, StartSpec, folder_in_memory};
 use stream::Handle;
 use tap::Tap;
 
-/// How long an operation may take before its outcome is unknown.
+/// How long an operation may take before its outcome is unknown, unless its server is one that takes longer to deliver an event.
 const OPERATION: Duration = Duration::from_secs(10);
 
 /// The world of one run.
@@ -58,6 +58,8 @@ pub struct LiveWorld<'s> {
     purse: Option<Arc<Purse>>,
     /// The program that reads for the readers of this role.
     driver: RefCell<Option<Arc<Driver>>>,
+    /// Whether an exchange over a WebSocket brought nothing in time.
+    unanswered: Cell<bool>,
 }
 
 impl<'s> LiveWorld<'s> {
@@ -66,7 +68,16 @@ impl<'s> LiveWorld<'s> {
         let (recorder, origin) = (Recorder::default(), Instant::now());
         let purse = || Purse::new(Arc::clone(&profile), recorder.clone(), origin, server.signatory());
         let purse = profile.binding.payment.is_some().then(|| Arc::new(purse()));
-        LiveWorld { profile, server, recorder, origin, handles: RefCell::default(), purse, driver: RefCell::default() }
+        LiveWorld {
+            profile,
+            server,
+            recorder,
+            origin,
+            handles: RefCell::default(),
+            purse,
+            driver: RefCell::default(),
+            unanswered: Cell::default(),
+        }
     }
 
     /// Starts what helps the run beside the server, before its clock matters.
@@ -97,6 +108,12 @@ impl<'s> LiveWorld<'s> {
 
     fn tap(&self, of: Of) -> Tap {
         Tap { recorder: self.recorder.clone(), origin: self.origin, of }
+    }
+
+    fn site(&self, of: Of) -> operation::Site<'_> {
+        let tap = self.tap(of);
+        let within = OPERATION.max(Duration::from_millis(2 * self.profile.contract.liveness.delivery_ms));
+        operation::Site { server: self.server, binding: &self.profile.binding, tap, within, unanswered: &self.unanswered }
     }
 
     fn vars(&self, address: &Address) -> Vars {
@@ -136,7 +153,7 @@ impl World for LiveWorld<'_> {
 
     async fn call(&self, op: OpId, address: &Address, call: Call) -> Reply {
         let about = about(&call);
-        let at = operation::Site { server: self.server, binding: &self.profile.binding, tap: self.tap(Of::Op(op)), within: OPERATION };
+        let at = self.site(Of::Op(op));
         let reply = operation::call(&at, &self.profile, self.vars(address), call).await;
         if let Some(answer) = &reply.answer {
             self.scan(&about, &answer.body);
@@ -261,8 +278,7 @@ impl World for LiveWorld<'_> {
         finite_vars(&mut vars, &read);
         let finite = self.finite(read.surface).ok_or_else(|| "the profile has no such read".to_owned())?;
         let lens = Lens::of(&self.profile, &read.address.id);
-        let at =
-            operation::Site { server: self.server, binding: &self.profile.binding, tap: self.tap(Of::Conn(read.conn)), within: OPERATION };
+        let at = self.site(Of::Conn(read.conn));
         let page = http::page(&at, lens, finite, &vars).await?;
         let about = match read.surface {
             Surface::History => "a page of history",

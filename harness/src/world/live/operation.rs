@@ -1,6 +1,7 @@
 //! Operations of a binding, performed: one request or several, to the server or to the provider, once or until the answer
 //! says so, over HTTP or over a WebSocket. An answer that does not come is an outcome, not an error.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub(super) struct Site<'s> {
     pub(super) binding: &'s Binding,
     pub(super) tap: Tap,
     pub(super) within: Duration,
+    /// Whether an exchange over a WebSocket was waited for in vain in this run; the next ones are not waited for as long.
+    pub(super) unanswered: &'s Cell<bool>,
 }
 
 /// Performs what the runner asks for.
@@ -67,7 +70,7 @@ pub(super) async fn call(at: &Site<'_>, profile: &Profile, mut vars: Vars, call:
             ("open", None)
         }
         Call::Publish { payload, event_type, key, durable, by, fault } => {
-            vars.text("payload", payload.clone()).text("type", event_type.clone());
+            vars.text("payload", payload.to_string()).text("type", event_type.to_owned());
             if let Some(key) = key {
                 vars.text("key", key.clone());
             }
@@ -150,7 +153,7 @@ fn meets(until: &Condition, answer: &Whole) -> bool {
 }
 
 async fn once(at: &Site<'_>, operation: &Operation, vars: &Vars, fault: Option<PublishFault>) -> Reply {
-    let Site { server, binding, within, .. } = at;
+    let Site { server, binding, within, unanswered, .. } = at;
     let within = *within;
     let request = for_operation(binding, operation, vars);
     let base = match operation.to {
@@ -161,7 +164,13 @@ async fn once(at: &Site<'_>, operation: &Operation, vars: &Vars, fault: Option<P
         },
     };
     let answer = match (&operation.socket, fault) {
-        (Some(exchange), _) => socket::exchange(&base, &request, exchange, vars, within).await,
+        (Some(exchange), _) => {
+            let within = if unanswered.get() { within / 4 } else { within };
+            let since = Instant::now();
+            let answer = socket::exchange(&base, &request, exchange, vars, within).await;
+            unanswered.set(unanswered.get() || answer.is_err() && since.elapsed() >= within);
+            answer
+        }
         (None, None) => send(&server.clients().operations(), &base, &request, within).await,
         (None, Some(fault)) => send_broken(server, &request, fault, within).await,
     };

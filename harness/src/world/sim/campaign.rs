@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use super::{Chooser, Generator, Run, Schedule, Simulation, judged};
-use crate::check::{Finding, Verdict, judge};
+use crate::check::{Finding, Verdict, look};
 use crate::history::{FNV_START, History, fnv};
 use crate::run::Abort;
 use crate::scenario::{Scenario, at, places};
@@ -93,6 +93,11 @@ pub fn violated(verdicts: &[Verdict]) -> impl Iterator<Item = (&str, &str)> {
     failed.flat_map(|(id, violations)| violations.iter().map(move |v| (id, v.shape.as_str())))
 }
 
+/// True when a run violates this requirement.
+pub(crate) fn breaks(simulation: &Simulation, run: &Run, requirement: &str) -> bool {
+    look(&run.history, &simulation.profile).broken().any(|broken| judged(broken) && broken == requirement)
+}
+
 /// What a campaign brought.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -106,7 +111,7 @@ pub struct Outcome {
     /// Events and other frames that readers received, and operations.
     pub observations: u64,
     /// How often each requirement was judged.
-    pub judged: BTreeMap<String, u64>,
+    pub judged: BTreeMap<&'static str, u64>,
     /// The first run (by seed) for each requirement and shape.
     pub found: BTreeMap<(String, String), Found>,
     /// Runs that did not reach their end, by seed.
@@ -160,21 +165,22 @@ impl Collector {
         }
         let digest = FxBuildHasher.hash_one((&run.history.records, &scenario.name));
         if self.judged.contains(&digest) {
+            super::reuse(run.history.records);
             return false;
         }
         if self.judged.len() < MOST_DIGESTS {
             self.judged.insert(digest);
         }
         outcome.distinct += 1;
-        let verdicts = judge(&run.history, &simulation.profile);
-        for verdict in &verdicts {
-            if let Finding::Pass { judged: times } | Finding::Fail { judged: times, .. } = verdict.finding {
-                match outcome.judged.get_mut(&verdict.requirement) {
-                    Some(sum) => *sum += times,
-                    None => drop(outcome.judged.insert(verdict.requirement.clone(), times)),
-                }
-            }
+        let found = look(&run.history, &simulation.profile);
+        for (id, times) in found.judged() {
+            *outcome.judged.entry(id).or_default() += times;
         }
+        if !found.broken().any(judged) {
+            super::reuse(run.history.records);
+            return false;
+        }
+        let verdicts = found.verdicts();
         let new: BTreeSet<(String, String)> = violated(&verdicts).map(|(id, shape)| (id.to_owned(), shape.to_owned())).collect();
         let any = !new.is_empty();
         let new: Vec<_> = new.into_iter().filter(|key| !outcome.found.contains_key(key)).collect();

@@ -217,7 +217,14 @@ impl Link {
                 Kind::Commit | Kind::Other => {}
             }
             if let Some(cursor) = &seen.cursor {
-                state.cursor = Some((cursor.clone(), class(seen.kind)));
+                match &mut state.cursor {
+                    // Its room is used again: there is a cursor on almost every frame.
+                    Some((newest, of)) => {
+                        newest.clone_from(cursor);
+                        *of = class(seen.kind);
+                    }
+                    none => *none = Some((cursor.clone(), class(seen.kind))),
+                }
                 state.cursors.push(SeenCursor { value: cursor.clone(), marker: seen.marker, kind: seen.kind });
             }
         }

@@ -6,10 +6,11 @@
 //! run is a function of profile, bugs, scenario and [`Schedule`].
 //!
 //! What is behind what: `schedule.rs` chooses, `node` is the server in steps, `rules.rs` bends it to the contract,
-//! `store.rs` is its disk, `link.rs` the network and the reader's end of a stream, `step.rs` lets one thing happen,
+//! `store.rs` is its disk, `letters.rs` its payloads, `link.rs` the network and the reader's end of a stream, `step.rs` lets one thing happen,
 //! `world.rs` is the runner's side, and `campaign.rs` runs many schedules.
 
 pub mod campaign;
+mod letters;
 mod link;
 mod node;
 mod rules;
@@ -20,7 +21,7 @@ mod store;
 mod tests;
 mod world;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
@@ -32,7 +33,7 @@ use std::time::Duration;
 use streamspec_reference_server::bugs::{BUGS, Bug, BugSet};
 
 use crate::contract::Profile;
-use crate::history::{From, Header, History, What};
+use crate::history::{From, Header, History, Record, What};
 use crate::run::recorder::Recorder;
 use crate::run::{Abort, Patience, walk};
 use crate::scenario::{PublishFault, Scenario, Stop};
@@ -101,6 +102,17 @@ impl Simulation {
         let history = History { header, records: world.recorder.take() };
         Run { history, aborted: ended.err(), schedule, widths, actions: inner.scheduler.steps() }
     }
+}
+
+thread_local! {
+    /// The room that records took, to be filled again.
+    static ROOM: Cell<Vec<Record>> = const { Cell::new(Vec::new()) };
+}
+
+/// Gives back the room of records that nobody looks at any more.
+fn reuse(mut records: Vec<Record>) {
+    records.clear();
+    ROOM.set(records);
 }
 
 /// Whether a defect can be simulated.
@@ -207,12 +219,14 @@ enum Timer {
 /// An operation or finite read.
 #[derive(Debug)]
 struct Exchange {
-    id: String,
+    id: Arc<str>,
     /// Taken when it arrives, unless it will arrive again.
     request: Option<Request>,
     fault: Option<PublishFault>,
     timeout: (u64, u64),
     brought: Brought,
+    /// Who waits for it.
+    waker: Option<Waker>,
 }
 
 #[derive(Debug)]
@@ -257,7 +271,10 @@ struct Inner {
     timers: BTreeMap<(u64, u64), Timer>,
     /// Given to timers and exchanges; ties of time are broken by it.
     next: u64,
+    /// Who waits for observations.
     wakers: Vec<Waker>,
+    /// Names of sessions, once each.
+    names: Vec<Arc<str>>,
     exchanges: BTreeMap<u32, Exchange>,
     wires: BTreeMap<u32, Wire>,
     /// Kept to be filled again: a run has thousands of steps and most lead to something.
@@ -309,6 +326,7 @@ impl SimWorld {
             timers: BTreeMap::new(),
             next: 0,
             wakers: Vec::new(),
+            names: Vec::new(),
             exchanges: BTreeMap::new(),
             wires: BTreeMap::new(),
             effects: Vec::new(),
@@ -321,7 +339,7 @@ impl SimWorld {
             arrive_at_once,
             write_at_once,
         };
-        SimWorld { profile: Arc::clone(&simulation.profile), recorder: Recorder::default(), inner: RefCell::new(inner) }
+        SimWorld { profile: Arc::clone(&simulation.profile), recorder: Recorder::with_room(ROOM.take()), inner: RefCell::new(inner) }
     }
 
     /// Polls the walk whenever something woke it, and lets something happen whenever nothing did.

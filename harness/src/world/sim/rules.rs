@@ -5,15 +5,14 @@
 //! that one, so that whoever edits a profile sees which of its promises the others need: without `cursor.epoch`, say, a
 //! cursor of a wiped history is a number like any other.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use streamspec_reference_server::session::{Cursor, Epoch, Frame, Refused, Retention};
 
+use super::letters;
 use crate::contract::{AfterGap, BoundarySent, CursorAnswer, GapSignal, Profile, StatusSet, StreamAnswer};
-use crate::history::{Body, CursorClass, Kind, Marker, Retain};
+use crate::history::{CursorClass, Kind, Retain};
 use crate::run::binding::Seen;
-use crate::run::payload::{self, Remembered};
 
 /// The type of live-only events.
 pub(super) const NOTE: &str = "note";
@@ -28,8 +27,6 @@ pub(super) struct Rules {
     pub(super) most_limit: i64,
     epochs: bool,
     cursors: bool,
-    /// Payloads that were rendered before: their marker and digest.
-    known: rustc_hash::FxHashMap<String, (Option<Marker>, Body)>,
 }
 
 /// How a subscription is answered.
@@ -55,7 +52,6 @@ impl Rules {
             most_limit: profile.binding.history.as_ref().and_then(|h| h.max_limit).map_or(1000, i64::from),
             epochs: contract.cursor.as_ref().is_some_and(|c| c.epoch),
             cursors: contract.cursor.is_some(),
-            known: Default::default(),
             profile: Arc::clone(profile),
         }
     }
@@ -173,6 +169,11 @@ impl Rules {
         self.profile.contract.gap.as_ref().is_none_or(|gap| gap.signal == GapSignal::Frame)
     }
 
+    /// True when every stream that replays nothing has a boundary, and no other.
+    pub(super) fn marks_what_replays_nothing(&self) -> bool {
+        self.profile.contract.boundary.as_ref().is_some_and(|b| b.sent == BoundarySent::WithoutReplay)
+    }
+
     /// What follows a gap signal that stands at the beginning of a stream.
     pub(super) fn after_gap(&self) -> AfterGap {
         self.profile.contract.gap.as_ref().map_or(AfterGap::Kept, |gap| gap.then)
@@ -180,19 +181,19 @@ impl Rules {
 
     /// What a reader sees of a frame of the core; `None` when the contract has no such frame. `resumed` is true on a
     /// stream that goes on behind its cursor without a gap.
-    pub(super) fn see(&mut self, frame: Frame, resumed: bool) -> Option<(Seen, usize)> {
+    pub(super) fn see(&self, frame: Frame, resumed: bool) -> Option<(Seen, usize)> {
         let seen = match frame {
             Frame::Event { event, cursor, .. } if event.terminal => {
                 let cursor = cursor.filter(|_| self.cursors).map(|c| self.show(c));
-                Seen { kind: Kind::Terminal, event_type: event.event_type, cursor, ..Seen::default() }
+                Seen { kind: Kind::Terminal, event_type: event.event_type.as_ref().to_owned(), cursor, ..Seen::default() }
             }
             Frame::Event { event, cursor, .. } => {
                 let cursor = cursor.filter(|_| self.cursors).map(|c| self.show(c));
-                return Some(self.event(event.event_type, &event.data, cursor));
+                return Some(event_of(event.event_type.as_ref().to_owned(), &event.data, cursor));
             }
             Frame::Ephemeral { event_type, data, cursor } => {
                 let cursor = cursor.map(|c| self.show(c));
-                return Some(self.event(event_type, &data, cursor));
+                return Some(event_of(event_type, &data.into(), cursor));
             }
             Frame::Boundary { fence } => match self.profile.contract.boundary.as_ref()?.sent {
                 BoundarySent::WithoutReplay if resumed => return None,
@@ -215,42 +216,15 @@ impl Rules {
         };
         Some((seen, FRAME_BYTES))
     }
-
-    /// An event with its payload, from JSON text.
-    pub(super) fn event(&mut self, event_type: String, data: &str, cursor: Option<String>) -> (Seen, usize) {
-        let (marker, body) = match self.known.get(data) {
-            Some((marker, body)) => (*marker, body.clone()),
-            None => {
-                let (marker, body) = read_payload(data);
-                self.known.insert(data.to_owned(), (marker, body.clone()));
-                (marker, body)
-            }
-        };
-        let kind = if marker.is_some() { Kind::Event } else { Kind::Other };
-        let durable = event_type != NOTE;
-        let body = marker.map(|_| body);
-        (Seen { kind, event_type, cursor, marker, body, durable, points_to: None, said: None }, data.len() + FRAME_BYTES)
-    }
 }
 
-/// The marker in a payload and its digest, from JSON text.
-fn read_payload(data: &str) -> (Option<Marker>, Body) {
-    let read = || {
-        // What is no JSON any more stands for itself, as it would on the wire.
-        let payload = serde_json::from_str::<String>(data).unwrap_or_else(|_| data.to_owned());
-        (Marker::find(&payload), Body::of(&payload))
-    };
-    if data.len() < payload::BULKY {
-        return read();
-    }
-    // Digests of long texts are what a run takes longest for, and every run has the same ones.
-    thread_local! {
-        static LONG: RefCell<Remembered<String, (Option<Marker>, Body)>> = RefCell::default();
-    }
-    LONG.with_borrow_mut(|long| match long.get(data) {
-        Some(known) => known.clone(),
-        None => long.keep(data.to_owned(), data.len(), read()),
-    })
+/// An event with its payload, from JSON text, and its size on the wire.
+fn event_of(event_type: String, data: &Arc<str>, cursor: Option<String>) -> (Seen, usize) {
+    let (marker, body) = letters::read(data);
+    let kind = if marker.is_some() { Kind::Event } else { Kind::Other };
+    let durable = event_type != NOTE;
+    let body = marker.map(|_| body);
+    (Seen { kind, event_type, cursor, marker, body, durable, points_to: None, said: None }, data.len() + FRAME_BYTES)
 }
 
 fn first(set: &StatusSet) -> u16 {

@@ -163,7 +163,7 @@ pub(super) struct Scheduler {
 
 impl Scheduler {
     pub(super) fn new(chooser: Chooser) -> Scheduler {
-        Scheduler { chooser, made: Vec::new(), widths: Vec::new(), steps: 0 }
+        Scheduler { chooser, made: Vec::with_capacity(256), widths: Vec::with_capacity(256), steps: 0 }
     }
 
     /// One of `n` alternatives that are nobody's, of which 0 is the mildest.

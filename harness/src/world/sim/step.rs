@@ -1,18 +1,39 @@
 //! One thing after the other: timers, actions, and what the server's steps lead to.
 
+use std::sync::Arc;
 use std::task::Waker;
 
 use streamspec_reference_server::session::Millis;
 
 use super::link::{Happened, Packet};
 use super::node::{Answer, Effect, Node};
-use super::{ACTION, Action, Brought, EPOCH_MS, Failure, Inner, JUMP_MS, Timer};
+use super::{ACTION, Action, Brought, EPOCH_MS, Exchange, Failure, Inner, JUMP_MS, Timer};
 use crate::history::{Micros, Process, What};
 use crate::run::recorder::Recorder;
 use crate::scenario::{PublishFault, Stop};
 use crate::world::Command;
 
+impl Exchange {
+    /// The answer is here, or the news that there is none.
+    fn here(&mut self, brought: Result<Answer, Failure>) {
+        self.brought = Brought::Here(brought);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
 impl Inner {
+    /// The name of a session, shared by all who use it.
+    pub(super) fn name(&mut self, id: &str) -> Arc<str> {
+        if let Some(known) = self.names.iter().find(|known| &***known == id) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = id.into();
+        self.names.push(Arc::clone(&name));
+        name
+    }
+
     pub(super) fn server_time(&self) -> Millis {
         Millis((EPOCH_MS + self.now / 1000).saturating_add_signed(self.skew))
     }
@@ -78,7 +99,7 @@ impl Inner {
             Timer::Wait => self.wake_all(),
             Timer::Timeout(ex) => {
                 if let Some(exchange) = self.exchanges.get_mut(&ex) {
-                    exchange.brought = Brought::Here(Err(Failure::Lost("no answer within 10 s")));
+                    exchange.here(Err(Failure::Lost("no answer within 10 s")));
                     self.wake_all();
                 }
             }
@@ -179,14 +200,14 @@ impl Inner {
         let time = self.server_time();
         let Some(exchange) = self.exchanges.get_mut(&ex) else { return };
         if self.absent {
-            exchange.brought = Brought::Here(Err(Failure::NotSent));
+            exchange.here(Err(Failure::NotSent));
             self.wake_all();
             return;
         }
         let again = exchange.fault == Some(PublishFault::Duplicate);
         let request = if again { exchange.request.clone() } else { exchange.request.take() };
         if let Some(request) = request {
-            let id = exchange.id.clone();
+            let id = Arc::clone(&exchange.id);
             self.node.request(time, ex, &id, request);
         }
     }
@@ -195,15 +216,15 @@ impl Inner {
         let Some(exchange) = self.exchanges.get_mut(&ex) else { return };
         let Brought::OnItsWay(brought) = std::mem::replace(&mut exchange.brought, Brought::Nothing) else { return };
         let dropped = "the proxy reset the connection";
-        exchange.brought = match (exchange.fault.take(), brought) {
+        match (exchange.fault.take(), brought) {
             (Some(PublishFault::Duplicate), Ok(_)) => {
                 exchange.fault = Some(PublishFault::DropAnswer);
                 self.ready.push(Action::Arrive(ex));
                 return;
             }
-            (Some(PublishFault::DropAnswer), Ok(_)) => Brought::Here(Err(Failure::Lost(dropped))),
-            (_, brought) => Brought::Here(brought),
-        };
+            (Some(PublishFault::DropAnswer), Ok(_)) => exchange.here(Err(Failure::Lost(dropped))),
+            (_, brought) => exchange.here(brought),
+        }
         self.wake_all();
     }
 

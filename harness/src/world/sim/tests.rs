@@ -3,7 +3,9 @@ use streamspec_reference_server::bugs::BUGS;
 use super::campaign::{Collector, Method, Swept};
 use super::*;
 use crate::check::{Finding, judge};
+use crate::contract::{AfterGap, BoundarySent, GapSignal};
 use crate::explore::{Palette, smallest_by};
+use crate::history::Action as Asked;
 use crate::scenario::{Capabilities, applicable, at, places};
 
 fn simulation() -> Simulation {
@@ -198,6 +200,31 @@ fn a_fence_that_is_fixed_behind_the_head_is_no_missing_boundary() {
     let simulation = simulation();
     let run = simulation.run(&scenario, Chooser::random(4103), 4103);
     assert_eq!(violated(&run, &simulation.profile), [""; 0]);
+}
+
+/// The core gives a closed session's stream no boundary; where the boundary is the gap signal, a reader that was evicted
+/// before the close was once sent away without either, and END-3 asked for the terminal.
+#[test]
+fn an_evicted_reader_of_a_closed_session_is_told_by_the_boundary() {
+    let mut simulation = simulation();
+    let contract = &mut Arc::make_mut(&mut simulation.profile).contract;
+    contract.boundary.as_mut().unwrap().sent = BoundarySent::WithoutReplay;
+    contract.gap.as_mut().unwrap().signal = GapSignal::Boundary;
+    contract.gap.as_mut().unwrap().then = AfterGap::Live;
+    contract.retention.as_mut().unwrap().default.records = Some(50);
+    let scenario = Scenario::built_in("sse").unwrap().into_iter().find(|s| s.name == "terminal-after-a-burst").unwrap();
+    let run = simulation.run(&scenario, Chooser::random(534), 534);
+    assert_eq!(violated(&run, &simulation.profile), [""; 0]);
+    let boundaries = |conn| {
+        let of = |record: &&Record| matches!(&record.what, What::Delivery(d) if d.conn == conn && d.kind == crate::history::Kind::Boundary);
+        run.history.records.iter().filter(of).count()
+    };
+    let closed = run.history.records.iter().position(|r| matches!(&r.what, What::Invoke(i) if matches!(i.action, Asked::Close { .. })));
+    let behind = run.history.records[closed.unwrap()..].iter().find_map(|record| match &record.what {
+        What::Connect(connect) if matches!(connect.from, From::Cursor { .. }) => Some(connect.conn),
+        _ => None,
+    });
+    assert_eq!(boundaries(behind.unwrap()), 1);
 }
 
 /// The core ends a deleted session's stream each time it is asked; the simulated server once asked for ever, where its

@@ -22,18 +22,20 @@ impl SimWorld {
             inner.next += 1;
             let ex = u32::try_from(inner.next).expect("a run has fewer actions than that");
             let timeout = inner.timer(OPERATION, Timer::Timeout(ex));
-            let exchange = Exchange { id: address.id.clone(), request: Some(request), fault, timeout, brought: Brought::Nothing };
+            let id = inner.name(&address.id);
+            let exchange = Exchange { id, request: Some(request), fault, timeout, brought: Brought::Nothing, waker: None };
             inner.exchanges.insert(ex, exchange);
             inner.ready.push(Action::Arrive(ex));
             ex
         };
         poll_fn(|context| {
             let mut inner = self.inner.borrow_mut();
-            if !matches!(inner.exchanges[&ex].brought, Brought::Here(_)) {
-                inner.wakers.push(context.waker().clone());
+            let exchange = inner.exchanges.get_mut(&ex).expect("it is there until its answer is taken");
+            if !matches!(exchange.brought, Brought::Here(_)) {
+                exchange.waker = Some(context.waker().clone());
                 return Poll::Pending;
             }
-            let exchange = inner.exchanges.remove(&ex).expect("it is there until its answer is taken");
+            let exchange = inner.exchanges.remove(&ex).expect("it was just looked at");
             inner.timers.remove(&exchange.timeout);
             match exchange.brought {
                 Brought::Here(brought) => Poll::Ready(brought),

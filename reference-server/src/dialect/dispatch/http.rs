@@ -81,7 +81,7 @@ pub(super) async fn chat(State(server): State<Shared>, body: String) -> Answered
         let mut lines = String::new();
         for letter in outbox.take(bugs).await {
             match letter {
-                Letter::Event(event) => lines += &(event + "\n"),
+                Letter::Event(event) => lines.extend([&*event, "\n"]),
                 Letter::Over(_) => starter.ended = true,
                 Letter::Notice(_) => {}
             }

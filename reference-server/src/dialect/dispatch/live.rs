@@ -56,7 +56,7 @@ impl InFlight {
         let terminal = event_type == "turn-sealed";
         {
             let mut log = self.log();
-            let append = Append { event_type, data: event.to_string(), key: None, terminal };
+            let append = Append { event_type: event_type.into(), data: event.to_string().into(), key: None, terminal };
             if let Ok(Prepared::New(event)) = log.prepare(&append, now(), 0) {
                 log.publish(event, now());
             }
@@ -83,7 +83,7 @@ impl InFlight {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Letter {
     /// An event of a conversation, as JSON text.
-    Event(String),
+    Event(Arc<str>),
     /// A message of its own, as JSON text.
     Notice(Arc<str>),
     /// A turn of this conversation is over and everything of it was written.
@@ -207,7 +207,7 @@ impl Outbox {
                 for frame in following.turn.frames(following.id) {
                     match frame {
                         Frame::Event { event, .. } => letters.push(Letter::Event(event.data)),
-                        Frame::Ephemeral { data, .. } => letters.push(Letter::Event(data)),
+                        Frame::Ephemeral { data, .. } => letters.push(Letter::Event(data.into())),
                         Frame::End => {
                             letters.push(Letter::Over(conversation.clone()));
                             over += 1;

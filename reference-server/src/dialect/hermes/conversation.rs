@@ -69,7 +69,7 @@ impl Conversation {
         let events = cell.lock().snapshot(now()).events;
         let opened = events.first().and_then(|first| serde_json::from_str(&first.data).ok());
         let opened = opened.unwrap_or(Opened { profile: "default".to_owned(), created_at: 0 });
-        let of = |name: &'static str| events.iter().filter(move |event| event.event_type == name);
+        let of = |name: &'static str| events.iter().filter(move |event| &*event.event_type == name);
         let records = of("turn").filter_map(|event| serde_json::from_str(&event.data).ok()).collect();
         let overwritten = of("overwritten").next_back().and_then(|event| serde_json::from_str(&event.data).ok());
         Some(Conversation { id: id.to_owned(), cell, profile: opened.profile, created_at: Millis(opened.created_at), records, overwritten })

@@ -198,5 +198,5 @@ fn hex(digits: usize) -> String {
 }
 
 fn event(name: &str, data: &serde_json::Value) -> Append {
-    Append { event_type: name.to_owned(), data: data.to_string(), key: None, terminal: false }
+    Append { event_type: name.into(), data: data.to_string().into(), key: None, terminal: false }
 }

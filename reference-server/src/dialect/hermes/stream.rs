@@ -172,7 +172,7 @@ impl Wire for RunWire {
                 if bugs.has(Bug::LatestIdTable) {
                     number = number.map(|_| self.cell.lock().head().seq + self.shift);
                 }
-                if !*replayed && bugs.has(Bug::CancelIdReused) && event.event_type == "cancel" {
+                if !*replayed && bugs.has(Bug::CancelIdReused) && &*event.event_type == "cancel" {
                     number = number.map(|number| number - 1);
                 }
                 let id = number.map(|number| format!("{}:{number}", self.run));

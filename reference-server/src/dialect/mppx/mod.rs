@@ -82,7 +82,8 @@ async fn publish(State(shared): State<Shared>, Path(name): Path<String>, body: S
             Err(Answer::Unknown | Answer::Refused(_) | Answer::Store(_)) => return unavailable(),
         }
     }
-    let append = |event_type: &str, data: String, terminal| Append { event_type: event_type.to_owned(), data, key: None, terminal };
+    let append =
+        |event_type: &str, data: String, terminal| Append { event_type: event_type.into(), data: data.into(), key: None, terminal };
     let ending = match (&items.fail, items.end) {
         (Some(why), _) => Some(append("fail", json!(why).to_string(), true)),
         (None, true) => Some(append("end", "null".to_owned(), true)),

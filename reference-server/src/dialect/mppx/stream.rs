@@ -179,7 +179,7 @@ impl Metered {
                 let _ = self.charge();
             }
             if event.terminal {
-                if event.event_type == "fail" {
+                if &*event.event_type == "fail" {
                     return self.break_off().await;
                 }
                 self.over = true;

@@ -73,7 +73,8 @@ pub(super) async fn prompt(State(server): State<Shared>, Path(id): Path<String>,
     };
     let data = json!({ "messageID": message, "prompt": body["prompt"], "delivery": delivery }).to_string();
     // The id is what makes a repeated prompt one: also one without an id of the client's gets it, and finds nothing.
-    let admitted = Append { event_type: "session.next.prompt.admitted".to_owned(), data, key: Some(message.clone()), terminal: false };
+    let admitted =
+        Append { event_type: "session.next.prompt.admitted".into(), data: data.into(), key: Some(message.clone()), terminal: false };
     let (cursor, again) = server.hub.append(&id, admitted).await.map_err(|answer| Refusal::of(answer, &id))?;
     if !again && body["resume"] != false {
         turn::wake(&server, &log, &message, text, delivery == "queue");

@@ -34,7 +34,7 @@ impl Feed {
     fn tell(&self, event_type: &str, whole: String) {
         {
             let mut session = self.cell.lock();
-            let append = Append { event_type: event_type.to_owned(), data: whole, key: None, terminal: false };
+            let append = Append { event_type: event_type.into(), data: whole.into(), key: None, terminal: false };
             // Nothing of the feed was ever concurrent: it has one order, the one in which it is told.
             let batch = session.changes();
             if let Ok(Prepared::New(event)) = session.prepare(&append, now(), batch) {

@@ -48,7 +48,7 @@ impl Meta {
     /// That of a log which has its first event.
     pub(super) fn of(cell: &Cell) -> Option<Meta> {
         let session = cell.lock();
-        let first = session.named(Cursor { epoch: session.epoch, seq: 1 }).filter(|first| first.event_type == "session.created")?;
+        let first = session.named(Cursor { epoch: session.epoch, seq: 1 }).filter(|first| &*first.event_type == "session.created")?;
         let data: Value = serde_json::from_str(&first.data).ok()?;
         let text = |name: &str| data["info"][name].as_str().map(str::to_owned);
         Some(Meta {

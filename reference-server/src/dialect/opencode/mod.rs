@@ -172,5 +172,5 @@ fn new_id(kind: &str) -> String {
 }
 
 fn event(event_type: &str, data: &Value) -> Append {
-    Append { event_type: event_type.to_owned(), data: data.to_string(), key: None, terminal: false }
+    Append { event_type: event_type.into(), data: data.to_string().into(), key: None, terminal: false }
 }

@@ -174,7 +174,7 @@ struct OfProcess {
 impl Wire for OfProcess {
     fn frame(&mut self, out: &mut Vec<u8>, frame: &Frame) -> ControlFlow<()> {
         match frame {
-            Frame::Event { event, .. } if self.unencodable_ends && event.event_type == "tui.toast.show" => return ControlFlow::Break(()),
+            Frame::Event { event, .. } if self.unencodable_ends && &*event.event_type == "tui.toast.show" => return ControlFlow::Break(()),
             Frame::Event { event, .. } => write(out, &event.data),
             Frame::Boundary { .. } if !std::mem::replace(&mut self.greeted, true) => out.extend_from_slice(&connected()),
             // Overtaken: what was sent has no hole, and what follows would begin with one.

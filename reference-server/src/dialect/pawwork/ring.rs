@@ -221,7 +221,7 @@ pub(super) fn envelope(directory: Option<&str>, event_type: &str, properties: &s
 
 fn append(directory: &str, event_type: &str, properties: &str) -> Append {
     let data = envelope(Some(directory), event_type, properties);
-    Append { event_type: event_type.to_owned(), data, key: None, terminal: false }
+    Append { event_type: event_type.into(), data: data.into(), key: None, terminal: false }
 }
 
 /// Text as a JSON string.

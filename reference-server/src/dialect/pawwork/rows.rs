@@ -67,7 +67,7 @@ fn message_log(session: &str) -> String {
 }
 
 fn row(event_type: &str, data: String) -> Append {
-    Append { event_type: event_type.to_owned(), data, key: None, terminal: false }
+    Append { event_type: event_type.into(), data: data.into(), key: None, terminal: false }
 }
 
 impl Rows {

@@ -80,7 +80,7 @@ impl Wire for Global {
                 if bugs.has(Bug::FenceWithoutBoot) && !*replayed && number().is_some_and(|number| number <= self.fence) {
                     return ControlFlow::Continue(());
                 }
-                let changed = bugs.has(Bug::KeptByReference) && *replayed && event.event_type == "session.updated";
+                let changed = bugs.has(Bug::KeptByReference) && *replayed && &*event.event_type == "session.updated";
                 let changed = changed.then(|| self.by_reference(&event.data)).flatten();
                 write(out, id.as_deref(), changed.as_deref().unwrap_or(&event.data));
             }
@@ -110,8 +110,8 @@ struct Instance {
 impl Wire for Instance {
     fn frame(&mut self, out: &mut Vec<u8>, frame: &Frame) -> ControlFlow<()> {
         let (data, event_type) = match frame {
-            Frame::Event { event, .. } => (&event.data, event.event_type.as_str()),
-            Frame::Ephemeral { data, event_type, .. } => (data, event_type.as_str()),
+            Frame::Event { event, .. } => (&*event.data, &*event.event_type),
+            Frame::Ephemeral { data, event_type, .. } => (data.as_str(), event_type.as_str()),
             Frame::Boundary { .. } => {
                 write(out, None, r#"{"type":"server.connected","properties":{}}"#);
                 return ControlFlow::Continue(());

@@ -155,13 +155,13 @@ async fn append(shared: &Shared, id: &str, event_type: String, data: String, hea
         Some(_) => return Err(Refusal::bad("idempotency-key", "an idempotency key has 1 to 256 visible ASCII characters")),
         None => None,
     };
-    let (cursor, again) = shared.hub.append(id, Append { event_type, data, key, terminal: false }).await?;
+    let (cursor, again) = shared.hub.append(id, Append { event_type: event_type.into(), data: data.into(), key, terminal: false }).await?;
     let status = if again { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(json!({ "cursor": cursor.to_string() }))).into_response())
 }
 
 async fn close(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Response, Refusal> {
-    let terminal = Append { event_type: "end".to_owned(), data: json!({ "reason": "closed" }).to_string(), key: None, terminal: true };
+    let terminal = Append { event_type: "end".into(), data: json!({ "reason": "closed" }).to_string().into(), key: None, terminal: true };
     let (cursor, _) = shared.hub.append(&id, terminal).await?;
     Ok(Json(json!({ "cursor": cursor.to_string() })).into_response())
 }

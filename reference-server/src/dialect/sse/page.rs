@@ -100,9 +100,9 @@ struct Item {
 }
 
 fn item(event: &Event, epoch: Epoch) -> Item {
-    let data = RawValue::from_string(event.data.clone()).unwrap_or_else(|_| {
+    let data = RawValue::from_string(event.data.to_string()).unwrap_or_else(|_| {
         // Only a bug stores what is no JSON; it is shown as text.
-        to_raw_value(&event.data).expect("text is always JSON")
+        to_raw_value(&*event.data).expect("text is always JSON")
     });
-    Item { cursor: Cursor { epoch, seq: event.label }.to_string(), event_type: event.event_type.clone(), data }
+    Item { cursor: Cursor { epoch, seq: event.label }.to_string(), event_type: event.event_type.to_string(), data }
 }

@@ -16,6 +16,7 @@ use streamspec_reference_server::bugs::{Bug, BugSet};
 use streamspec_reference_server::session::{Append, Epoch, Millis, Retention, Session, Snapshot, SubscriptionId};
 use streamspec_reference_server::store::{Change, Store};
 
+use super::letters;
 use super::link::Packet;
 use super::rules::{NOTE, Rules};
 use super::store::Disk;
@@ -46,8 +47,8 @@ pub(super) enum Request {
 /// An event to be published.
 #[derive(Clone, Debug)]
 pub(super) struct Publication {
-    pub(super) payload: String,
-    pub(super) event_type: String,
+    pub(super) payload: Arc<str>,
+    pub(super) event_type: &'static str,
     pub(super) key: Option<String>,
     pub(super) durable: bool,
 }
@@ -153,6 +154,8 @@ pub(super) struct Node {
     epochs: u32,
     poisoned: bool,
     torn: BTreeMap<u32, (usize, Snapshot)>,
+    /// Types of events, once each.
+    types: Vec<Arc<str>>,
     effects: Vec<Effect>,
 }
 
@@ -172,6 +175,7 @@ impl Node {
             epochs: 0,
             poisoned: false,
             torn: BTreeMap::new(),
+            types: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -194,8 +198,8 @@ impl Node {
     }
 
     fn done(&mut self, ex: u32, status: u16, cursor: Option<String>) {
-        let taken = cursor.iter().map(|c| ("cursor".to_owned(), c.clone())).collect();
-        self.effects.push(Effect::Answer(ex, Answer::Reply(Reply { outcome: Outcome::Ok { status, cursor }, taken, answer: None })));
+        let reply = Reply { outcome: Outcome::Ok { status, cursor }, taken: BTreeMap::new(), answer: None };
+        self.effects.push(Effect::Answer(ex, Answer::Reply(reply)));
     }
 
     fn refuse(&mut self, ex: u32, status: u16, why: &str) {
@@ -225,8 +229,8 @@ impl Node {
             },
             Request::Publish(publication) => self.publish(ex, id, publication),
             Request::Close => {
-                let data = r#"{"reason":"closed"}"#.to_owned();
-                let terminal = Append { event_type: "end".to_owned(), data, key: None, terminal: true };
+                let data = r#"{"reason":"closed"}"#.into();
+                let terminal = Append { event_type: "end".into(), data, key: None, terminal: true };
                 self.enqueue(ex, Wanted::Append(id.to_owned(), terminal));
             }
             Request::Delete => self.enqueue(ex, Wanted::Delete(id.to_owned())),
@@ -246,7 +250,7 @@ impl Node {
     fn publish(&mut self, ex: u32, id: &str, publication: Publication) {
         let Publication { payload, event_type, key, durable } = publication;
         // A line break in a type would break the frame.
-        if RESERVED.contains(&event_type.as_str()) || event_type.contains(['\n', '\r', '\0']) || event_type.is_empty() {
+        if RESERVED.contains(&event_type) || event_type.contains(['\n', '\r', '\0']) || event_type.is_empty() {
             return self.refuse(ex, 400, "that is no type of an event");
         }
         let Some(slot) = self.find(id) else {
@@ -257,9 +261,9 @@ impl Node {
             }
             return self.refuse_unknown(ex);
         };
-        let data = serde_json::to_string(&payload).expect("text is always JSON");
+        let data = letters::write(&payload);
         if durable {
-            let append = Append { event_type, data, key: key.filter(|_| self.rules.keys()), terminal: false };
+            let append = Append { event_type: self.type_of(event_type), data, key: key.filter(|_| self.rules.keys()), terminal: false };
             return self.enqueue(ex, Wanted::Append(id.to_owned(), append));
         }
         let session = &mut self.slots[slot].session;
@@ -272,6 +276,16 @@ impl Node {
         }
         self.ring(slot);
         self.done(ex, 202, None);
+    }
+
+    /// A type's text, shared by all its events.
+    fn type_of(&mut self, event_type: &'static str) -> Arc<str> {
+        if let Some(known) = self.types.iter().find(|known| &***known == event_type) {
+            return Arc::clone(known);
+        }
+        let text: Arc<str> = event_type.into();
+        self.types.push(Arc::clone(&text));
+        text
     }
 
     fn fresh_epoch(&mut self) -> Epoch {

@@ -44,7 +44,15 @@ impl Node {
                 return vec![Packet::Head { status, body }];
             }
             Opened::Oldest => Start::Oldest,
-            Opened::Live => Start::Live,
+            Opened::Live => {
+                // The core ends a closed session's stream at once; a reader that is told by the boundary alone that it has
+                // nothing to expect of the past must get it all the same.
+                if self.rules.marks_what_replays_nothing() && self.slots[slot].session.is_closed() {
+                    let fence = self.slots[slot].session.head();
+                    packets.extend(self.rules.see(Frame::Boundary { fence }, false).map(|(seen, size)| Packet::Frame(seen, size)));
+                }
+                Start::Live
+            }
             Opened::After(seq) => {
                 let head = self.slots[slot].session.head();
                 Start::After(Cursor { seq, ..head })
