@@ -359,8 +359,10 @@ impl<'p> Teller<'p> {
             self.open.push(format!("no operation of the profile: {request}{often}"));
         }
         if self.pages > 0 {
-            let what = crate::report::plural(self.pages, "page or snapshot");
-            self.open.push(format!("{what} kept as messages, and not judged: a page says nothing of what the client did with it"));
+            let what = crate::report::plural(self.pages, "request");
+            self.open.push(format!(
+                "{what} for pages or snapshots kept as messages, and not judged: a page says nothing of what the client did with it"
+            ));
         }
         self.records.sort_by_key(|(nth, _)| *nth);
         let mut records: Vec<Record> = self.records.into_iter().map(|(_, record)| record).collect();
