@@ -174,14 +174,15 @@ fn a_right_server_passes_and_is_judged() {
 
 #[test]
 fn each_bug_is_caught() {
-    let cases = [
-        (Bug::SkipsAfterWaiting, "one-at-a-time", "FAILED DELIVER-1"),
-        (Bug::Inclusive, "resume-after-each-event", "FAILED RESUME-1"),
-        (Bug::ForgetsSenders, "retried-publish", "FAILED IDEM-1"),
-        (Bug::NeverEnds, "terminal-while-live", "FAILED END-"),
+    let cases: [(Bug, &str, &[&str]); 4] = [
+        // Whether the two readers skip the same event is a matter of time.
+        (Bug::SkipsAfterWaiting, "one-at-a-time", &["FAILED DELIVER-1", "FAILED FANOUT-1"]),
+        (Bug::Inclusive, "resume-after-each-event", &["FAILED RESUME-1"]),
+        (Bug::ForgetsSenders, "retried-publish", &["FAILED IDEM-1"]),
+        (Bug::NeverEnds, "terminal-while-live", &["FAILED END-"]),
     ];
     for (bug, scenario, failed) in cases {
         let (code, said) = tested(bug, &[scenario]);
-        assert!(code == Some(1) && said.contains(failed), "{bug:?}: {code:?}\n{said}");
+        assert!(code == Some(1) && failed.iter().any(|failed| said.contains(failed)), "{bug:?}: {code:?}\n{said}");
     }
 }

@@ -74,8 +74,8 @@ impl InFlight {
         self.log().slowest()
     }
 
-    fn frames(&self, id: SubscriptionId) -> Vec<Frame> {
-        self.log().next(id, now(), TOGETHER)
+    fn frames(&self, id: SubscriptionId, most: usize) -> Vec<Frame> {
+        self.log().next(id, now(), most)
     }
 }
 
@@ -101,9 +101,17 @@ pub(super) struct Outbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    notices: VecDeque<Arc<str>>,
+    notices: VecDeque<Notice>,
     /// By conversation its turns, oldest first; only the first one is read until it is over.
     turns: BTreeMap<String, VecDeque<Following>>,
+}
+
+/// A message of its own, which is written behind what had been said before it.
+#[derive(Debug)]
+struct Notice {
+    text: Arc<str>,
+    /// The newest event, then, of each turn that the client was sent.
+    behind: Vec<(Arc<InFlight>, u64)>,
 }
 
 /// A turn that is read.
@@ -111,7 +119,44 @@ struct Waiting {
 struct Following {
     turn: Arc<InFlight>,
     id: SubscriptionId,
+    /// The newest event that was taken.
+    read: u64,
     not_before: Option<Instant>,
+}
+
+impl Following {
+    /// Takes events until this one was, or there are no more; true when the turn is over.
+    fn read_to(&mut self, newest: u64, letters: &mut Vec<Letter>) -> bool {
+        while self.read < newest {
+            let frames = self.turn.frames(self.id, 1);
+            if frames.is_empty() {
+                return false;
+            }
+            if self.take(frames, letters) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Turns frames into letters; true when the turn is over.
+    fn take(&mut self, frames: Vec<Frame>, letters: &mut Vec<Letter>) -> bool {
+        for frame in frames {
+            match frame {
+                Frame::Event { event, .. } => {
+                    self.read = self.read.max(event.seq);
+                    letters.push(Letter::Event(event.data));
+                }
+                Frame::Ephemeral { data, .. } => letters.push(Letter::Event(data.into())),
+                Frame::End => {
+                    letters.push(Letter::Over(self.turn.conversation.clone()));
+                    return true;
+                }
+                Frame::Boundary { .. } | Frame::Gap { .. } | Frame::Synthetic { .. } => {}
+            }
+        }
+        false
+    }
 }
 
 impl Drop for Following {
@@ -153,7 +198,7 @@ impl Outbox {
             id
         };
         let rests = bugs.has(Bug::ReadBeforeRegister) || bugs.has(Bug::NoSkipAtFence);
-        turns.push_back(Following { turn: Arc::clone(turn), id, not_before: rests.then(|| Instant::now() + SEAM) });
+        turns.push_back(Following { turn: Arc::clone(turn), id, read: 0, not_before: rests.then(|| Instant::now() + SEAM) });
         drop(waiting);
         turn.watching().push(Arc::downgrade(self));
         self.bell.notify_one();
@@ -164,14 +209,16 @@ impl Outbox {
         self.waiting().turns.remove(conversation);
     }
 
-    /// Sends a message of its own.
+    /// Sends a message of its own, behind what was said before it.
     pub(super) fn notify(&self, notice: Arc<str>) {
         let mut waiting = self.waiting();
         if waiting.notices.len() >= MOST_NOTICES {
             self.behind.send_replace(true);
             return;
         }
-        waiting.notices.push_back(notice);
+        let heads = waiting.turns.values().flatten().map(|following| (Arc::clone(&following.turn), following.turn.log().head().seq));
+        let behind = heads.collect();
+        waiting.notices.push_back(Notice { text: notice, behind });
         drop(waiting);
         self.bell.notify_one();
     }
@@ -193,33 +240,46 @@ impl Outbox {
     /// What there is to write now; else when a bug lets there be something.
     fn ready(&self, bugs: BugSet) -> (Vec<Letter>, Option<Instant>) {
         let mut waiting = self.waiting();
-        let mut letters: Vec<Letter> = waiting.notices.drain(..).map(Letter::Notice).collect();
         let (now, mut soon) = (Instant::now(), None::<Instant>);
-        for (conversation, turns) in &mut waiting.turns {
+        let mut letters = Vec::new();
+        while let Some(Notice { text, behind }) = waiting.notices.pop_front() {
+            waiting.read_behind(&behind, now, &mut letters);
+            letters.push(Letter::Notice(text));
+        }
+        for turns in waiting.turns.values_mut() {
             // With the bug of two subscriptions each of them is read.
             let most = if bugs.has(Bug::DoubleSubscribe) { turns.len() } else { 1 };
             let mut over = 0;
-            for following in turns.iter().take(most) {
+            for following in turns.iter_mut().take(most) {
                 if let Some(at) = following.not_before.filter(|at| *at > now) {
                     soon = Some(soon.map_or(at, |soon| soon.min(at)));
                     continue;
                 }
-                for frame in following.turn.frames(following.id) {
-                    match frame {
-                        Frame::Event { event, .. } => letters.push(Letter::Event(event.data)),
-                        Frame::Ephemeral { data, .. } => letters.push(Letter::Event(data.into())),
-                        Frame::End => {
-                            letters.push(Letter::Over(conversation.clone()));
-                            over += 1;
-                        }
-                        Frame::Boundary { .. } | Frame::Gap { .. } | Frame::Synthetic { .. } => {}
-                    }
-                }
+                let frames = following.turn.frames(following.id, TOGETHER);
+                over += usize::from(following.take(frames, &mut letters));
             }
             turns.drain(..over.min(turns.len()));
         }
         waiting.turns.retain(|_, turns| !turns.is_empty());
         (letters, soon)
+    }
+}
+
+impl Waiting {
+    /// Takes what had been said of each turn up to these events, and all of the turns before it.
+    fn read_behind(&mut self, heads: &[(Arc<InFlight>, u64)], now: Instant, letters: &mut Vec<Letter>) {
+        for (turn, newest) in heads {
+            let Some(turns) = self.turns.get_mut(&turn.conversation) else { continue };
+            let Some(place) = turns.iter().position(|following| Arc::ptr_eq(&following.turn, turn)) else { continue };
+            for before in (0..=place).rev() {
+                let first = &mut turns[0];
+                let rests = first.not_before.is_some_and(|at| at > now);
+                if rests || !first.read_to(if before == 0 { *newest } else { u64::MAX }, letters) {
+                    break;
+                }
+                turns.pop_front();
+            }
+        }
     }
 }
 
@@ -291,6 +351,25 @@ mod tests {
         outbox.leave("c");
         delta(&second, "c");
         assert_eq!(said(&outbox), "");
+    }
+
+    #[test]
+    fn a_notice_stands_behind_what_was_said_before_it() {
+        let (first, second, outbox) = (turn("t1"), turn("t2"), Outbox::new());
+        outbox.follow(&first, Start::Oldest, BugSet::default());
+        delta(&first, "a");
+        outbox.notify("one".into());
+        delta(&first, "b");
+        first.push(&json!({ "type": "turn-sealed", "turnId": "sealed" }));
+        outbox.follow(&second, Start::Oldest, BugSet::default());
+        delta(&second, "c");
+        outbox.notify("two".into());
+        delta(&second, "d");
+        outbox.notify("three".into());
+        assert_eq!(said(&outbox), "t1 a !one b sealed /c t2 c !two d !three");
+        outbox.leave("c");
+        outbox.notify("four".into());
+        assert_eq!(said(&outbox), "!four");
     }
 
     #[test]

@@ -159,6 +159,8 @@ pub(super) async fn list(State(server): State<Shared>, headers: HeaderMap) -> An
 
 pub(super) async fn status(State(server): State<Shared>, headers: HeaderMap, Query(query): Query<HashMap<String, String>>) -> Answered {
     let run = query.get("stream_id").map_or("", String::as_str);
+    // Asked first: the journal of a run that is over, read afterwards, has its end.
+    let active = is_active(&server, run);
     let found =
         Conversation::with_run(&server, &headers, run).ok().and_then(|(conversation, at)| Some((conversation, at, journal(&server, run)?)));
     let Some((conversation, at, journal)) = found else {
@@ -166,5 +168,5 @@ pub(super) async fn status(State(server): State<Shared>, headers: HeaderMap, Que
     };
     let lost = server.remembered().dead.contains(run);
     let object = journal.object(&conversation.id, conversation.records[at].shift, lost);
-    ok(json!({ "active": is_active(&server, run), "stream_id": run, "replay_available": true, "journal": object }))
+    ok(json!({ "active": active, "stream_id": run, "replay_available": true, "journal": object }))
 }
