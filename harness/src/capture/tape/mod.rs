@@ -1,8 +1,8 @@
 //! Tapes: every byte of both directions between a client and a server, as the recording proxy read it, with its time.
 //!
 //! A tape is lines of JSON, a header first. What it means under a profile is a pure function of both: the bytes are taken
-//! apart into exchanges ([`exchange`]), each exchange is recognised by the binding ([`meaning`]), all of them make a history
-//! ([`told`]), and a history a scenario that has the same conversation again ([`scenario`]).
+//! apart into exchanges (`exchange`), each exchange is recognised by the binding (`meaning`), all of them make a history
+//! (`told`), and a history a scenario that has the same conversation again (`scenario`).
 
 mod exchange;
 mod meaning;

@@ -31,7 +31,25 @@ impl Picture {
             point.caption.clear();
             point.raw.clear();
         }
-        picture
+        picture.without_empty_lanes()
+    }
+
+    /// The same without the lanes on which nothing is kept, and what lies on them.
+    fn without_empty_lanes(mut self) -> Picture {
+        let mut used = vec![false; self.lanes.len()];
+        for point in self.points.iter().filter(|point| point.kept) {
+            used[point.lane] = true;
+            point.strikes.into_iter().for_each(|lane| used[lane] = true);
+        }
+        let place: Vec<usize> = (0..used.len()).map(|lane| used[..lane].iter().filter(|used| **used).count()).collect();
+        self.points.retain(|point| used[point.lane]);
+        for point in &mut self.points {
+            point.lane = place[point.lane];
+            point.strikes = point.strikes.filter(|lane| used[*lane]).map(|lane| place[lane]);
+        }
+        let mut used = used.into_iter();
+        self.lanes.retain(|_| used.next().unwrap_or_default());
+        self
     }
 }
 
