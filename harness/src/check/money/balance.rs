@@ -116,12 +116,19 @@ fn equals_delivery(view: &View<'_>, account: &Account<'_, '_>, told: &Statement<
         shape: "delivered without charge".to_owned(),
     });
     let begun = || account.streams.iter().filter(|stream| stream.opened < told.at);
-    let most = |cap: fn(&View<'_>, &Stream<'_, '_>, usize, u64) -> u64| {
-        let items: u64 = begun().map(|stream| cap(view, stream, told.at, contract.in_flight_kib << 10)).sum();
+    // A voucher that was on its way when the reader left may have come before the server knew of that.
+    let waited = |stream: &Stream<'_, '_>| stream.waiting().is_some_and(|due| account.signed_before(stream.ended()) < due);
+    let most = |cap: &dyn Fn(&Stream<'_, '_>, u64) -> u64| {
+        let items: u64 = begun().map(|stream| cap(stream, in_flight_at_most(view, stream, told.at, contract.in_flight_kib << 10))).sum();
         (items + perhaps).saturating_mul(contract.price)
     };
-    let left = begun().any(|stream| stream.waiting().is_some() && stream.ended() < told.cause);
-    let (strict, lenient) = (most(sold_at_most), most(in_flight_at_most));
+    // A stream that waited for payment when its reader left has sold nothing since.
+    let sold = |stream: &Stream<'_, '_>, in_flight: u64| match stream.ended() < usize::MAX && !stream.whole() && waited(stream) {
+        true => stream.items.len() as u64,
+        false => in_flight,
+    };
+    let left = begun().any(|stream| waited(stream) && stream.ended() < told.cause);
+    let (strict, lenient) = (most(&sold), most(&|_, in_flight| in_flight));
     let id = if left && spent <= lenient { "MONEY-11" } else { "MONEY-3" };
     judge.require(id, spent <= strict, || Violation {
         says: format!("the account of {} has been charged {spent}, and what was delivered costs {strict} at most", account.wallet),
@@ -135,16 +142,8 @@ fn equals_delivery(view: &View<'_>, account: &Account<'_, '_>, told: &Statement<
     }
 }
 
-/// How many items of a stream can have been charged when something was told: a stream that waited for payment when its
-/// reader left has sold nothing since.
-fn sold_at_most(view: &View<'_>, stream: &Stream<'_, '_>, told: usize, in_flight: u64) -> u64 {
-    match stream.waiting() {
-        Some(_) if stream.ended() < usize::MAX && !stream.whole() => stream.items.len() as u64,
-        Some(_) | None => in_flight_at_most(view, stream, told, in_flight),
-    }
-}
-
-/// … as above, for all that could be on its way: of a stream that broke off, what fits into the buffers of both systems.
+/// How many items of a stream can have been charged when something was told, with all that could be on its way: of a stream
+/// that broke off, what fits into the buffers of both systems.
 fn in_flight_at_most(view: &View<'_>, stream: &Stream<'_, '_>, told: usize, in_flight: u64) -> u64 {
     let came = stream.items.len() as u64;
     if stream.whole() || !stream.accepted && stream.view.answer.is_some() {

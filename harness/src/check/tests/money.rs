@@ -337,6 +337,19 @@ fn a_stream_that_was_left_while_it_waited_is_charged_nothing() {
 }
 
 #[test]
+fn a_voucher_that_was_on_its_way_when_its_reader_left_may_have_been_used() {
+    let mut story = paid();
+    let conn = story.buys(PayAct::Open, 1);
+    story.got(conn, [1]);
+    story.due(conn, 2, 1);
+    let voucher = story.invoke(Action::Pay(payment(PayAct::Voucher, 2)));
+    story.end(conn, Ended::Ours);
+    story.complete(voucher, Outcome::Ok { status: 204, cursor: None });
+    story.state(2, 2);
+    assert_eq!(story.violated(), [""; 0]);
+}
+
+#[test]
 fn stale_challenges_and_used_proofs_are_refused_with_a_fresh_challenge() {
     for (flaw, status, fresh, right) in [
         (Flaw::ExpiredChallenge, 402, true, true),
