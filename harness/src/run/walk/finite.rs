@@ -13,7 +13,7 @@ const MOST_PAGES: u32 = 10_000;
 
 impl<W: World> Walk<'_, W> {
     pub(super) async fn read_history(&self, read: &Read) -> Result<(), Abort> {
-        let Some(from) = self.starts(&read.from, &read.session)?.pop() else { return Ok(()) };
+        let Some(from) = self.known_starts(&read.from, &read.session).await?.pop() else { return Ok(()) };
         let (ix, address) = self.with(&read.session, |s| (s.ix, s.address.clone()))?;
         let reader = self.fresh_name("history");
         // A protocol without page sizes gives what it gives.

@@ -19,6 +19,15 @@ pub(super) fn number(count: Count) -> Result<u32, Abort> {
 }
 
 impl<W: World> Walk<'_, W> {
+    /// As [`Walk::starts`]. Where only deliveries tell cursors, that of an event may be on its way: it is waited for.
+    pub(super) async fn known_starts(&self, start: &Start, session: &str) -> Result<Vec<From>, Abort> {
+        let known = || self.starts(start, session).is_ok();
+        if matches!(start, Start::After(_)) && !known() {
+            self.world.wait(self.deadline(), known).await;
+        }
+        self.starts(start, session)
+    }
+
     /// Where connections that begin at `start` begin; more than one for sweeps over ids and for malformed cursors.
     pub(super) fn starts(&self, start: &Start, session: &str) -> Result<Vec<From>, Abort> {
         let own = |value: String| vec![From::Cursor { value, class: CursorClass::Own, beside: None }];

@@ -80,7 +80,7 @@ impl<W: World> Walk<'_, W> {
     }
 
     pub(super) async fn subscribe(&self, subscribe: &Subscribe, ahead: &[Step]) -> Result<(), Abort> {
-        let starts = self.starts(&subscribe.from, &subscribe.session)?;
+        let starts = self.known_starts(&subscribe.from, &subscribe.session).await?;
         let several = starts.len() > 1;
         for from in starts {
             let from = if subscribe.beside { self.beside(from, &subscribe.session)? } else { from };
@@ -357,7 +357,7 @@ impl<W: World> Walk<'_, W> {
 
     pub(super) async fn seam(&self, seam: &Seam) -> Result<(), Abort> {
         for _ in 0..seam.times.max(1) {
-            let from = match (&seam.from, self.starts(&seam.from, &seam.session)?.pop()) {
+            let from = match (&seam.from, self.known_starts(&seam.from, &seam.session).await?.pop()) {
                 (_, Some(from)) => from,
                 (start, None) => return self.could_not(format!("{start:?} names no place in session `{}`", seam.session)),
             };
@@ -392,7 +392,7 @@ impl<W: World> Walk<'_, W> {
 
     /// Reads a session once more from `start` with a new reader, up to its newest event or its end.
     pub(super) async fn reread(&self, reader: &str, session: &str, start: &Start) -> Result<(), Abort> {
-        let Some(from) = self.starts(start, session)?.pop() else { return Ok(()) };
+        let Some(from) = self.known_starts(start, session).await?.pop() else { return Ok(()) };
         self.connect(reader, session, from, Role::Plain, Vec::new())?;
         let (closed, any) = self.with(session, |s| (s.closed, s.newest().is_some()))?;
         if closed {
