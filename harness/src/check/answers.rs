@@ -106,10 +106,18 @@ fn resume_point(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge)
     });
 }
 
-/// True when a connection opened with a synthetic id delivers events that came before that id.
+/// True when a connection opened with a synthetic id delivers events that another connection had delivered before that id.
+/// When they were acknowledged says nothing: the id may have been on its way.
 fn replays_what_was_seen(expect: &Expect<'_, '_>, conn: &ConnView<'_>, presented: &str) -> bool {
-    let Some(first) = expect.session.synthetic.get(presented) else { return false };
-    conn.arrivals().any(|(_, event)| expect.session.events[event].acked_at().is_some_and(|acked| acked < *first))
+    if !expect.session.synthetic.contains_key(presented) {
+        return false;
+    }
+    let mut before: FxHashSet<usize> = FxHashSet::default();
+    for other in expect.conns().filter(|other| other.id != conn.id) {
+        let Some(place) = other.got.iter().position(|got| got.what.cursor.as_deref() == Some(presented)) else { continue };
+        before.extend(other.events[..place].iter().flatten().map(|event| *event as usize));
+    }
+    conn.arrivals().any(|(_, event)| before.contains(&event))
 }
 
 /// RESUME-10: with two cursors, the replay starts behind the stronger one.
