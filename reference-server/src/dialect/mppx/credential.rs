@@ -61,9 +61,11 @@ impl Challenge {
 
     fn fresh(shared: &Shared, intent: &str, request: &Value, lifetime: u64) -> Challenge {
         let request = encode(&canonical(request));
-        // Two in one millisecond would be one challenge, and who proves it second would be told that it was used before.
+        // Two in one millisecond would be one challenge, and who proves it second would be told that it was used before. A
+        // burst of them does not run ahead of the clock for long, so that what is short-lived does end.
+        const AHEAD: u64 = 100;
         let now = now().0;
-        let later = |last: u64| now.max(last + 1);
+        let later = |last: u64| now.max((last + 1).min(now + AHEAD));
         let last = shared.given.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(later(last))).unwrap_or_else(|last| last);
         let expires = rfc3339(Millis(later(last) + lifetime * 1000));
         let mut challenge = Challenge {
