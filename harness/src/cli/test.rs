@@ -15,7 +15,7 @@ use super::{Complaint, complain, every, meant, print, tell};
 use crate::contract::{CATALOGUE, FAMILIES, RequirementSet, requirement};
 use crate::report::{Event, Finished, Heading, Page, Tally, case_failure, write_text};
 use crate::run::Abort;
-use crate::run::suite::{Case, StopSign, Subject, Suite, SuiteError, Told, cases, run_all};
+use crate::run::suite::{Case, Lateness, StopSign, Subject, Suite, SuiteError, Told, cases, run_all};
 use crate::scenario::{Capabilities, Scenario, applicable};
 
 /// Cases wait more than they compute, so more workers than cores are right.
@@ -173,6 +173,7 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         fresh: args.fresh,
         deadline: args.deadline.unwrap_or(bound * 2),
         transcribed,
+        lateness: Lateness::AskedAgain,
     };
     let baseline = args.baseline.of(&resolved, &names)?;
     let heading = Heading {
