@@ -33,6 +33,9 @@ pub(super) struct ClientArgs {
     /// The client: a command, to which the URL of the stream is added as its last word
     #[arg(long, value_name = "COMMAND")]
     cmd: Option<String>,
+    /// The client is an adapter: it takes orders on its standard input
+    #[arg(long)]
+    adapter: bool,
     /// The protocol that the client reads
     #[arg(long, value_name = "NAME", default_value = PROFILE, value_parser = clap::builder::PossibleValuesParser::new([PROFILE]))]
     profile: String,
@@ -80,12 +83,13 @@ fn test(args: &ClientArgs) -> Result<u8, Complaint> {
             )));
         }
     }
-    let chosen: Vec<Case> = all.into_iter().filter(|case| wanted(case, &args.only)).collect();
+    let chosen = all.into_iter().filter(|case| wanted(case, &args.only));
     if args.list {
-        print(&chosen.iter().map(|case| format!("{:<28} {}\n", case.name, case.says)).collect::<String>());
+        print(&chosen.map(|case| format!("{:<28} {}\n", case.name, case.says)).collect::<String>());
         return Ok(exit::OK);
     }
     let (client, name, again, known) = subject(args)?;
+    let chosen: Vec<Case> = if client.adapter { chosen.map(Case::with_orders).collect() } else { chosen.collect() };
     let baseline = Baseline::of_target(&known);
     let heading = Heading {
         profile: PROFILE.to_owned(),
@@ -178,12 +182,14 @@ fn subject(args: &ClientArgs) -> Result<Subject, Complaint> {
                 command: words(&target.command)?,
                 folder: target.cwd.as_ref().map(PathBuf::from),
                 environment: target.env.into_iter().collect(),
+                adapter: target.adapter || args.adapter,
             };
             Ok((client, target.name, format!(" {}", quoted(&file.display().to_string())), target.known))
         }
         (None, Some(cmd)) => {
-            let client = ClientCommand { command: words(cmd)?, folder: None, environment: Vec::new() };
-            Ok((client, cmd.clone(), format!(" --cmd {}", quoted(cmd)), BTreeMap::new()))
+            let client = ClientCommand { command: words(cmd)?, folder: None, environment: Vec::new(), adapter: args.adapter };
+            let adapter = if args.adapter { " --adapter" } else { "" };
+            Ok((client, cmd.clone(), format!("{adapter} --cmd {}", quoted(cmd)), BTreeMap::new()))
         }
         (None, None) => Err(Complaint::Usage("which client? name its command with --cmd, or its target file".to_owned())),
     }

@@ -36,17 +36,22 @@ pub(super) fn table(only: &[String], jobs: usize) -> Result<u8, Complaint> {
     let (paint, began) = (Paint::for_stdout(), Instant::now());
     let mut found = BTreeMap::new();
     if only.is_empty() {
-        let right = reader(None)?;
-        let lenient = cases().into_iter().map(lenient);
-        hunt(lenient.map(|case| (RIGHT_READER, Trial { case, client: right.clone(), patience: RIGHT })).collect(), jobs, &mut found)?;
+        let (plain, adapter) = (reader(None, false)?, reader(None, true)?);
+        let as_plain = cases().into_iter().filter(|case| !case.is_of_adapters()).map(|case| (case, plain.clone()));
+        // What is asked of a client by orders, and by other means of a plain one.
+        let as_adapter = cases().into_iter().filter(|case| !case.needs.is_empty() || case.again);
+        let both = as_plain.chain(as_adapter.map(|case| (case.with_orders(), adapter.clone())));
+        let trials = both.map(|(case, client)| (RIGHT_READER, Trial { case: lenient(case), client, patience: RIGHT })).collect();
+        hunt(trials, jobs, &mut found)?;
     }
     for _ in 0..TRIES {
         let is_killed = |bug: &&&BugEntry| found.get(bug.name).is_some_and(|row: &Row| row.failed.contains_key(bug.killed_by));
         let mut trials = Vec::new();
         for bug in chosen.iter().filter(|bug| !is_killed(bug)) {
-            let client = reader(Some(bug))?;
-            let about = cases().into_iter().filter(|case| case.judges().contains(&bug.killed_by));
-            trials.extend(about.map(|case| (bug.name, Trial { case, client: client.clone(), patience: BROKEN })));
+            for case in cases().into_iter().filter(|case| case.judges().contains(&bug.killed_by)) {
+                let client = reader(Some(bug), case.is_of_adapters())?;
+                trials.push((bug.name, Trial { case, client, patience: BROKEN }));
+            }
         }
         if !trials.is_empty() {
             hunt(trials, jobs, &mut found)?;
@@ -97,14 +102,15 @@ struct Row {
     cases: u32,
 }
 
-/// The built-in reader as a client under test.
-fn reader(bug: Option<&BugEntry>) -> Result<ClientCommand, Complaint> {
+/// The built-in reader as a client under test, which is told what to do by its command or by orders.
+fn reader(bug: Option<&BugEntry>, adapter: bool) -> Result<ClientCommand, Complaint> {
     let own = std::env::current_exe().map_err(|e| Complaint::Usage(format!("cannot find streamspec's own program: {e}")))?;
     let mut words = vec![own.to_string_lossy().into_owned(), "tail".to_owned()];
     if let Some(bug) = bug {
         words.extend(["--bug".to_owned(), bug.name.to_owned()]);
     }
-    Ok(ClientCommand { command: CommandLine::from_words(words), folder: None, environment: Vec::new() })
+    words.extend(adapter.then(|| "--adapter".to_owned()));
+    Ok(ClientCommand { command: CommandLine::from_words(words), folder: None, environment: Vec::new(), adapter })
 }
 
 /// The case with room for a slow machine.
@@ -168,5 +174,5 @@ fn line(bug: &BugEntry, row: &Row, paint: Paint) -> String {
     let also = if also.is_empty() { String::new() } else { format!("; also {}", also.join(" ")) };
     let by = by.map_or(String::new(), |case| format!(" in {}", case.split(' ').next().unwrap_or_default()));
     let trouble = row.trouble.first().map_or(String::new(), |why| format!("; {why}"));
-    format!("{word} {:<20} {:<12}{by}{}{trouble}\n", bug.name, bug.killed_by, paint.dim(&also))
+    format!("{word} {:<22} {:<12}{by}{}{trouble}\n", bug.name, bug.killed_by, paint.dim(&also))
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::{Complaint, address, complain, exit, tell};
-use crate::client::{Applied, Bug, Follow, FollowError, Opening, Stop, Types, follow};
+use crate::client::{Applied, Bug, BugSet, Follow, FollowError, Opening, Stop, Types, carry_out, follow};
 use crate::contract::{FrameMatch, OneOrMany, Profile};
 
 /// Which stream to read, and how.
@@ -19,7 +19,8 @@ use crate::contract::{FrameMatch, OneOrMany, Profile};
 )]
 pub(super) struct TailArgs {
     /// The stream
-    url: String,
+    #[arg(required_unless_present = "adapter")]
+    url: Option<String>,
     /// Keep the position in this file, and go on from there when started again
     #[arg(long, value_name = "FILE", env = "STREAMSPEC_STATE")]
     state: Option<PathBuf>,
@@ -44,23 +45,29 @@ pub(super) struct TailArgs {
     /// Take `{"close":true}` on standard input
     #[arg(long, hide = true, env = "STREAMSPEC_CONTROL")]
     control: bool,
+    /// Take the orders of the adapter protocol on standard input, in place of a stream
+    #[arg(long, hide = true, conflicts_with = "url")]
+    adapter: bool,
     /// A defect to switch on; may be repeated
     #[arg(long = "bug", value_name = "NAME", hide = true)]
     bugs: Vec<Bug>,
 }
 
 pub(super) fn run(args: &TailArgs) -> u8 {
-    match args.read() {
-        Ok(what) => match tail(what, args.control) {
-            Ok(Stop::Ended) => exit::OK,
-            Ok(Stop::Refused) => exit::COULD_NOT_TEST,
-            // A reader of ours that has seen enough.
-            Err(FollowError::Application(error)) if error.kind() == io::ErrorKind::BrokenPipe => exit::OK,
-            Err(error) => {
-                tell(&format!("error: {error}"));
-                exit::COULD_NOT_TEST
-            }
-        },
+    let ended = if args.adapter {
+        args.types().map(|types| adapter(types, args.defects()))
+    } else {
+        args.read().map(|what| tail(what, args.control))
+    };
+    match ended {
+        Ok(Ok(Stop::Ended)) => exit::OK,
+        Ok(Ok(Stop::Refused)) => exit::COULD_NOT_TEST,
+        // A reader of ours that has seen enough.
+        Ok(Err(FollowError::Application(error))) if error.kind() == io::ErrorKind::BrokenPipe => exit::OK,
+        Ok(Err(error)) => {
+            tell(&format!("error: {error}"));
+            exit::COULD_NOT_TEST
+        }
         Err(complaint) => complain(&complaint),
     }
 }
@@ -81,16 +88,26 @@ impl TailArgs {
         }
         let method = reqwest::Method::from_bytes(self.method.as_bytes())
             .map_err(|_| usage(format!("`{}` is no method; write GET or POST", self.method)))?;
-        let frames = Profile::load(&self.profile)?.binding.frames;
+        let types = self.types()?;
+        let stream = self.url.as_deref().unwrap_or_default();
         let opening = Opening {
-            url: url(&self.url)?,
+            url: url(stream)?,
             snapshot: self.snapshot.as_deref().map(url).transpose()?,
             method,
             body: self.body.clone(),
             headers,
         };
-        let types = Types { gap: types(frames.gap), terminal: types(frames.terminal), boundary: types(frames.boundary) };
-        Ok(Follow { opening, types, from: self.from.clone(), state: self.state.clone(), bugs: self.bugs.iter().copied().collect() })
+        Ok(Follow { opening, types, from: self.from.clone(), state: self.state.clone(), bugs: self.defects() })
+    }
+
+    /// Which frames the profile says are no ordinary events.
+    fn types(&self) -> Result<Types, Complaint> {
+        let frames = Profile::load(&self.profile)?.binding.frames;
+        Ok(Types { gap: types(frames.gap), terminal: types(frames.terminal), boundary: types(frames.boundary) })
+    }
+
+    fn defects(&self) -> BugSet {
+        self.bugs.iter().copied().collect()
     }
 }
 
@@ -114,6 +131,24 @@ fn tail(what: Follow, control: bool) -> Result<Stop, FollowError> {
     let stop = runtime.block_on(follow(what, closing, write));
     drop(close);
     stop
+}
+
+/// Carries out orders until there are no more.
+fn adapter(types: Types, bugs: BugSet) -> Result<Stop, FollowError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| FollowError::Client(e.to_string()))?;
+    let (sender, orders) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        // Ends with the input, or with the one who carries orders out.
+        for line in io::stdin().lock().lines() {
+            let Ok(line) = line else { break };
+            if sender.blocking_send(line).is_err() {
+                break;
+            }
+        }
+    });
+    runtime.block_on(carry_out(orders, types, bugs))?;
+    Ok(Stop::Ended)
 }
 
 /// Reads orders until there are no more.

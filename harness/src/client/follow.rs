@@ -88,7 +88,7 @@ pub async fn follow(
     if let Some(from) = what.from.as_deref().filter(|_| fresh) {
         reader.start_at(from);
     }
-    let client = client(what.bugs)?;
+    let client = http_client(what.bugs)?;
     let asked = what.opening.url.clone();
     let mut at_work = AtWork { what, client, reader, apply, asked, requests: 0, unstored: 0 };
     tokio::select! {
@@ -121,7 +121,8 @@ fn restore(what: &Follow) -> Result<Option<Position>, FollowError> {
     }
 }
 
-fn client(bugs: BugSet) -> Result<reqwest::Client, FollowError> {
+/// A client that keeps no connection for later: each request has its own.
+pub(super) fn http_client(bugs: BugSet) -> Result<reqwest::Client, FollowError> {
     // Fails only when a provider is chosen already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let redirects = if bugs.has(Bug::NoRedirects) { reqwest::redirect::Policy::none() } else { reqwest::redirect::Policy::limited(10) };

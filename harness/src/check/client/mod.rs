@@ -3,6 +3,7 @@
 //! A check is judged as far as its cause was reached: an event is due when its reply was sent, a request when the one before
 //! it was answered. What was not reached, because the client had failed at something else before, is undecided.
 
+mod orders;
 mod sequence;
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,16 @@ impl<'l> View<'l> {
             Check::TellsGap { after } => self.tells_gap(*after),
             Check::Refetches { after } => self.refetches(*after),
             Check::QuietAfterClose => self.quiet_after_close(),
+            Check::Leaves(nth) => self.leaves(*nth),
+            Check::KeepsKey(publish) => self.keeps_key(*publish),
+            Check::Reports { publish, outcome } => self.reports(*publish, *outcome),
+            Check::PublishesInOrder => self.publishes_in_order(),
+            Check::PublishesOnce(publish) => self.publishes_once(*publish),
+            Check::PutsOff(publish, least) => self.puts_off(*publish, *least),
+            Check::Carries { publish, header } => self.carries(*publish, header),
+            Check::Introduces => self.introduces(),
+            Check::Answers => self.each_order_answered(),
+            Check::KeepsWord => self.keeps_word(),
         }
     }
 

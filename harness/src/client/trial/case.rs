@@ -3,7 +3,8 @@
 //! Cases are data. The server answers the requests for the stream one after the other, each with the next reply; behind
 //! the last one it answers 204. What a case shows is judged over the log by `crate::check`.
 
-use super::log::Event;
+use super::log::{Event, PublishAnswer};
+use crate::client::orders::Outcome;
 
 /// What a client must be able to do for a case. One that cannot exits with status 127.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,12 @@ pub enum Need {
     State,
     /// Close the stream when `{"close":true}` comes on standard input.
     Close,
+    /// Publish when it is ordered to: for adapters only.
+    Publish,
+    /// Start over within its process when it is ordered to: for adapters only.
+    Restart,
+    /// Take orders: for adapters only.
+    Orders,
 }
 
 impl Need {
@@ -32,7 +39,15 @@ impl Need {
             Need::Gap => "gap",
             Need::State => "state",
             Need::Close => "close",
+            Need::Publish => "publish",
+            Need::Restart => "restart",
+            Need::Orders => "orders",
         }
+    }
+
+    /// True for what only an adapter can be asked to do.
+    pub fn is_of_adapters(self) -> bool {
+        matches!(self, Need::Publish | Need::Restart | Need::Orders)
     }
 }
 
@@ -55,6 +70,9 @@ pub struct Case {
     pub damage: Option<&'static str>,
     /// Behind the replies stands the reference server, which is cut.
     pub reference: Option<Reference>,
+    /// How requests with a publish are answered: those with publish n, counted from 1, one after the other; what is not listed
+    /// is accepted.
+    pub publishes: Vec<(u32, PublishAnswer)>,
     /// What is judged.
     pub checks: Vec<(&'static str, Check)>,
 }
@@ -121,6 +139,14 @@ pub enum Step {
     Close,
     /// Keeps the connection open until the client leaves it.
     Hold,
+    /// Waits until the client has left this other connection.
+    UntilLeft(u32),
+    /// Orders the client to publish this one.
+    Publish(u32),
+    /// Waits until the client has said what became of this publish.
+    UntilPublished(u32),
+    /// Orders the client to start over.
+    Restart,
 }
 
 /// What must be seen. Requests are counted from 1.
@@ -192,6 +218,36 @@ pub enum Check {
     },
     /// Nothing is applied and nothing is asked once the client was told to close.
     QuietAfterClose,
+    /// The client leaves this connection by itself.
+    Leaves(u32),
+    /// Every request with this publish has its own key.
+    KeepsKey(u32),
+    /// What the client says became of this publish, once its first request was answered.
+    Reports {
+        /// Which publish.
+        publish: u32,
+        /// What it must say.
+        outcome: Outcome,
+    },
+    /// Publishes are accepted in the order in which they were asked for.
+    PublishesInOrder,
+    /// No request with this publish comes behind the one that was accepted or refused.
+    PublishesOnce(u32),
+    /// The second request with this publish comes no earlier behind the first than this many milliseconds.
+    PutsOff(u32, u64),
+    /// The first request with this publish has its body, and this header.
+    Carries {
+        /// Which publish.
+        publish: u32,
+        /// A header line, `Name: value`.
+        header: &'static str,
+    },
+    /// `init` is answered in each life, with the version that it names and features that there are.
+    Introduces,
+    /// Each order is answered once, under its number, and nothing else is answered.
+    Answers,
+    /// No order is answered with `unsupported`.
+    KeepsWord,
 }
 
 /// What a header must be.
@@ -234,6 +290,7 @@ impl Case {
             again: false,
             damage: None,
             reference: None,
+            publishes: Vec::new(),
             checks: Vec::new(),
         }
     }
@@ -247,6 +304,25 @@ impl Case {
             }
         }
         ids
+    }
+
+    /// True when only an adapter can be asked for what it needs.
+    pub fn is_of_adapters(&self) -> bool {
+        self.needs.iter().any(|need| need.is_of_adapters())
+    }
+
+    /// The case with what is judged of every adapter, whatever it is about.
+    pub fn with_orders(self) -> Case {
+        if self.judges().contains(&"C-ADAPT-1") {
+            return self;
+        }
+        self.check("C-ADAPT-1", Check::Introduces).check("C-ADAPT-2", Check::Answers).check("C-ADAPT-3", Check::KeepsWord)
+    }
+
+    /// How the next request with this publish is answered.
+    pub(super) fn answers(mut self, publish: u32, answer: PublishAnswer) -> Case {
+        self.publishes.push((publish, answer));
+        self
     }
 
     pub(super) fn needs(mut self, need: Need) -> Case {

@@ -12,6 +12,7 @@ mod case;
 mod cases;
 mod log;
 mod process;
+mod publish;
 mod reference;
 mod request;
 mod responder;
@@ -21,7 +22,8 @@ mod suite;
 
 pub use case::{BOUNDARY, Case, Check, Due, GAP, Head, Need, Reference, Reply, Step, TERMINAL, Want};
 pub use cases::cases;
-pub use log::{Entry, Event, Request, Said, Saw};
+pub use log::{Entry, Event, PublishAnswer, Request, Said, Saw};
 pub use process::ClientCommand;
+pub use publish::{publish_body, publish_key, publish_of};
 pub use run::{Patience, Ran, Trial, run};
 pub use suite::run_trials;

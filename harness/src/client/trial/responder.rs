@@ -1,8 +1,8 @@
 //! The server that a client meets: answers the nth request for the stream with the nth reply.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,31 +13,39 @@ use tokio::time::timeout;
 
 use super::case::{Case, Head, Reply, Step};
 use super::log::{Request, Said, Saw};
+use super::publish::publish_key;
 use super::request::{Read, read};
 use super::shared::Shared;
+use crate::client::orders::Ordered;
 
 /// How long a client may take to send a request on a connection that it has made, and to close one that has ended.
 const POLITE: Duration = Duration::from_secs(5);
 
 /// What the responder asks of whoever controls the client; answered when it is done.
-pub(super) enum Order {
+pub(super) enum Demand {
     /// Kill the client and start it again.
     Kill(oneshot::Sender<()>),
     /// Tell the client to close the stream.
     Close(oneshot::Sender<()>),
+    /// Order it to publish this.
+    Publish(u32, oneshot::Sender<()>),
+    /// Order it to start over.
+    Restart(oneshot::Sender<()>),
 }
 
 /// What a case's connections share.
 pub(super) struct Responder {
     pub(super) case: Case,
     pub(super) shared: Arc<Shared>,
-    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) demands: mpsc::Sender<Demand>,
     /// How long a step waits for the client.
     pub(super) patience: Duration,
     /// Where the reference server is, if it answers.
     pub(super) upstream: Option<SocketAddr>,
     /// Requests for the stream so far.
     pub(super) asked: AtomicU32,
+    /// Which publish each request was with, in the order in which they came.
+    pub(super) posted: Mutex<Vec<Option<u32>>>,
     /// Connections that are being answered.
     pub(super) busy: AtomicUsize,
 }
@@ -95,6 +103,9 @@ impl Responder {
             let _ = stream.write_all(answer.as_bytes()).await;
             leave(stream).await;
             return;
+        }
+        if request.target.starts_with("/publish") {
+            return self.publish(stream, request).await;
         }
         let nth = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         request.nth = nth;
@@ -175,10 +186,18 @@ impl Responder {
                 Step::Reset => return Ok(Over::Reset),
                 Step::Break => return Ok(Over::Broken),
                 Step::Kill => {
-                    self.order(Order::Kill).await;
+                    self.demand(Demand::Kill).await;
                     return Ok(Over::Left);
                 }
-                Step::Close => self.order(Order::Close).await,
+                Step::Close => self.demand(Demand::Close).await,
+                Step::Publish(publish) => self.demand(|done| Demand::Publish(*publish, done)).await,
+                Step::UntilPublished(publish) => self.until_published(*publish).await,
+                Step::UntilLeft(other) => {
+                    if !self.shared.until(self.patience, |saw| matches!(saw, Saw::Left { nth } if nth == other)).await {
+                        self.shared.saw(Saw::InVain { what: format!("the client to leave connection {other}") });
+                    }
+                }
+                Step::Restart => self.demand(Demand::Restart).await,
                 Step::Hold => {
                     let mut buffer = [0; 1024];
                     let left = async { while let Ok(1..) = stream.read(&mut buffer).await {} };
@@ -193,11 +212,27 @@ impl Responder {
         Ok(Over::Whole)
     }
 
-    async fn order(&self, order: impl FnOnce(oneshot::Sender<()>) -> Order) {
+    async fn demand(&self, demand: impl FnOnce(oneshot::Sender<()>) -> Demand) {
         let (done, wait) = oneshot::channel();
         // Fails only when the case is over.
-        if self.orders.send(order(done)).await.is_ok() {
+        if self.demands.send(demand(done)).await.is_ok() {
             let _ = wait.await;
+        }
+    }
+
+    async fn until_published(&self, publish: u32) {
+        let key = publish_key(publish);
+        let order = self.shared.log().iter().find_map(|entry| match &entry.what {
+            Saw::Ordered { order, what: Ordered::Publish(publish) } if publish.key == key => Some(*order),
+            _ => None,
+        });
+        let answered = |saw: &Saw| match saw {
+            Saw::Said(Said::Answer(answer)) => Some(answer.answer) == order,
+            Saw::Exited { .. } => true,
+            _ => false,
+        };
+        if !self.shared.until(self.patience, answered).await {
+            self.shared.saw(Saw::InVain { what: format!("the client to say what became of publish {publish}") });
         }
     }
 
@@ -222,7 +257,7 @@ impl Responder {
 }
 
 /// Ends the sending side and waits for the client to do the same, so that nothing unread turns the end into a reset.
-async fn leave(mut stream: TcpStream) {
+pub(super) async fn leave(mut stream: TcpStream) {
     let _ = stream.shutdown().await;
     let mut buffer = [0; 1024];
     let _ = timeout(POLITE, async { while let Ok(1..) = stream.read(&mut buffer).await {} }).await;

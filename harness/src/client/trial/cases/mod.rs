@@ -6,6 +6,7 @@
 mod deliver;
 mod open;
 mod parse;
+mod publish;
 mod restore;
 mod resume;
 mod retry;
@@ -17,7 +18,7 @@ pub(super) use restore::BODY;
 
 /// All cases, in the order of the requirements.
 pub fn cases() -> Vec<Case> {
-    [parse::cases(), open::cases(), retry::cases(), resume::cases(), deliver::cases(), restore::cases()].concat()
+    [parse::cases(), open::cases(), retry::cases(), resume::cases(), deliver::cases(), restore::cases(), publish::cases()].concat()
 }
 
 /// A short reconnection time, before the fields of the first event.
