@@ -8,8 +8,8 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{mpsc, watch};
 
 use super::{Complaint, address, complain, exit, tell};
-use crate::client::{Applied, Bug, BugSet, Follow, FollowError, Opening, Stop, Types, carry_out, follow};
-use crate::contract::{FrameMatch, OneOrMany, Profile};
+use crate::client::{Applied, Bug, BugSet, Follow, FollowError, Opening, Shape, Stop, Types, carry_out, follow};
+use crate::contract::{Format, FrameMatch, OneOrMany, Profile};
 
 /// Which stream to read, and how.
 #[derive(Clone, Debug, Args)]
@@ -33,6 +33,9 @@ pub(super) struct TailArgs {
     /// Where the state is from which to go on after a gap: a JSON document with a `cursor`
     #[arg(long, value_name = "URL", env = "STREAMSPEC_SNAPSHOT")]
     snapshot: Option<String>,
+    /// The session to subscribe to, of a profile whose streams are WebSockets
+    #[arg(long, value_name = "NAME", env = "STREAMSPEC_SESSION")]
+    session: Option<String>,
     /// The method of the request
     #[arg(long, value_name = "METHOD", env = "STREAMSPEC_METHOD", default_value = "GET")]
     method: String,
@@ -55,7 +58,7 @@ pub(super) struct TailArgs {
 
 pub(super) fn run(args: &TailArgs) -> u8 {
     let ended = if args.adapter {
-        args.types().map(|types| adapter(types, args.defects()))
+        args.types().map(|(types, profile)| adapter(types, profile, args.defects()))
     } else {
         args.read().map(|what| tail(what, args.control))
     };
@@ -76,7 +79,7 @@ impl TailArgs {
     fn read(&self) -> Result<Follow, Complaint> {
         let usage = |why: String| Complaint::Usage(why);
         let url = |text: &str| {
-            address(text)?;
+            address(&text.replacen("ws://", "http://", 1))?;
             reqwest::Url::parse(text).map_err(|e| Complaint::Usage(format!("`{text}` is no URL: {e}")))
         };
         let mut headers = HeaderMap::new();
@@ -88,7 +91,8 @@ impl TailArgs {
         }
         let method = reqwest::Method::from_bytes(self.method.as_bytes())
             .map_err(|_| usage(format!("`{}` is no method; write GET or POST", self.method)))?;
-        let types = self.types()?;
+        let (types, profile) = self.types()?;
+        let messages = self.session.as_deref().and_then(|session| shape(&profile, session));
         let stream = self.url.as_deref().unwrap_or_default();
         let opening = Opening {
             url: url(stream)?,
@@ -97,13 +101,14 @@ impl TailArgs {
             body: self.body.clone(),
             headers,
         };
-        Ok(Follow { opening, types, from: self.from.clone(), state: self.state.clone(), bugs: self.defects() })
+        Ok(Follow { opening, types, from: self.from.clone(), state: self.state.clone(), messages, bugs: self.defects() })
     }
 
     /// Which frames the profile says are no ordinary events.
-    fn types(&self) -> Result<Types, Complaint> {
-        let frames = Profile::load(&self.profile)?.binding.frames;
-        Ok(Types { gap: types(frames.gap), terminal: types(frames.terminal), boundary: types(frames.boundary) })
+    fn types(&self) -> Result<(Types, Profile), Complaint> {
+        let profile = Profile::load(&self.profile)?;
+        let frames = profile.binding.frames.clone();
+        Ok((Types { gap: types(frames.gap), terminal: types(frames.terminal), boundary: types(frames.boundary) }, profile))
     }
 
     fn defects(&self) -> BugSet {
@@ -133,8 +138,27 @@ fn tail(what: Follow, control: bool) -> Result<Stop, FollowError> {
     stop
 }
 
+/// What messages look like in a profile whose streams are WebSockets; `None` for others.
+fn shape(profile: &Profile, session: &str) -> Option<Shape> {
+    let (subscribe, event) = (&profile.binding.subscribe, &profile.binding.event);
+    if subscribe.format != Format::Websocket {
+        return None;
+    }
+    let quoted = serde_json::to_string(session).ok()?;
+    let message = subscribe.json.as_ref()?.to_string().replace("{session}", quoted.trim_matches('"'));
+    let turn = profile.contract.machines.iter().find(|machine| machine.single)?.key.as_ref()?;
+    Some(Shape {
+        subscribe: message,
+        session: session.to_owned(),
+        session_at: event.session.clone()?,
+        type_at: event.event_type.clone()?,
+        data_at: event.payload.iter().map(str::to_owned).collect(),
+        turn_at: turn.iter().next()?.to_owned(),
+    })
+}
+
 /// Carries out orders until there are no more.
-fn adapter(types: Types, bugs: BugSet) -> Result<Stop, FollowError> {
+fn adapter(types: Types, profile: Profile, bugs: BugSet) -> Result<Stop, FollowError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| FollowError::Client(e.to_string()))?;
     let (sender, orders) = mpsc::channel(16);
@@ -147,7 +171,7 @@ fn adapter(types: Types, bugs: BugSet) -> Result<Stop, FollowError> {
             }
         }
     });
-    runtime.block_on(carry_out(orders, types, bugs))?;
+    runtime.block_on(carry_out(orders, types, Box::new(move |session| shape(&profile, session)), bugs))?;
     Ok(Stop::Ended)
 }
 

@@ -13,16 +13,19 @@ use super::bugs::{Bug, BugSet};
 use super::follow::{Follow, FollowError, Opening, follow, http_client};
 use super::orders::{Answer, FEATURES, Order, Ordered, Publish, Subscribe, VERSION};
 use super::publish::publish;
-use super::reader::{Applied, Stop, Types};
+use super::reader::{Applied, Shape, Stop, Types};
+
+/// What messages look like for a session; `None` where streams are no WebSockets.
+pub type Messages = Box<dyn Fn(&str) -> Option<Shape> + Send>;
 
 /// Carries out the orders that come, until there are no more. Each is a line; what is none is answered with an error.
 ///
 /// # Errors
 /// When no requests can be made, or nobody reads what is said.
-pub async fn carry_out(mut orders: mpsc::Receiver<String>, types: Types, bugs: BugSet) -> Result<(), FollowError> {
+pub async fn carry_out(mut orders: mpsc::Receiver<String>, types: Types, messages: Messages, bugs: BugSet) -> Result<(), FollowError> {
     let (publishes, to_publish) = mpsc::unbounded_channel();
     let publishing = tokio::spawn(publish_all(to_publish, http_client(bugs)?, bugs));
-    let mut adapter = Adapter { types, bugs, publishes, stream: None };
+    let mut adapter = Adapter { types, messages, bugs, publishes, stream: None };
     while let Some(line) = orders.recv().await {
         let said = match serde_json::from_str::<Order>(&line) {
             Ok(order) => adapter.order(order).await,
@@ -36,6 +39,7 @@ pub async fn carry_out(mut orders: mpsc::Receiver<String>, types: Types, bugs: B
 
 struct Adapter {
     types: Types,
+    messages: Messages,
     bugs: BugSet,
     publishes: mpsc::UnboundedSender<(u32, Publish)>,
     stream: Option<Stream>,
@@ -110,7 +114,15 @@ impl Adapter {
             body: subscribe.body.clone(),
             headers: headers(&subscribe.headers)?,
         };
-        Ok(Follow { opening, types: self.types.clone(), from: None, state: subscribe.state.as_ref().map(PathBuf::from), bugs: self.bugs })
+        let messages = subscribe.session.as_deref().and_then(|session| (self.messages)(session));
+        Ok(Follow {
+            opening,
+            types: self.types.clone(),
+            from: None,
+            state: subscribe.state.as_ref().map(PathBuf::from),
+            messages,
+            bugs: self.bugs,
+        })
     }
 
     fn read(&mut self, what: Follow) {

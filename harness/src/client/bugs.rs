@@ -107,12 +107,32 @@ bugs! {
     IgnoresRetryAfter "ignores-retry-after" "C-POST-9" "RFC 9110 10.2.3" "Retry-After is not looked at";
     PublishesBare "publishes-bare" "C-POST-10" "issue 5" "the caller's headers are on the stream's requests only";
 
+    SubscribesOnce "subscribes-once" "C-SOCKET-1" "DISP-3" "only the first connection subscribes";
+    TakesAll "takes-all" "C-SOCKET-2" "DISP-14" "events of other conversations are applied";
+
     MuteInit "mute-init" "C-ADAPT-1" "issue 5" "the adapter does not answer `init`";
     OtherVersion "other-version" "C-ADAPT-1" "issue 5" "the adapter speaks a version that was not offered";
     ForgetsAnswer "forgets-answer" "C-ADAPT-2" "issue 5" "the adapter closes and does not answer";
     WrongNumber "wrong-number" "C-ADAPT-2" "issue 5" "the adapter answers under numbers of its own";
     Boasts "boasts" "C-ADAPT-3" "issue 5" "the adapter declares what it cannot do";
 }
+
+/// Those that a reader of WebSockets shows as well, or alone. Where they break what a stream of server-sent events shows too,
+/// both kinds of streams must catch them.
+pub static SOCKET_BUGS: &[Bug] = &[
+    Bug::HeadersOnce,
+    Bug::EndsAtEof,
+    Bug::GivesUpBroken,
+    Bug::Hammers,
+    Bug::GivesUpRefused,
+    Bug::AppliesAgain,
+    Bug::SwallowsGap,
+    Bug::NoRefetch,
+    Bug::ReturnsAfterEnd,
+    Bug::AppliesAfterClose,
+    Bug::SubscribesOnce,
+    Bug::TakesAll,
+];
 
 impl std::str::FromStr for Bug {
     type Err = String;

@@ -15,8 +15,8 @@ mod reader;
 mod state;
 pub mod trial;
 
-pub use adapter::carry_out;
-pub use bugs::{BUGS, Bug, BugEntry, BugSet};
+pub use adapter::{Messages, carry_out};
+pub use bugs::{BUGS, Bug, BugEntry, BugSet, SOCKET_BUGS};
 pub use follow::{Follow, FollowError, Opening, follow};
-pub use reader::{Applied, Next, Reader, Stop, Types};
+pub use reader::{Applied, Next, Reader, Shape, Stop, Types};
 pub use state::Position;

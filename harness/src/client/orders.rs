@@ -58,6 +58,9 @@ pub struct Subscribe {
     /// Where the state is after a gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
+    /// The session to subscribe to, where the stream is a WebSocket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
     /// The file in which the position is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,

@@ -63,6 +63,7 @@ fn said(saw: &Saw) -> (&'static str, String) {
         Saw::Started { life: 1 } => ("client", "starts".to_owned()),
         Saw::Started { .. } => ("client", "starts again".to_owned()),
         Saw::Request(request) => ("client", asked(request)),
+        Saw::Heard { nth, text } => ("client", format!("#{nth} sends {:?}", text.chars().take(MOST).collect::<String>())),
         Saw::Refused { nth } => ("server", format!("refuses connection {nth}")),
         Saw::Sent { nth, says } => ("server", format!("#{nth} sends {says}")),
         Saw::Ended { nth, how } => ("server", format!("#{nth} is over: {how}")),

@@ -64,6 +64,8 @@ pub struct Case {
     pub replies: Vec<Reply>,
     /// The answer to a request for the snapshot.
     pub snapshot: Option<String>,
+    /// True when the stream is a WebSocket.
+    pub socket: bool,
     /// True when the client is started once more when it has ended.
     pub again: bool,
     /// Written over the state file before the client is started again.
@@ -114,6 +116,8 @@ pub enum Head {
     },
     /// The connection is reset before a request is read.
     Refuse,
+    /// Status 101, and messages behind the client's first one.
+    Socket,
 }
 
 /// What a server does in the body of an answer.
@@ -125,6 +129,12 @@ pub enum Step {
     Pieces(Vec<u8>, usize),
     /// Writes the events `e1` to this one whose ids, their numbers, are behind the cursor that the request presents.
     Replay(u32),
+    /// Sends this as a text message.
+    Say(String),
+    /// Sends this as a text message in fragments of this many bytes.
+    Fragments(String, usize),
+    /// Sends what a client of WebSockets is to bear beside text: a ping, and a binary message.
+    Beside,
     /// Waits until the client has applied an event with this data.
     Until(String),
     /// Waits until the client has said that it closed the stream.
@@ -218,6 +228,8 @@ pub enum Check {
     },
     /// Nothing is applied and nothing is asked once the client was told to close.
     QuietAfterClose,
+    /// The first message on this WebSocket subscribes.
+    Subscribes(u32),
     /// The client leaves this connection by itself.
     Leaves(u32),
     /// Every request with this publish has its own key.
@@ -274,6 +286,8 @@ pub struct Due {
 
 /// The type of the event that ends every stream here. It is not among the events that are due.
 pub const TERMINAL: &str = "end";
+/// The type of the event that ends a turn over WebSockets. It is due like any other.
+pub const SEALED: &str = "turn-sealed";
 /// The type of the frame that marks the seam between replay and live.
 pub const BOUNDARY: &str = "ready";
 /// The type of the frame that says that events are missing.
@@ -287,6 +301,7 @@ impl Case {
             needs: Vec::new(),
             replies: Vec::new(),
             snapshot: None,
+            socket: false,
             again: false,
             damage: None,
             reference: None,

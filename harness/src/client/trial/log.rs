@@ -24,6 +24,13 @@ pub enum Saw {
     },
     /// A request was read.
     Request(Request),
+    /// The first message of the client on a WebSocket was read.
+    Heard {
+        /// On which.
+        nth: u32,
+        /// The message.
+        text: String,
+    },
     /// A connection was refused: reset before a request was read. It counts as a request for the stream.
     Refused {
         /// Which.

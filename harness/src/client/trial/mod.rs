@@ -18,10 +18,11 @@ mod request;
 mod responder;
 mod run;
 mod shared;
+mod socket;
 mod suite;
 
-pub use case::{BOUNDARY, Case, Check, Due, GAP, Head, Need, Reference, Reply, Step, TERMINAL, Want};
-pub use cases::cases;
+pub use case::{BOUNDARY, Case, Check, Due, GAP, Head, Need, Reference, Reply, SEALED, Step, TERMINAL, Want};
+pub use cases::{SESSION, cases, cases_of};
 pub use log::{Entry, Event, PublishAnswer, Request, Said, Saw};
 pub use process::ClientCommand;
 pub use publish::{publish_body, publish_key, publish_of};

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::case::{Case, Need};
-use super::cases::{BODY, HEADERS};
+use super::cases::{BODY, HEADERS, SESSION};
 use super::log::{Entry, Said, Saw};
 use super::process::{ClientCommand, Process};
 use super::publish::{publish_body, publish_key};
@@ -149,7 +149,8 @@ impl<'t> Stage<'t> {
             busy: AtomicUsize::new(0),
         });
         let serving = tokio::spawn(serve(listener, Arc::clone(&responder)));
-        let url = format!("http://{address}/stream");
+        let scheme = if trial.case.socket { "ws" } else { "http" };
+        let url = format!("{scheme}://{address}/stream");
         let shared = Arc::clone(shared);
         Ok(Stage { trial, shared, responder, serving, demands, url, folder, process: None, backend, lives: 0, ordered: 0 })
     }
@@ -176,6 +177,9 @@ impl<'t> Stage<'t> {
         let needs: Vec<&str> = case.needs.iter().map(|need| need.word()).collect();
         let mut told =
             vec![("STREAMSPEC_URL", self.url.clone()), ("STREAMSPEC_CASE", case.name.clone()), ("STREAMSPEC_NEEDS", needs.join(","))];
+        if case.socket {
+            told.push(("STREAMSPEC_SESSION", SESSION.to_owned()));
+        }
         for need in &case.needs {
             match need {
                 Need::Headers => told.push(("STREAMSPEC_HEADERS", HEADERS.to_owned())),
@@ -194,7 +198,7 @@ impl<'t> Stage<'t> {
 
     /// The address of what stands beside the stream.
     fn beside(&self, what: &str) -> String {
-        self.url.replace("/stream", &format!("/{what}"))
+        self.url.replace("ws://", "http://").replace("/stream", &format!("/{what}"))
     }
 
     /// Asks an adapter what it can do and, where that is enough, orders it to read the stream.
@@ -241,6 +245,7 @@ impl<'t> Stage<'t> {
             method: has(Need::Post).then(|| "POST".to_owned()),
             body: has(Need::Post).then(|| BODY.to_owned()),
             snapshot: has(Need::Gap).then(|| self.beside("snapshot")),
+            session: case.socket.then(|| SESSION.to_owned()),
             state: has(Need::State).then(|| self.state().display().to_string()),
         };
         self.order(Ordered::Subscribe(subscribe)).await;
@@ -463,12 +468,14 @@ fn header_lines() -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::{BOUNDARY, GAP, TERMINAL};
+    use super::super::case::{BOUNDARY, GAP, SEALED, TERMINAL};
 
     #[test]
     fn the_terminal_of_the_cases_is_the_one_of_the_profile() {
         let frames = crate::contract::Profile::load("sse").unwrap().binding.frames;
         let is = |frame: Option<crate::contract::FrameMatch>, name: &str| frame.unwrap().event_type.unwrap().contains(name);
+        let dispatch = crate::contract::Profile::load("dispatch").unwrap().binding.frames;
+        assert!(is(dispatch.terminal, SEALED));
         assert!(is(frames.terminal, TERMINAL) && is(frames.gap, GAP) && is(frames.boundary, BOUNDARY));
     }
 }

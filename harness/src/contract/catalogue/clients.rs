@@ -14,7 +14,8 @@ pub const CLIENT_FAMILIES: &[(&str, &str)] = &[
     ("C-GAP", "missing events lead to a refetch, not to silence"),
     ("C-END", "what stops a client"),
     ("C-RESTORE", "what survives a kill of the client"),
-    ("C-POST", "streams that are opened by a request with a body, and what a client publishes"),
+    ("C-POST", "publishes, and streams opened by POST"),
+    ("C-SOCKET", "streams that are WebSockets"),
     ("C-ADAPT", "what an adapter answers to orders"),
 ];
 
@@ -218,6 +219,13 @@ catalogue! {
     "C-POST-10" Must "a publish carries the caller's headers and its body byte for byte",
         from "issue 5", by "the first request of a publish with U+2028, U+0085, quotes and line feeds in it",
         likely "the body is parsed and written anew, or the headers are those of the stream alone";
+
+    "C-SOCKET-1" Must "each connection subscribes anew",
+        from "DISP-3", by "the first message on each WebSocket",
+        likely "the subscription is sent where the client is made, not where a connection opens";
+    "C-SOCKET-2" Must "only events of the conversation that was subscribed to are applied",
+        from "DISP-14", by "what is applied among broadcasts, errors, pings, binary messages and another conversation's events",
+        likely "every message is taken for an event of one's own";
 
     "C-ADAPT-1" Must "`init` is answered with the version that it names, and features that there are",
         from "docs/client-testing.md", by "the first answer of each life of the client",
