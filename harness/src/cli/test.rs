@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::baseline::BaselineArgs;
+use super::baseline::{BaselineArgs, Tested};
 use super::compare::Golden;
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs, quoted};
@@ -175,7 +175,9 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         transcribed,
         lateness: Lateness::AskedAgain,
     };
-    let baseline = args.baseline.of(&resolved, &names)?;
+    let known = &resolved.target.known;
+    let tested = Tested { known, profile: &resolved.profile.name, built_in: resolved.built_in, clients: false, scenarios: &names };
+    let baseline = args.baseline.of(&tested)?;
     let heading = Heading {
         profile: resolved.profile.name.clone(),
         target: resolved.name.clone(),
