@@ -31,7 +31,7 @@ async function say(request, response) {
 
 function listen(request, response) {
   const cursor = request.headers["last-event-id"] || "0";
-  if (!/^[0-9]+$/.test(cursor)) return answer(response, 400, { error: "Last-Event-ID is no number" });
+  if (!/^[0-9]{1,15}$/.test(cursor)) return answer(response, 400, { error: "Last-Event-ID is no number" });
   const { log, readers } = room(request.url);
   const seen = Number(cursor);
   if (seen > log.length) return answer(response, 409, { error: `the room has ${log.length} events` });

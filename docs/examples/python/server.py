@@ -4,6 +4,7 @@ POST /rooms/NAME {"text": …, "type": …} appends an event and answers its num
 `Last-Event-ID`, or all of them, and then what is new.
 """
 import json
+import re
 import sys
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,7 +30,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/up":
             return self.answer(200, {"up": True})
         cursor = self.headers.get("Last-Event-ID") or "0"
-        if not (cursor.isascii() and cursor.isdigit()):
+        if not re.fullmatch("[0-9]{1,15}", cursor):
             return self.answer(400, {"error": "Last-Event-ID is no number"})
         seen = int(cursor)
         with changed:
@@ -42,6 +43,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         try:
+            self.wfile.write(b":\n\n")  # so that there is something to read at once
             while True:
                 # One place in one log, so that nothing can fall between what was said before and what comes.
                 with changed:
