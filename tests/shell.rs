@@ -1,5 +1,6 @@
 //! What a shell gets from the built binary: completions that a real bash takes, and manual pages.
 
+use std::io::{ErrorKind, Write};
 use std::process::{Command, Output};
 
 fn streamspec(args: &[&str]) -> Output {
@@ -16,7 +17,14 @@ fn proposed(words: &[&str]) -> Option<Vec<String>> {
         words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
         words.len()
     );
-    let bash = Command::new("bash").args(["--noprofile", "--norc", "-c", &script]).output().ok()?;
+    // Too long for an argument.
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(script.as_bytes()).unwrap();
+    let bash = match Command::new("bash").args(["--noprofile", "--norc"]).arg(file.path()).output() {
+        Ok(bash) => bash,
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        Err(error) => panic!("bash cannot be run: {error}"),
+    };
     assert!(bash.stderr.is_empty(), "{}", String::from_utf8_lossy(&bash.stderr));
     Some(String::from_utf8(bash.stdout).unwrap().lines().map(str::to_owned).collect())
 }

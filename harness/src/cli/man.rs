@@ -58,7 +58,8 @@ fn pages() -> Vec<(String, String)> {
 
 fn page(command: Command) -> String {
     let mut text = Vec::new();
-    Man::new(command).render(&mut text).expect("memory can be written to");
+    let version = concat!("streamspec ", env!("CARGO_PKG_VERSION"));
+    Man::new(command).source(version).render(&mut text).expect("memory can be written to");
     String::from_utf8(text).expect("a page is made of texts")
 }
 
