@@ -17,7 +17,7 @@ use crate::check::Finding;
 use crate::check::{Violation, judge_client};
 use crate::client::trial::{Case, ClientCommand, Patience, Ran, Trial, cases_of, run_trials};
 use crate::contract::{CLIENT_CATALOGUE, CLIENT_FAMILIES, ClientTarget, Known, requirement};
-use crate::report::{Event, Finished, Heading, Page, Tally, client_failure, write_text};
+use crate::report::{Event, Finished, Heading, Page, Rerun, Tally, client_failure, write_text};
 use crate::run::suite::StopSign;
 use crate::world::live::process::CommandLine;
 
@@ -103,9 +103,8 @@ fn test(args: &ClientArgs) -> Result<u8, Complaint> {
         profile: args.profile.clone(),
         target: name,
         seed: None,
-        command: "client",
         tested: "client",
-        again,
+        rerun: Rerun::Command { subcommand: "client", arguments: again },
         baseline,
         requirements: None,
     };

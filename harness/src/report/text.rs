@@ -272,8 +272,7 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
         }
         out.push_str(&page.prose("  spec:   ", row.requirement.source));
         // Never wrapped: both are for copying.
-        let seed = heading.seed.map(|seed| format!(" --seed {seed:#x}")).unwrap_or_default();
-        let _ = writeln!(out, "  rerun:  streamspec {}{} --only {}{seed}", heading.command, heading.again, first.scenario);
+        let _ = writeln!(out, "  rerun:  {}", heading.again(&first.scenario));
         if let Some(curl) = &first.curl {
             let _ = writeln!(out, "  curl:   {}", visible(curl));
         }
