@@ -174,6 +174,7 @@ mod tests {
         let text = r#"
             name = "cuts"
             says = "two readers are cut"
+            needs = ["publish", "resume", "proxy"]
             steps = [
               { open = { session = "s" } },
               { publish = { session = "s", count = 3 } },
