@@ -14,6 +14,11 @@ fn streamspec(args: &[&str]) -> (i32, String) {
     (status.code().expect("it was not killed"), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned())
 }
 
+/// A text as it was before it was broken into lines.
+fn unwrapped(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn reader(bug: &str) -> String {
     let bug = if bug.is_empty() { String::new() } else { format!(" --bug {bug}") };
     format!("{} tail{bug}", env!("CARGO_BIN_EXE_streamspec"))
@@ -26,7 +31,7 @@ fn the_built_in_reader_passes_and_what_was_judged_is_counted() {
     let line = text.lines().find(|line| line.starts_with("C-DELIVER")).unwrap();
     let judged: u64 = line.split_whitespace().nth(2).unwrap().replace(',', "").parse().unwrap();
     assert!(judged > 5000, "{line}");
-    assert_eq!(text.lines().last(), Some("20 passed, 0 failed, 0 skipped"), "{text}");
+    assert_eq!(text.lines().last(), Some("20 passed, 0 failed, 1 skipped"), "{text}");
 }
 
 #[test]
@@ -43,7 +48,8 @@ fn a_handful_of_broken_clients_is_killed_by_what_they_name() {
     let only: Vec<&str> = bugs.iter().flat_map(|bug| ["--only", *bug]).collect();
     let (code, text) = streamspec(&[&["selftest", "--clients"], only.as_slice()].concat());
     assert_eq!(code, OK, "{text}");
-    assert_eq!(text.matches("killed   ").count(), bugs.len(), "{text}");
+    // Two of them are shown over WebSockets as well.
+    assert_eq!(text.matches("killed   ").count(), bugs.len() + 2, "{text}");
 }
 
 #[test]
@@ -78,9 +84,43 @@ fn an_adapter_is_judged_by_orders() {
 }
 
 #[test]
+fn a_reader_of_web_sockets_is_judged() {
+    let dispatch = |bug: &str| {
+        let cmd = format!("{} --profile dispatch", reader(bug));
+        streamspec(&["client", "--profile", "dispatch", "--cmd", &cmd, "--only", "C-DELIVER-1", "--only", "C-SOCKET"])
+    };
+    let (code, text) = dispatch("");
+    assert_eq!(code, OK, "{text}");
+    let line = text.lines().find(|line| line.starts_with("C-SOCKET")).unwrap();
+    assert!(line.split_whitespace().nth(2).unwrap().parse::<u32>().unwrap() >= 9, "{line}");
+    let (code, text) = dispatch("applies-again");
+    assert!(code == VIOLATED && text.contains("FAILED C-DELIVER-1 (MUST)") && text.contains(" --profile dispatch"), "{text}");
+}
+
+#[test]
+fn a_baseline_excuses_what_it_lists_and_names_what_it_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("known.toml");
+    let path = file.to_str().unwrap();
+    let cmd = reader("returns-after-204");
+    let test = |more: &[&str]| streamspec(&[&["client", "--cmd", &cmd, "--only", "C-END-1", "--baseline", path], more].concat());
+    let (code, text) = test(&["--write-baseline"]);
+    assert!(code == OK && text.contains("2 known failures"), "{code} {text}");
+    let (code, text) = test(&[]);
+    assert!(code == OK && text.contains("KNOWN C-END-1"), "{code} {text}");
+    // An entry about servers is none of a client's.
+    let entry = |requirement: &str| format!("[[failure]]\nrequirement = \"{requirement}\"\nscenario = \"no-contet\"\nreason = \"x\"\n");
+    std::fs::write(&file, entry("SEAM-1")).unwrap();
+    assert_eq!(test(&[]).0, VIOLATED);
+    std::fs::write(&file, entry("C-END-1")).unwrap();
+    let (code, text) = test(&[]);
+    assert!(code == USAGE && text.contains("is no case") && text.contains("no-content"), "{code} {text}");
+}
+
+#[test]
 fn what_no_client_without_orders_can_do_is_not_asked_of_it() {
     let (_, text) = streamspec(&["client", "--cmd", &reader(""), "--only", "C-POST-3"]);
-    assert!(text.contains("only an adapter takes (--adapter)"), "{text}");
+    assert!(unwrapped(&text).contains("only an adapter takes (--adapter)"), "{text}");
 }
 
 #[test]
@@ -96,7 +136,7 @@ fn an_adapter_that_answers_nonsense_is_told_what_is_wrong() {
         (r#"sh -c 'read x; echo "{\"answer\":1,\"version\":1,\"features\":[\"flight\"]}"; read x'"#, VIOLATED, "C-ADAPT-1"),
     ] {
         let (code, text) = client(script);
-        assert!(code == ends && text.contains(says), "{script}: {code} {text}");
+        assert!(code == ends && unwrapped(&text).contains(says), "{script}: {code} {text}");
     }
 }
 

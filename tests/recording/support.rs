@@ -45,6 +45,11 @@ impl Running {
         self.lines.recv_timeout(DEADLINE).expect("a line comes")
     }
 
+    /// Its next line, if it comes in this time.
+    pub(crate) fn line_within(&self, within: Duration) -> Option<String> {
+        self.lines.recv_timeout(within).ok()
+    }
+
     /// The URLs in its next line.
     pub(crate) fn urls(&self) -> Vec<String> {
         let line = self.line();
@@ -86,17 +91,21 @@ pub(crate) fn server(folder: &Path, bugs: &[&str]) -> (Running, String) {
     (running, url)
 }
 
-/// The built-in profile without a promise about time, in a file of `folder`: what is judged here is what came, not when.
+/// The profile of server-sent events without a promise about time.
 pub(crate) fn timeless(folder: &Path) -> PathBuf {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles/sse.toml")).unwrap();
-    let before = text.lines().count();
+    timeless_of(folder, "sse")
+}
+
+/// A built-in profile without a promise about time, in a file of `folder`: what is judged here is what came, not when.
+pub(crate) fn timeless_of(folder: &Path, profile: &str) -> PathBuf {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("profiles/{profile}.toml"))).unwrap();
+    assert!(text.contains("\ndelivery_ms = "), "the profile promises a delivery in time");
     let kept: Vec<String> = text
         .lines()
         .filter(|line| !line.starts_with("heartbeat_ms"))
         .map(|line| if line.starts_with("delivery_ms") { "delivery_ms = 120000".to_owned() } else { line.to_owned() })
         .map(|line| if line.starts_with("headers_ms") { "headers_ms = 0".to_owned() } else { line })
         .collect();
-    assert_eq!(kept.len() + 1, before, "the profile names its heartbeat once");
     let path = folder.join("timeless.toml");
     std::fs::write(&path, kept.join("\n")).unwrap();
     path

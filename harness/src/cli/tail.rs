@@ -154,6 +154,7 @@ fn shape(profile: &Profile, session: &str) -> Option<Shape> {
         type_at: event.event_type.clone()?,
         data_at: event.payload.iter().map(str::to_owned).collect(),
         turn_at: turn.iter().next()?.to_owned(),
+        refused: subscribe.refused.clone().into_iter().collect(),
     })
 }
 

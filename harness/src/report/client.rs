@@ -4,6 +4,7 @@ use crate::check::Violation;
 use crate::client::orders::{Answer, Ordered};
 use crate::client::trial::{Entry, Event, PublishAnswer, Request, Said, Saw};
 
+use super::page::visible;
 use super::picture::Picture;
 use super::tally::Failure;
 use super::timeline::{Line, Mark};
@@ -63,7 +64,7 @@ fn said(saw: &Saw) -> (&'static str, String) {
         Saw::Started { life: 1 } => ("client", "starts".to_owned()),
         Saw::Started { .. } => ("client", "starts again".to_owned()),
         Saw::Request(request) => ("client", asked(request)),
-        Saw::Heard { nth, text } => ("client", format!("#{nth} sends {:?}", text.chars().take(MOST).collect::<String>())),
+        Saw::Heard { nth, text } => ("client", format!("#{nth} sends {}", visible(&text.chars().take(MOST).collect::<String>()))),
         Saw::Refused { nth } => ("server", format!("refuses connection {nth}")),
         Saw::Sent { nth, says } => ("server", format!("#{nth} sends {says}")),
         Saw::Ended { nth, how } => ("server", format!("#{nth} is over: {how}")),

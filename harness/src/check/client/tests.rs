@@ -195,3 +195,111 @@ fn an_event_that_is_held_back_is_no_prompt_one() {
     Story::asks("").sent(1).saw(vain()).sent(1).applies("a").ended(1).violates(prompt(), "held-back");
     Story::asks("").leaves_open(prompt());
 }
+
+/// Stories of orders: what an adapter was told and answered.
+mod orders {
+    use super::*;
+    use crate::client::orders::{Answer, Ordered, Outcome, Publish};
+    use crate::client::trial::{PublishAnswer, publish_body, publish_key};
+
+    impl Story {
+        fn ordered(self, order: u32, what: Ordered) -> Story {
+            self.saw(Saw::Ordered { order, what })
+        }
+
+        fn told_to_publish(self, order: u32, publish: u32) -> Story {
+            let (key, body) = (publish_key(publish), publish_body(publish));
+            self.ordered(order, Ordered::Publish(Publish { url: "/publish".to_owned(), key, body, ..Publish::default() }))
+        }
+
+        fn answers(self, answer: Answer) -> Story {
+            self.saw(Saw::Said(Said::Answer(answer)))
+        }
+
+        fn posts(self, publish: u32, key: &str, answer: PublishAnswer) -> Story {
+            let headers = vec![("idempotency-key".to_owned(), key.as_bytes().to_vec()), ("X-Reader".to_owned(), b"r-17".to_vec())];
+            let body = publish_body(publish).into_bytes();
+            let request = Request { nth: 0, method: "POST".to_owned(), target: "/publish".to_owned(), headers, body };
+            self.saw(Saw::Posted { request, answer })
+        }
+    }
+
+    fn outcome(order: u32, outcome: Outcome) -> Answer {
+        Answer { outcome: Some(outcome), ..Answer::done(order) }
+    }
+
+    fn introduced(version: u32, features: &[&str]) -> Story {
+        let features = features.iter().map(|feature| (*feature).to_owned()).collect();
+        let answer = Answer { version: Some(version), features: Some(features), ..Answer::done(1) };
+        Story::default().ordered(1, Ordered::Init { version: 1, case: "c".to_owned() }).answers(answer)
+    }
+
+    #[test]
+    fn init_is_answered_with_its_version_and_features_that_there_are() {
+        introduced(1, &["close", "publish"]).holds(Check::Introduces);
+        introduced(2, &[]).violates(Check::Introduces, "version");
+        introduced(1, &["flight"]).violates(Check::Introduces, "odd-feature");
+        let asked = || Story::default().ordered(1, Ordered::Init { version: 1, case: "c".to_owned() });
+        asked().leaves_open(Check::Introduces);
+        asked().saw(Saw::InVain { what: "an answer".to_owned() }).violates(Check::Introduces, "mute");
+    }
+
+    #[test]
+    fn each_order_is_answered_once_unless_the_client_was_killed() {
+        let closed = || introduced(1, &["close"]).ordered(2, Ordered::Close {});
+        closed().answers(Answer::done(2)).saw(Saw::Over).holds(Check::Answers);
+        closed().saw(Saw::Over).violates(Check::Answers, "unanswered");
+        closed().saw(Saw::Killed { life: 1 }).saw(Saw::Over).holds(Check::Answers);
+        closed().answers(Answer::done(2)).answers(Answer::done(2)).violates(Check::Answers, "twice");
+        closed().answers(Answer::done(7)).violates(Check::Answers, "no-such-order");
+        closed().told_to_publish(3, 1).answers(Answer::done(3)).violates(Check::Answers, "no-outcome");
+    }
+
+    #[test]
+    fn what_was_declared_is_done() {
+        let published = |answer| introduced(1, &["publish"]).told_to_publish(2, 1).answers(answer);
+        published(outcome(2, Outcome::Accepted)).holds(Check::KeepsWord);
+        published(Answer { unsupported: Some("no".to_owned()), ..Answer::done(2) }).violates(Check::KeepsWord, "boasts");
+        introduced(1, &[]).leaves_open(Check::KeepsWord);
+    }
+
+    #[test]
+    fn a_lost_answer_is_repeated_by_its_key_or_not_at_all() {
+        let lost = || Story::default().told_to_publish(1, 1).posts(1, "k-1", PublishAnswer::Lose);
+        lost().holds(Check::KeepsKey(1));
+        lost().posts(1, "k-1", PublishAnswer::Accept).holds(Check::KeepsKey(1));
+        lost().posts(1, "k-1.1", PublishAnswer::Accept).violates(Check::KeepsKey(1), "other-key");
+        lost().leaves_open(Check::KeepsKey(2));
+    }
+
+    #[test]
+    fn the_outcome_is_told_as_it_was() {
+        let check = |outcome| Check::Reports { publish: 1, outcome };
+        let told = || Story::default().told_to_publish(1, 1).posts(1, "k-1", PublishAnswer::Refuse(409));
+        told().answers(outcome(1, Outcome::Refused)).holds(check(Outcome::Refused));
+        told().answers(outcome(1, Outcome::Accepted)).violates(check(Outcome::Refused), "misreported");
+        told().saw(Saw::Over).violates(check(Outcome::Refused), "silent");
+        told().leaves_open(check(Outcome::Refused));
+        // That nobody knows need not be said before the case is over.
+        told().saw(Saw::Over).leaves_open(check(Outcome::Unknown));
+    }
+
+    #[test]
+    fn publishes_arrive_once_and_in_their_order() {
+        let first = || Story::default().told_to_publish(1, 1).told_to_publish(2, 2).posts(1, "k-1", PublishAnswer::PutOff(1));
+        let right = first().pass(1000).posts(1, "k-1", PublishAnswer::Accept).posts(2, "k-2", PublishAnswer::Accept).saw(Saw::Over);
+        right.holds(Check::PublishesInOrder);
+        right.holds(Check::PublishesOnce(1));
+        right.holds(Check::PutsOff(1, 950));
+        right.holds(Check::Carries { publish: 2, header: "X-Reader: r-17" });
+        right.violates(Check::Carries { publish: 2, header: "X-Reader: r-18" }, "header");
+        let overtaken = first().posts(2, "k-2", PublishAnswer::Accept).posts(1, "k-1", PublishAnswer::Accept);
+        overtaken.violates(Check::PublishesInOrder, "overtaken");
+        overtaken.violates(Check::PutsOff(1, 950), "early");
+        first().posts(2, "k-2", PublishAnswer::Accept).posts(2, "k-2", PublishAnswer::Accept).violates(Check::PublishesOnce(2), "again");
+        first().leaves_open(Check::PublishesInOrder);
+        // The server has what it lost the answer to: its repetition comes where the first one was.
+        let lost = Story::default().posts(1, "k-1", PublishAnswer::Lose).posts(2, "k-2", PublishAnswer::Accept);
+        lost.posts(1, "k-1", PublishAnswer::Accept).holds(Check::PublishesInOrder);
+    }
+}

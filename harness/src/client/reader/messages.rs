@@ -24,6 +24,8 @@ pub struct Shape {
     pub data_at: Vec<String>,
     /// Where its turn is named.
     pub turn_at: String,
+    /// Pointer and value of the message by which a subscription is refused; empty where there is none.
+    pub refused: Vec<(String, Value)>,
 }
 
 /// Where a reader stands in a turn.
@@ -46,7 +48,15 @@ impl Reader {
     pub fn message(&mut self, shape: &Shape, text: &str, out: &mut Vec<Applied>) -> Next {
         let Ok(message) = serde_json::from_str::<Value>(text) else { return Next::Read };
         let word = |pointer: &str| message.pointer(pointer).and_then(Value::as_str);
-        let Some(event_type) = word(&shape.type_at) else { return Next::Read };
+        let Some(event_type) = word(&shape.type_at) else {
+            // Behind an event it is about something else.
+            let refused = self.turn.seen == 0 && !shape.refused.is_empty();
+            if refused && shape.refused.iter().all(|(at, value)| message.pointer(at) == Some(value)) {
+                out.push(Applied::Error { error: format!("the subscription is refused: {text}") });
+                return Next::Stop(Stop::Refused);
+            }
+            return Next::Read;
+        };
         if word(&shape.session_at) != Some(&shape.session) && !self.bugs.has(Bug::TakesAll) {
             return Next::Read;
         }
@@ -96,6 +106,7 @@ mod tests {
             type_at: "/event/type".to_owned(),
             data_at: vec!["/event/delta".to_owned()],
             turn_at: "/event/turnId".to_owned(),
+            refused: vec![("/type".to_owned(), json!("chat.error"))],
         }
     }
 
@@ -134,8 +145,16 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_subscription_is_an_end() {
+        let (mut reader, mut out) = (reader(), Vec::new());
+        let next = reader.message(&shape(), r#"{"type":"chat.error","message":"no such conversation"}"#, &mut out);
+        assert!(next == Next::Stop(Stop::Refused) && matches!(&out[..], [Applied::Error { .. }]), "{out:?}");
+    }
+
+    #[test]
     fn what_is_no_event_changes_nothing() {
         let mut reader = reader();
+        let _ = told(&mut reader, "s", "t", "text", "a");
         for text in ["", "[1]", "{\"type\":\"chat.error\"}", "{\"event\":7}", "{\"event\":{\"type\":{}}}"] {
             let mut out = Vec::new();
             assert_eq!((reader.message(&shape(), text, &mut out), out), (Next::Read, vec![]), "{text}");

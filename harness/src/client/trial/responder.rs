@@ -69,6 +69,8 @@ pub(super) enum Over {
     Reset,
     /// The client has left, or is dead.
     Left,
+    /// The client never subscribed.
+    Unheard,
 }
 
 /// Answers connections until it is dropped.
@@ -150,7 +152,7 @@ impl Responder {
                 self.shared.saw(Saw::Ended { nth, how: "reset" });
                 let _ = stream.set_zero_linger();
             }
-            Over::Left => {
+            Over::Left | Over::Unheard => {
                 self.shared.saw(Saw::Left { nth });
             }
         }
@@ -307,7 +309,7 @@ fn head(head: &Head) -> String {
 }
 
 /// The beginning of what was sent, for people.
-pub(super) fn shown(bytes: &[u8]) -> String {
+fn shown(bytes: &[u8]) -> String {
     const MOST: usize = 80;
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]);
     let more = if bytes.len() > MOST { format!("… ({} bytes)", bytes.len()) } else { String::new() };

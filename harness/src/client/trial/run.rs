@@ -210,6 +210,7 @@ impl<'t> Stage<'t> {
         let answer = |saw: &Saw| matches!(saw, Saw::Said(Said::Answer(answer)) if answer.answer == init);
         tokio::select! {
             biased;
+            () = shared.troubled() => return Ok(Some(Outcome::Played)),
             came = shared.until(self.trial.patience.step, answer) => {
                 if !came {
                     self.shared.saw(Saw::InVain { what: "an answer to `init`".to_owned() });

@@ -51,6 +51,16 @@ impl Shared {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Waits until something keeps the client from being judged.
+    pub(super) async fn troubled(&self) {
+        let mut length = self.length.subscribe();
+        while self.is_in_trouble().is_none() {
+            if length.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     pub(super) fn log(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }

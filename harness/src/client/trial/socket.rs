@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::case::{Reply, Step};
 use super::log::{Request, Saw};
-use super::responder::{Gone, Over, POLITE, Responder, leave, shown};
+use super::responder::{Gone, Over, POLITE, Responder, leave};
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -54,19 +54,23 @@ impl Responder {
             Over::Left => {
                 self.shared.saw(Saw::Left { nth });
             }
+            // Nothing of the reply was said, so nothing of it is due.
+            Over::Unheard => {
+                let _ = timeout(POLITE, socket.close(None)).await;
+            }
         }
     }
 
     async fn messages(&self, socket: &mut Socket, nth: u32, reply: &Reply) -> Result<Over, Gone> {
         if !self.subscribed(socket, nth).await? {
             self.shared.saw(Saw::InVain { what: format!("the client to subscribe on connection {nth}") });
-            return Ok(Over::Whole);
+            return Ok(Over::Unheard);
         }
         for step in &reply.steps {
             match step {
                 Step::Say(text) => {
                     self.give(socket, Message::text(text.clone())).await?;
-                    self.shared.saw(Saw::Sent { nth, says: shown(text.as_bytes()) });
+                    self.shared.saw(Saw::Sent { nth, says: beginning(text) });
                 }
                 Step::Fragments(text, size) => {
                     let count = text.len().div_ceil(*size);
@@ -75,7 +79,7 @@ impl Responder {
                         let frame = Frame::message(piece.to_vec(), OpCode::Data(code), at + 1 == count);
                         self.give(socket, Message::Frame(frame)).await?;
                     }
-                    self.shared.saw(Saw::Sent { nth, says: format!("{} in fragments of {size}", shown(text.as_bytes())) });
+                    self.shared.saw(Saw::Sent { nth, says: format!("{} in fragments of {size}", beginning(text)) });
                 }
                 Step::Beside => {
                     self.give(socket, Message::Ping(b"still there?".to_vec().into())).await?;
@@ -120,4 +124,11 @@ impl Responder {
         // A client that does not read is not waited for for ever.
         timeout(self.patience, socket.send(message)).await.map_err(|_| Gone)?.map_err(|_| Gone)
     }
+}
+
+/// The beginning of a message, for people.
+fn beginning(text: &str) -> String {
+    const MOST: usize = 120;
+    let shown: String = text.chars().take(MOST).collect();
+    if shown.len() < text.len() { format!("{shown}… ({} bytes)", text.len()) } else { shown }
 }

@@ -36,6 +36,7 @@ const SOON: &str = "retry: 50\n";
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::case::{Head, Step};
     use super::*;
     use crate::client::BUGS;
     use crate::contract::{CLIENT_CATALOGUE, requirement};
@@ -49,6 +50,13 @@ mod tests {
         for r in CLIENT_CATALOGUE {
             assert!(judged.contains(r.id), "no case shows {}", r.id);
             assert!(BUGS.iter().any(|bug| bug.killed_by == r.id), "no bug proves {}", r.id);
+        }
+        for (case, reply) in all.iter().flat_map(|case| case.replies.iter().map(move |reply| (case, reply))) {
+            let of_sockets = |step: &Step| matches!(step, Step::Say(_) | Step::Fragments(..) | Step::Beside);
+            let of_bodies = |step: &Step| matches!(step, Step::Send(_) | Step::Pieces(..) | Step::Replay(_));
+            assert_eq!(case.socket, reply.head == Head::Socket || case.socket && reply.head == Head::Refuse, "{}", case.name);
+            let strays = reply.steps.iter().any(|step| if case.socket { of_bodies(step) } else { of_sockets(step) });
+            assert!(!strays, "{} has a step of another kind of stream", case.name);
         }
         for id in judged {
             assert!(requirement(id).is_some(), "{id} is not in the catalogue");
