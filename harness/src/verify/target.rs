@@ -179,7 +179,7 @@ impl Target {
         if !missing.is_empty() {
             return Err(VerifyError::Usage(format!("the profile needs the environment variables {}; set them", missing.join(", "))));
         }
-        for id in self.known.keys().filter(|id| requirement(id).is_none()) {
+        if let Some(id) = self.known.keys().find(|id| requirement(id).is_none()) {
             let near = nearest(id, CATALOGUE.iter().map(|requirement| requirement.id));
             let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
             return Err(VerifyError::Usage(format!("there is no requirement `{id}` that could be known to fail{hint}")));
