@@ -8,7 +8,7 @@ use super::plan::{Resolved, TargetArgs};
 use super::{complain, exit, print};
 use crate::history::{Action, ConnId, History, Kind, Outcome, Process, Surface, View, What};
 use crate::report::Paint;
-use crate::run::suite::{Case, StopSign, Suite, SuiteError, run as run_suite};
+use crate::run::suite::{Case, Lateness, StopSign, Suite, SuiteError, run as run_suite};
 use crate::scenario::Scenario;
 
 /// What every resumable stream must be able to do.
@@ -119,6 +119,7 @@ fn one(resolved: &Resolved, text: &str) -> Result<Case, String> {
         fresh: false,
         deadline: Duration::from_millis(resolved.profile.contract.liveness.delivery_ms * 2),
         transcribed: Default::default(),
+        lateness: Lateness::AskedAgain,
     };
     let mut done = None;
     match run_suite(&suite, &StopSign::default(), |case| done = Some(case)) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::baseline::BaselineArgs;
+use super::baseline::{BaselineArgs, Tested};
 use super::compare::Golden;
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs, quoted};
@@ -15,7 +15,7 @@ use super::{Complaint, complain, every, print, tell};
 use crate::contract::RequirementSet;
 use crate::report::{Event, Finished, Heading, Page, Rerun, Tally, case_failure, write_text};
 use crate::run::Abort;
-use crate::run::suite::{Case, StopSign, Subject, Suite, SuiteError, Told, cases, run_all};
+use crate::run::suite::{Case, Lateness, StopSign, Subject, Suite, SuiteError, Told, cases, run_all};
 use crate::scenario::Scenario;
 use crate::verify::selection::{Selection, select, unknown};
 
@@ -153,8 +153,11 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         fresh: args.fresh,
         deadline: args.deadline.unwrap_or(bound * 2),
         transcribed,
+        lateness: Lateness::AskedAgain,
     };
-    let baseline = args.baseline.of(&resolved, &names)?;
+    let known = &resolved.target.known;
+    let tested = Tested { known, profile: &resolved.profile.name, built_in: resolved.built_in, clients: false, scenarios: &names };
+    let baseline = args.baseline.of(&tested)?;
     let heading = Heading {
         profile: resolved.profile.name.clone(),
         target: resolved.name.clone(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::contract::{Baseline, CATALOGUE, Known, KnownFailure, Profile, RequirementSet, names_a_host, nearest, requirement};
 use crate::report::{Heading, Rerun, Tally};
 use crate::run::binding::unset;
-use crate::run::suite::{StopSign, Subject, Suite, SuiteError, Told, cases, run_all};
+use crate::run::suite::{Lateness, StopSign, Subject, Suite, SuiteError, Told, cases, run_all};
 use crate::scenario::{Capabilities, Scenario};
 
 use super::selection::{Selection, select, unknown};
@@ -215,6 +215,7 @@ impl Target {
             repeat: self.repeat,
             fresh: false,
             transcribed: BTreeSet::new(),
+            lateness: Lateness::AskedAgain,
         };
         Ok(Prepared { suite, heading, tally, within: self.within })
     }

@@ -17,6 +17,9 @@ pub(super) const MOST_ANSWER: usize = 64 << 20;
 /// How much of a refusal is kept.
 const MOST_REFUSAL: usize = 400;
 
+/// How many connections wait for the next operation: as many as a worker's cases have operations under way.
+const IDLE: usize = 64;
+
 /// The HTTP clients of a worker.
 #[derive(Debug)]
 pub struct Clients {
@@ -30,12 +33,12 @@ impl Clients {
     /// # Errors
     /// When the TLS library cannot be set up.
     pub fn new() -> Result<Clients, ServerError> {
-        Ok(Clients { operations: RefCell::new(build(8)?), streams: build(0)? })
+        Ok(Clients { operations: RefCell::new(build(IDLE)?), streams: build(0)? })
     }
 
     /// Forgets connections to a server that is gone.
     pub(super) fn renew(&self) -> Result<(), ServerError> {
-        *self.operations.borrow_mut() = build(8)?;
+        *self.operations.borrow_mut() = build(IDLE)?;
         Ok(())
     }
 
