@@ -59,6 +59,7 @@ impl TargetFlags {
 }
 
 /// A target, ready to be tested.
+#[derive(Clone)]
 pub(super) struct Resolved {
     pub(super) profile: Arc<Profile>,
     pub(super) subject: Subject,

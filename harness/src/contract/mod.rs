@@ -31,7 +31,7 @@ pub use payment::{PaymentBinding, PaymentContract, Signer};
 pub use profile::*;
 pub use requirement_set::{REQUIREMENT_SETS, RequirementSet};
 pub use schema::{SCHEMAS, schema};
-pub use starter::{Found, starter_profile, starter_target};
+pub use starter::{Asking, Found, starter_profile, starter_target};
 pub use target::*;
 pub use transcript::{Redaction, TranscriptRules};
 pub(crate) use validate::{known_requirement, names_a_host, placeholder_used, transcript as transcript_rules};
