@@ -252,7 +252,7 @@ impl<'l, 'h> Look<'l, 'h> {
             let step = Step::wrong(what, format!("{found}: nothing on it is a frame of the format `{}`", word(format)));
             let step = match fits(format, media) {
                 true => step.note("is the session's own stream asked for, and from its beginning?"),
-                false => step.note(format!("the media type speaks of another one: check `binding.subscribe.format`")),
+                false => step.note("the media type speaks of another one: check `binding.subscribe.format`"),
             };
             return Step { unread: frames.is_empty(), ..show(step) };
         }
