@@ -152,3 +152,140 @@ fn doctor_names_the_first_thing_that_is_wrong_with_a_binding_and_shows_the_bytes
     assert_eq!(code(&output), COULD_NOT_TEST, "{}", text(&output));
     assert!(text(&output).contains("WRONG  start") && text(&output).contains("no database"), "{}", text(&output));
 }
+
+#[test]
+fn files_with_the_line_ends_of_windows_are_read_and_their_mistakes_are_shown_in_their_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text.replace("\r\n", "\n").replace('\n', "\r\n")).unwrap();
+        path.display().to_string()
+    };
+    let own = std::fs::read_to_string(format!("{FOLDER}/notebook.toml")).unwrap();
+    write("profile.toml", &own);
+    let target = write("target.toml", "profile = \"profile.toml\"\nstart = \"python3 x {port}\"\n[known]\nRESUME-1 = \"ticket 7\"\n");
+    std::fs::create_dir(dir.path().join("own")).unwrap();
+    let scenario = "name = \"mine\"\nsays = \"mine\"\nneeds = [\"publish\"]\njudges = [\"DELIVER-1\"]\nsteps = [\n  { open = { session = \"s\" } },\n  { publish = { session = \"s\" } },\n]\n";
+    write("own/mine.toml", scenario);
+    let own_scenarios = dir.path().join("own").display().to_string();
+    let list = || streamspec(&["test", &target, "--scenarios", &own_scenarios, "--list", "--only", "mine"]);
+    let output = list();
+    assert_eq!(code(&output), OK, "{}", text(&output));
+    assert!(text(&output).starts_with("mine "), "{}", text(&output));
+
+    // Each file with one mistake: the file and the line are named.
+    for (name, right, wrong, place) in [
+        ("own/mine.toml", scenario.to_owned(), scenario.replace("publish = {", "pubish = {"), "mine.toml:7:"),
+        ("profile.toml", own.clone(), own.replace("{session}", "{sesion}"), "profile.toml:7:"),
+        (
+            "target.toml",
+            std::fs::read_to_string(&target).unwrap(),
+            "profile = \"profile.toml\"\nurl = \"x\"\n[contract]\nretention = 5\n".to_owned(),
+            "target.toml:",
+        ),
+    ] {
+        write(name, &wrong);
+        let output = list();
+        assert_eq!(code(&output), 2, "{name}: {}", text(&output));
+        assert!(text(&output).contains(place), "{name}: {}", text(&output));
+        write(name, &right);
+    }
+    assert_eq!(code(&list()), OK);
+}
+
+/// Lines of a process's output, each awaited at most this long.
+struct Lines(std::sync::mpsc::Receiver<String>);
+
+impl Lines {
+    fn of(child: &mut Child) -> Lines {
+        let (tell, lines) = std::sync::mpsc::channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || out.lines().map_while(Result::ok).all(|line| tell.send(line).is_ok()));
+        Lines(lines)
+    }
+
+    /// Waits until a line holds this.
+    fn until(&self, part: &str) {
+        loop {
+            let line = self.0.recv_timeout(std::time::Duration::from_secs(120)).unwrap_or_else(|_| panic!("no line with `{part}` came"));
+            if line.contains(part) {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_watched_folder_brings_a_new_run_at_each_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_streamspec"))
+        .args(["test", "--profile", "sse", "--only", "resume-after-cut", "--watch", &dir.path().display().to_string()])
+        .env("NO_COLOR", "1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut running = Running(child, String::new());
+    let lines = Lines::of(&mut running.0);
+    for nth in 0..2 {
+        lines.until(" passed, 0 failed, ");
+        std::fs::write(dir.path().join(format!("{nth}.rs")), "changed").unwrap();
+    }
+    lines.until(" passed, 0 failed, ");
+    drop(running);
+    let output = streamspec(&["test", "--profile", "sse", "--watch", &dir.path().join("nowhere").display().to_string()]);
+    assert_eq!(code(&output), 2, "{}", text(&output));
+}
+
+#[test]
+fn a_flag_is_stronger_than_the_environment_and_that_than_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = |text: &str| std::fs::write(dir.path().join("streamspec.toml"), text).unwrap();
+    let run = |args: &[&str], environment: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_streamspec"));
+        command.args(args).current_dir(dir.path()).env("NO_COLOR", "1").envs(environment.iter().copied());
+        command.output().expect("the binary runs")
+    };
+    let says = |output: &Output, line: &str| assert!(text(output).lines().any(|l| l == line), "{line} is missing:\n{}", text(output));
+
+    settings("profile = \"sse\"\n[test]\njobs = 3\ndeadline = \"7s\"\nonly = [\"seam-on-resume\"]\n");
+    let jobs = [("STREAMSPEC_TEST_JOBS", "4")];
+    let output = run(&["test", "--print-config"], &[]);
+    assert_eq!(code(&output), OK, "{}", text(&output));
+    for line in [
+        "profile = \"sse\" # streamspec.toml",
+        "jobs = 3 # streamspec.toml",
+        "only = [\"seam-on-resume\"] # streamspec.toml",
+        "repeat = 1 # default",
+    ] {
+        says(&output, line);
+    }
+    says(&run(&["test", "--print-config"], &jobs), "jobs = 4 # STREAMSPEC_TEST_JOBS");
+    says(&run(&["test", "--print-config", "-j", "5"], &jobs), "jobs = 5 # the command line");
+    says(&run(&["test", "--print-config", "--no-config"], &[]), "# jobs is not set");
+    let listed = run(&["test", "--list"], &[]);
+    assert_eq!((code(&listed), text(&listed).lines().count()), (OK, 1), "{}", text(&listed));
+
+    // Which server is meant is one setting, whatever it is said by.
+    settings("start = \"x {port}\"\nprofile = \"sse\"\n");
+    says(&run(&["doctor", "--print-config"], &[]), "start = \"x {port}\" # streamspec.toml");
+    let output = run(&["doctor", "--print-config"], &[("STREAMSPEC_URL", "http://127.0.0.1:1")]);
+    says(&output, "url = \"http://127.0.0.1:1\" # STREAMSPEC_URL");
+    says(&output, "# start is not set");
+    says(&run(&["doctor", "--print-config", "t.toml"], &[]), "target = \"t.toml\" # the command line");
+
+    for (wrong, said) in [
+        ("[test]\njbs = 3\n", "did you mean `jobs`?"),
+        ("[test]\njbs = 3\n", "streamspec.toml:2:"),
+        ("[test]\njobs = 900\n", "streamspec.toml: "),
+        ("url = \"http://h\"\nstart = \"x {port}\"\n", "exclude each other"),
+        ("[tset]\n", "tset"),
+    ] {
+        settings(wrong);
+        let output = run(&["test", "--print-config"], &[]);
+        assert_eq!(code(&output), 2, "{wrong}: {}", text(&output));
+        assert!(text(&output).contains(said), "{wrong}: {}", text(&output));
+    }
+    let output = run(&["test", "--print-config", "--config", "nowhere.toml"], &[]);
+    assert_eq!(code(&output), 2, "{}", text(&output));
+}

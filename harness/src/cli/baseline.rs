@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::plan::Resolved;
-use super::{Complaint, meant, tell};
+use super::{Complaint, tell};
 use crate::contract::{BASELINE_FILE, Baseline, BaselineFile, KnownEntry};
 use crate::report::{Heading, Tally, replace};
 
@@ -43,12 +43,8 @@ impl BaselineArgs {
         if !wanted {
             return Ok(known);
         }
-        let file = BaselineFile::load(path)?;
         let name = &resolved.profile.name;
-        for entry in file.failure.iter().filter(|entry| entry.profile.as_ref().is_none_or(|of| of == name)) {
-            known_scenario(path, entry, name, scenarios)?;
-        }
-        Ok(known.and(file, name))
+        Ok(known.and(BaselineFile::load(path, name, scenarios)?, name))
     }
 
     /// Writes it, where that is asked and the run was whole; what is known from now on.
@@ -73,20 +69,5 @@ impl BaselineArgs {
         }
         tell(&format!("{}: {} known failures", path.display(), file.failure.len()));
         Some(heading.baseline.clone().and(file, &heading.profile))
-    }
-}
-
-/// Complains about a scenario that there is not.
-fn known_scenario(path: &Path, entry: &KnownEntry, profile: &str, scenarios: &[String]) -> Result<(), Complaint> {
-    match &entry.scenario {
-        Some(scenario) if !scenarios.contains(scenario) => {
-            let hint = meant(scenario, scenarios.iter().map(String::as_str));
-            Err(Complaint::Usage(format!(
-                "{}: `{scenario}`, listed for {}, is no scenario of the profile {profile}; {hint}name one that `streamspec list scenarios` shows, or give its folder with --scenarios",
-                path.display(),
-                entry.requirement
-            )))
-        }
-        Some(_) | None => Ok(()),
     }
 }

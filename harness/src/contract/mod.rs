@@ -23,7 +23,7 @@ pub use binding::*;
 pub use catalogue::{CATALOGUE, CLIENT_CATALOGUE, CLIENT_FAMILIES, FAMILIES, Level, Requirement, requirement};
 pub use client_target::ClientTarget;
 pub use file::FileError;
-pub(crate) use file::nearest;
+pub(crate) use file::{nearest, read_settings};
 pub use log::LogMapping;
 pub use machine::Machine;
 pub use payment::{PaymentBinding, PaymentContract, Signer};
