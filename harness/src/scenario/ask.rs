@@ -19,7 +19,8 @@ pub struct Do {
     /// Sessions whose events up to here it removes: they are replayed no more, and nobody need say so (GAP-3).
     #[serde(default)]
     pub clears: Vec<String>,
-    /// More values for its templates.
+    /// More values for its templates. They are templates themselves, of the session's name and what was taken from the answers
+    /// about it.
     #[serde(default)]
     pub with: BTreeMap<String, String>,
     /// How often it is sent, one after the other. Default 1.

@@ -1,5 +1,6 @@
 //! Operations of a protocol's own, and what a scenario expects of their answers.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -47,9 +48,10 @@ impl<W: World> Walk<'_, W> {
         let since = self.world.now();
         loop {
             let (session, address) = self.asked_of(step)?;
+            let with = filled(&step.with, &address);
             let clears = step.clears.iter().map(|name| self.with(name, |s| s.ix)).collect::<Result<Vec<_>, _>>()?;
             let sent = self.world.now();
-            let (op, reply) = self.send(step, (session, clears), &address).await;
+            let (op, reply) = self.send(&step.op, &with, (session, clears), &address).await;
             let took = self.world.now().0.saturating_sub(sent.0) / 1000;
             if let Some(name) = &step.session {
                 self.with(name, |s| Rc::make_mut(&mut s.address).taken.extend(reply.taken.clone()))?;
@@ -58,7 +60,7 @@ impl<W: World> Walk<'_, W> {
                 self.cast.borrow_mut().remembered.insert(name.clone(), answer.body.clone());
             }
             self.begin_anew(&step.clears).await?;
-            let context = self.context(step, address)?;
+            let context = self.context(step, with, address)?;
             let differs = differs(step, &reply, &context).or_else(|| late(step, took));
             let waited = Duration::from_micros(self.world.now().0.saturating_sub(since.0));
             if differs.is_some() && step.until && waited < self.deadline() {
@@ -92,16 +94,21 @@ impl<W: World> Walk<'_, W> {
         }
     }
 
-    async fn send(&self, step: &Do, (session, clears): (Option<SessionIx>, Vec<SessionIx>), address: &Address) -> (OpId, Reply) {
+    async fn send(
+        &self,
+        name: &str,
+        with: &BTreeMap<String, String>,
+        (session, clears): (Option<SessionIx>, Vec<SessionIx>),
+        address: &Address,
+    ) -> (OpId, Reply) {
         let op = self.world.recorder().operation();
-        let action = Action::Custom { name: step.op.clone(), session, clears };
-        let call = Call::Custom { name: step.op.clone(), with: step.with.clone() };
+        let action = Action::Custom { name: name.to_owned(), session, clears };
+        let call = Call::Custom { name: name.to_owned(), with: with.clone() };
         (op, self.operation_as(op, action, address, call).await)
     }
 
-    fn context(&self, step: &Do, address: Address) -> Result<Context, Abort> {
-        let mut vars = Vars::default();
-        vars.text("session", address.id);
+    fn context(&self, step: &Do, with: BTreeMap<String, String>, address: Address) -> Result<Context, Abort> {
+        let mut vars = known_of(&address);
         let markers = match &step.session {
             Some(name) => self.with(name, |s| {
                 for (name, value) in &s.address.taken {
@@ -111,8 +118,8 @@ impl<W: World> Walk<'_, W> {
             })?,
             None => Vec::new(),
         };
-        for (name, value) in &step.with {
-            vars.text(name, value.clone());
+        for (name, value) in with {
+            vars.text(&name, value);
         }
         let cast = self.cast.borrow();
         let remembered = |name: &Option<String>| match name {
@@ -175,6 +182,23 @@ impl<W: World> Walk<'_, W> {
             (None, Some(differs)) => self.could_not(format!("{what}: expected {}, but {}", differs.expected, differs.seen)),
         }
     }
+}
+
+/// What a session is called, and what was taken from the answers about it.
+fn known_of(address: &Address) -> Vars {
+    let mut vars = Vars::default();
+    vars.text("session", address.id.clone());
+    for (name, value) in &address.taken {
+        vars.text(name, value.clone());
+    }
+    vars
+}
+
+/// The values that a step gives, with their placeholders filled in. One that is a placeholder alone without a value is left out.
+fn filled(with: &BTreeMap<String, String>, address: &Address) -> BTreeMap<String, String> {
+    let vars = known_of(address);
+    let fill = |(name, value): (&String, &String)| Some((name.clone(), vars.fill(value, str::to_owned)?));
+    with.iter().filter_map(fill).collect()
 }
 
 /// An answer in short.
@@ -311,6 +335,15 @@ mod tests {
         assert_eq!(why("status = [409, 410]", body).unwrap(), "status 409 or 410");
         assert_eq!(why("headers = { content-type = \"json\" }", body), None);
         assert_eq!(why("headers = { content-type = \"\" }", body).unwrap(), "no header content-type");
+    }
+
+    #[test]
+    fn values_name_their_session() {
+        let address = Address { id: "s1".to_owned(), taken: BTreeMap::from([("run".to_owned(), "r2".to_owned())]) };
+        let with = [("text", "for {session}: [[say tool t {}]]"), ("run", "{run}"), ("other", "{other}")];
+        let with = with.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let wanted = [("text", "for s1: [[say tool t {}]]"), ("run", "r2")];
+        assert_eq!(filled(&with, &address), wanted.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     }
 
     #[test]

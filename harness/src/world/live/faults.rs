@@ -96,7 +96,7 @@ fn say_place(place: &Place) -> String {
                 Within::InLine => "inside the data line".to_owned(),
                 Within::BetweenCrLf => "between CR and LF".to_owned(),
                 Within::InUtf8Char => "inside a character".to_owned(),
-                Within::AfterIdLine => "between id and data".to_owned(),
+                Within::AfterIdLine => "behind the id or the first line".to_owned(),
                 Within::BeforeEnd => "before the empty line".to_owned(),
                 Within::Byte(n) => format!("after {n} bytes"),
             };

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
@@ -24,8 +25,12 @@ use super::requests::Requests;
 const READ: usize = 16 * 1024;
 /// The most that is held for late delivery, and of a request that may be sent twice.
 const HELD_LIMIT: usize = 16 * 1024 * 1024;
-/// The receive buffer towards a server that we will stop reading from.
-const SMALL_BUFFER: u32 = 4096;
+/// The receive buffer towards a server that we will stop reading from: one that does not grow.
+const SMALL_BUFFER: u32 = 32 * 1024;
+/// The receive buffer once we read on. The kernel counts what a segment takes, not only its bytes, so that the window of a
+/// small buffer can stay below the half of its greatest size that a sender waits for; then one segment comes with each probe
+/// of the window, five a second.
+const AMPLE_BUFFER: usize = 1024 * 1024;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a second answer to a duplicated request may take.
 const RESEND_PATIENCE: Duration = Duration::from_secs(10);
@@ -199,6 +204,7 @@ impl<'a> Connection<'a> {
                     Step::Stop { fault } => {
                         self.apply(fault);
                         self.ordered(|orders| orders.resumed).await;
+                        read_amply(server.as_ref());
                     }
                     Step::Hold { fault } => {
                         self.apply(fault);
@@ -351,4 +357,10 @@ impl<'a> Connection<'a> {
             Err(_) => Err(format!("no answer within {} s", RESEND_PATIENCE.as_secs())),
         }
     }
+}
+
+/// Lets the server's bytes come as fast as they can, where the receive buffer was kept small.
+fn read_amply(server: &TcpStream) {
+    // Fails only on a socket that is closed already, which the next read shows.
+    let _ = setsockopt(server, sockopt::RcvBuf, &AMPLE_BUFFER);
 }

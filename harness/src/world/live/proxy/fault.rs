@@ -116,7 +116,8 @@ pub enum Within {
     BetweenCrLf,
     /// After the first byte of its first character of several bytes.
     InUtf8Char,
-    /// After its `id` line, so that the id is read and the event is not.
+    /// After its `id` line, so that the id is read and the event is not; without one after the first of its lines, and in the
+    /// middle of a frame that is one line or a message.
     AfterIdLine,
     /// Before the empty line that ends it.
     BeforeEnd,

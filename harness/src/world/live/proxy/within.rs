@@ -10,7 +10,7 @@ pub(super) fn offset(frame: &[u8], at: Within) -> Option<usize> {
         Within::InLine => in_line(frame)?,
         Within::BetweenCrLf => between_cr_lf(frame)?,
         Within::InUtf8Char => frame.iter().position(|&byte| byte >= 0xc2)? + 1,
-        Within::AfterIdLine => lines(frame).find(|line| line.field() == b"id")?.next,
+        Within::AfterIdLine => after_id(frame)?,
         Within::BeforeEnd => lines(frame).last().filter(|line| line.text.is_empty())?.start,
         Within::Byte(count) => usize::try_from(count).ok()?,
     };
@@ -93,6 +93,17 @@ fn in_line(frame: &[u8]) -> Option<usize> {
     middle.filter(|&at| at > 0).map(|at| start + at)
 }
 
+/// Behind the line with the id; behind the first line of several when none is the id's; else in the middle of what there is.
+fn after_id(frame: &[u8]) -> Option<usize> {
+    if in_message(frame).is_none() {
+        let line = lines(frame).find(|line| line.field() == b"id").or_else(|| lines(frame).next())?;
+        if line.next < frame.len() {
+            return Some(line.next);
+        }
+    }
+    in_line(frame)
+}
+
 fn between_cr_lf(frame: &[u8]) -> Option<usize> {
     let ends_crlf = |line: &Line<'_>| frame[line.start..line.next].ends_with(b"\r\n");
     let data = lines(frame).find(|line| line.field() == b"data" && ends_crlf(line));
@@ -117,15 +128,18 @@ mod tests {
         assert_eq!(before(CRLF, Within::AfterIdLine).as_deref(), Some("event: t\r\nid: 7\r\n"));
         assert_eq!(before(CRLF, Within::BeforeEnd).as_deref(), Some("event: t\r\nid: 7\r\ndata: aé\r\n"));
         assert_eq!(before(CRLF, Within::Byte(3)).as_deref(), Some("eve"));
-        assert_eq!(offset(b"\x81\x04abcd", Within::InLine), Some(4));
         assert_eq!(offset(b"\x81\x01a", Within::InLine), None);
-        assert_eq!(before(b"{\"a\":1}\n", Within::InLine).as_deref(), Some("{\"a"));
+        for at in [Within::InLine, Within::AfterIdLine] {
+            assert_eq!(offset(b"\x81\x04abcd", at), Some(4));
+            assert_eq!(before(b"{\"a\":1}\n", at).as_deref(), Some("{\"a"));
+        }
+        assert_eq!(before(b"event: t\ndata: a\n\n", Within::AfterIdLine).as_deref(), Some("event: t\n"));
     }
 
     #[test]
     fn a_place_the_frame_lacks_is_not_reached() {
         let plain = b"data: a\n\n";
-        for at in [Within::InLine, Within::BetweenCrLf, Within::InUtf8Char, Within::AfterIdLine, Within::Byte(9)] {
+        for at in [Within::InLine, Within::BetweenCrLf, Within::InUtf8Char, Within::Byte(9)] {
             assert_eq!(offset(plain, at), None, "{at:?}");
         }
         assert_eq!(offset("data: é\n\n".as_bytes(), Within::InLine), None);
