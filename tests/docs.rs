@@ -111,7 +111,8 @@ fn arguments(command: &str) -> Option<Vec<String>> {
         let rest = command.strip_prefix(program)?;
         (rest.is_empty() || rest.starts_with(' ')).then_some(rest)
     })?;
-    words(rest).filter(|words| !words.iter().any(|word| word.contains('…') || word == "..."))
+    // A heading of its output names streamspec too, and has dots between its parts.
+    words(rest).filter(|words| !words.iter().any(|word| word.contains('…') || word == "·"))
 }
 
 /// The commands in a block with the lines behind each; a `\` at the end of a line goes on with the next.
@@ -124,7 +125,8 @@ fn commands(block: &Block) -> Vec<(String, Vec<String>)> {
             (_, Some((command, _))) if unfinished => *command += text,
             (Some(command), _) => found.push((command.to_owned(), Vec::new())),
             (None, Some((_, output))) => output.push(line.clone()),
-            (None, None) => panic!("{}:{}: the block begins without a command", block.page, block.line),
+            // The middle of an output that is shown elsewhere.
+            (None, None) => {}
         }
         unfinished = more;
     }
