@@ -12,7 +12,7 @@ use crate::world::live::Server;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a stream may take to bring what is known to be there.
-const READING: Duration = Duration::from_secs(3);
+const READING: Duration = Duration::from_secs(5);
 
 /// Paths at which servers usually say that they live.
 const HEALTH: [&str; 8] = ["/health", "/healthz", "/up", "/ready", "/api/health", "/ping", "/status", "/"];
