@@ -69,6 +69,38 @@ fn a_client_that_cannot_do_what_a_case_needs_says_so_by_its_exit_status() {
 }
 
 #[test]
+fn an_adapter_is_judged_by_orders() {
+    let only = ["--only", "C-ADAPT", "--only", "C-POST-7", "--only", "C-RESTORE-6"];
+    let (code, text) = streamspec(&[&["client", "--adapter", "--cmd", &format!("{} --adapter", reader(""))], &only[..]].concat());
+    assert_eq!(code, OK, "{text}");
+    let judged = |family: &str| text.lines().find(|line| line.starts_with(family)).unwrap().split_whitespace().nth(2).unwrap().to_owned();
+    assert!(judged("C-ADAPT").parse::<u32>().unwrap() > 20 && judged("C-POST").parse::<u32>().unwrap() > 10, "{text}");
+}
+
+#[test]
+fn what_no_client_without_orders_can_do_is_not_asked_of_it() {
+    let (_, text) = streamspec(&["client", "--cmd", &reader(""), "--only", "C-POST-3"]);
+    assert!(text.contains("only an adapter takes (--adapter)"), "{text}");
+}
+
+#[test]
+fn an_adapter_that_answers_nonsense_is_told_what_is_wrong() {
+    let client = |script: &str| streamspec(&["client", "--adapter", "--cmd", script, "--only", "first-request", "--deadline", "2s"]);
+    for (script, ends, says) in [
+        // An order is read before it is answered, so that the end of the script is behind its answer.
+        ("sh -c 'read x; echo {}; read x'", COULD_NOT_TEST, "is not understood"),
+        (r#"sh -c 'read x; echo "{\"answer\":\"one\"}"; read x'"#, COULD_NOT_TEST, "it is no answer to an order"),
+        ("sh -c 'read x'", COULD_NOT_TEST, "before it answered `init`"),
+        ("sh -c 'read x; read x'", VIOLATED, "C-ADAPT-1"),
+        (r#"sh -c 'read x; echo "{\"answer\":1,\"version\":2,\"features\":[]}"; read x'"#, VIOLATED, "C-ADAPT-1"),
+        (r#"sh -c 'read x; echo "{\"answer\":1,\"version\":1,\"features\":[\"flight\"]}"; read x'"#, VIOLATED, "C-ADAPT-1"),
+    ] {
+        let (code, text) = client(script);
+        assert!(code == ends && text.contains(says), "{script}: {code} {text}");
+    }
+}
+
+#[test]
 fn what_is_no_client_says_why() {
     for (cmd, says) in [
         ("/no/such/client", "cannot start `/no/such/client`"),

@@ -52,6 +52,11 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
             }
         }
     }
+    // That a server ended by itself is seen without asking it.
+    let died = view.process.iter().any(|process| matches!(process.what, Process::Died { .. }));
+    if profile.binding.health.is_none() && !died {
+        judge.not_applicable("LIVE-3", "the profile has no health check");
+    }
     health(view, judge);
     publishes(view, contract, &stalled, judge);
 }

@@ -47,11 +47,13 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
 
 /// ORDER-1 by real time, ORDER-2 against the order that the strongest view shows.
 fn sequence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    let mut seen = rustc_hash::FxHashSet::default();
+    let mut seen = rustc_hash::FxHashSet::with_capacity_and_hasher(conn.got.len(), rustc_hash::FxBuildHasher);
     let firsts = conn.arrivals().filter(|(g, e)| g.what.kind == Kind::Event && g.what.durable && seen.insert(*e));
     // The event sent latest among those already delivered: whatever was acknowledged before that came too late.
     let mut latest: Option<(usize, Micros, usize)> = None;
     let mut highest: Option<(u32, usize, usize)> = None;
+    // What holds is counted at the end: it is nearly everything.
+    let (mut in_time, mut agreed) = (0, 0);
     for (got, event) in firsts {
         let e = &expect.session.events[event];
         let late = latest.filter(|(other, _, _)| real_time(e, &expect.session.events[*other]));
@@ -67,7 +69,7 @@ fn sequence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
                 },
             );
         } else {
-            judge.held("ORDER-1");
+            in_time += 1;
             if let Some(rank) = expect.rank(event) {
                 match highest.filter(|(top, _, _)| rank < *top) {
                     Some((_, other, record)) => judge.violated(
@@ -85,7 +87,7 @@ fn sequence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
                             shape: "disagreement".to_owned(),
                         },
                     ),
-                    None => judge.held("ORDER-2"),
+                    None => agreed += 1,
                 }
             }
         }
@@ -98,11 +100,14 @@ fn sequence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
             latest = Some((event, e.invoked.at, got.record));
         }
     }
+    judge.held_n("ORDER-1", in_time);
+    judge.held_n("ORDER-2", agreed);
 }
 
 /// ORDER-3: cursors ascend, and follow each other where the events do.
 fn ascending(expect: &Expect<'_, '_>, conn: &ConnView<'_>, order: CursorOrder, numbers: Option<&[u64]>, judge: &mut Judge) {
-    let mut last: Option<(&str, Option<usize>, usize)> = None;
+    let mut last: Option<(Numbered<'_>, Option<usize>, usize)> = None;
+    let mut held = 0;
     for (got, event) in conn.got.iter().zip(&conn.events) {
         if got.what.kind == Kind::Gap {
             last = None;
@@ -112,37 +117,67 @@ fn ascending(expect: &Expect<'_, '_>, conn: &ConnView<'_>, order: CursorOrder, n
         else {
             continue;
         };
-        let event = event.map(|event| event as usize);
+        let (cursor, event) = (Numbered::of(cursor), event.map(|event| event as usize));
         if let Some((before, before_event, record)) = last {
             let repeated = event.is_some() && event == before_event;
-            let no_hole = || match (numbers, number(before), number(cursor)) {
+            let no_hole = || match (numbers, before.number, cursor.number) {
                 (Some(numbers), Some(before), Some(now)) => without_hole(numbers, before, now),
                 (_, _, _) => true,
             };
-            let ascends = ascends(order, before, cursor).map(|ascends| ascends && no_hole());
+            let ascends = before.ascends(order, cursor).map(|ascends| ascends && no_hole());
             if let Some(ascends) = ascends.filter(|_| !repeated && !same_place(expect, event, before_event)) {
-                judge.require("ORDER-3", ascends, || Violation {
-                    says: format!("on {} the cursor {cursor} follows {before}", conn.name()),
-                    expected: if numbers.is_some() { "the next number" } else { "a greater cursor" }.to_owned(),
-                    seen: cursor.to_owned(),
-                    records: vec![got.record, record],
-                    shape: "not-ascending".to_owned(),
-                });
+                if ascends {
+                    held += 1;
+                } else {
+                    judge.violated("ORDER-3", descends(conn, (before.text, record), (cursor.text, got.record), numbers.is_some()));
+                }
             }
         }
         last = Some((cursor, event, got.record));
     }
+    judge.held_n("ORDER-3", held);
 }
 
-/// Whether a cursor is greater than the one before it; `None` where cursors do not compare: numbers of two epochs, which
-/// stand before them, do not.
-pub(super) fn ascends(order: CursorOrder, before: &str, now: &str) -> Option<bool> {
-    match order {
-        CursorOrder::Opaque => None,
-        CursorOrder::Text => Some(now > before),
-        CursorOrder::Number if epoch(before) != epoch(now) => None,
-        CursorOrder::Number => Some(number(before).zip(number(now)).is_some_and(|(before, now)| now > before)),
+/// What is wrong with a cursor that is not greater than the one before it; each with its record.
+fn descends(conn: &ConnView<'_>, (before, first): (&str, usize), (cursor, second): (&str, usize), dense: bool) -> Violation {
+    Violation {
+        says: format!("on {} the cursor {cursor} follows {before}", conn.name()),
+        expected: if dense { "the next number" } else { "a greater cursor" }.to_owned(),
+        seen: cursor.to_owned(),
+        records: vec![second, first],
+        shape: "not-ascending".to_owned(),
     }
+}
+
+/// A cursor and the number at its end.
+#[derive(Clone, Copy, Debug)]
+struct Numbered<'c> {
+    text: &'c str,
+    /// What stands before the number.
+    epoch: &'c str,
+    number: Option<u64>,
+}
+
+impl Numbered<'_> {
+    fn of(text: &str) -> Numbered<'_> {
+        let digits = text.len() - text.bytes().rev().take_while(u8::is_ascii_digit).count();
+        Numbered { text, epoch: &text[..digits], number: text[digits..].parse().ok() }
+    }
+
+    /// Whether the cursor behind this one is greater; `None` where cursors do not compare: numbers of two epochs do not.
+    fn ascends(self, order: CursorOrder, now: Numbered<'_>) -> Option<bool> {
+        match order {
+            CursorOrder::Opaque => None,
+            CursorOrder::Text => Some(now.text > self.text),
+            CursorOrder::Number if self.epoch != now.epoch => None,
+            CursorOrder::Number => Some(self.number.zip(now.number).is_some_and(|(before, now)| now > before)),
+        }
+    }
+}
+
+/// Whether a cursor is greater than the one before it; `None` where cursors do not compare.
+pub(super) fn ascends(order: CursorOrder, before: &str, now: &str) -> Option<bool> {
+    Numbered::of(before).ascends(order, Numbered::of(now))
 }
 
 /// True when each number between two numbers is known: an event that is merely missing between them is judged as lost.
@@ -159,7 +194,7 @@ fn numbers(session: &SessionView<'_>) -> Option<Vec<u64>> {
         return None;
     }
     let seen = session.cursors.keys().chain(session.synthetic.keys()).copied().chain(session.terminal_cursor);
-    let mut numbers: Vec<u64> = seen.filter_map(number).collect();
+    let mut numbers: Vec<u64> = seen.filter_map(|cursor| Numbered::of(cursor).number).collect();
     numbers.sort_unstable();
     numbers.dedup();
     Some(numbers)
@@ -172,32 +207,28 @@ fn same_place(expect: &Expect<'_, '_>, event: Option<usize>, before: Option<usiz
     expect.before(event, before) || real_time(&expect.session.events[event], &expect.session.events[before])
 }
 
-/// What stands before the number at a cursor's end.
-fn epoch(cursor: &str) -> &str {
-    cursor.trim_end_matches(|c: char| c.is_ascii_digit())
-}
-
-/// The decimal number at a cursor's end.
-fn number(cursor: &str) -> Option<u64> {
-    let digits = cursor.len() - cursor.bytes().rev().take_while(u8::is_ascii_digit).count();
-    cursor[digits..].parse().ok()
-}
-
 /// ORDER-6: every durable event carries its cursor.
 fn carried(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
+    let mut held = 0;
     for (got, event) in conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event) {
         let event = &expect.session.events[event];
         if !event.durable {
             continue;
         }
-        judge.require("ORDER-6", got.what.cursor.is_some(), || Violation {
+        if got.what.cursor.is_some() {
+            held += 1;
+            continue;
+        }
+        let violation = Violation {
             says: format!("{} was sent {} without a cursor", conn.name(), event.marker),
             expected: "the cursor with which to resume behind it".to_owned(),
             seen: "none".to_owned(),
             records: vec![got.record],
             shape: "no-cursor".to_owned(),
-        });
+        };
+        judge.violated("ORDER-6", violation);
     }
+    judge.held_n("ORDER-6", held);
 }
 
 /// ORDER-4 and RESTART-3: a cursor names one event. ORDER-5: an event has one cursor.
@@ -227,6 +258,7 @@ fn names(view: &View<'_>, expect: &Expect<'_, '_>, stable: bool, judge: &mut Jud
     if !stable {
         return;
     }
+    let mut once = 0;
     for event in session.events.iter().filter(|e| e.durable) {
         let Some(first) = event.cursor else { continue };
         let twice = event.other_cursor;
@@ -244,7 +276,7 @@ fn names(view: &View<'_>, expect: &Expect<'_, '_>, stable: bool, judge: &mut Jud
             continue;
         }
         let Some(other) = twice else {
-            judge.held("ORDER-5");
+            once += 1;
             continue;
         };
         judge.violated(
@@ -258,6 +290,7 @@ fn names(view: &View<'_>, expect: &Expect<'_, '_>, stable: bool, judge: &mut Jud
             },
         );
     }
+    judge.held_n("ORDER-5", once);
 }
 
 /// RESTART-3 on wiped data: the new history's cursors are none of the old one's.

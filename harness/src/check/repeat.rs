@@ -1,6 +1,6 @@
 //! DELIVER-2, SEAM-2, RESTART-2, IDEM-1, IDEM-2: what a connection delivers twice, and why.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::deliver::is_slow;
 use super::expect::{Expect, Phase};
@@ -11,14 +11,15 @@ use crate::history::{ConnView, Delivery, Kind, Micros, Seen, Surface};
 type Firsts<'c, 'h> = FxHashMap<usize, &'c Seen<&'h Delivery>>;
 
 pub(super) fn check(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    let mut first = Firsts::default();
+    let mut first = Firsts::with_capacity_and_hasher(conn.got.len(), FxBuildHasher);
     let judged = conn.is_stream() && !is_slow(conn);
+    let (mut in_seams, mut outside) = (0, 0);
     for (got, event) in conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable) {
         let in_seam = || expect.phase(event, conn) == Phase::Seam && conn.is_stream();
         let Some(before) = first.get(&event) else {
             first.insert(event, got);
             if judged {
-                judge.held(if in_seam() { "SEAM-2" } else { "DELIVER-2" });
+                *(if in_seam() { &mut in_seams } else { &mut outside }) += 1;
             }
             continue;
         };
@@ -49,6 +50,8 @@ pub(super) fn check(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Ju
             },
         );
     }
+    judge.held_n("SEAM-2", in_seams);
+    judge.held_n("DELIVER-2", outside);
     once(expect, conn, &first, judge);
 }
 

@@ -1,12 +1,12 @@
 //! `--baseline` and `--write-baseline`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::plan::Resolved;
-use super::{Complaint, tell};
-use crate::contract::{BASELINE_FILE, Baseline, BaselineFile, KnownEntry};
+use super::{Complaint, meant, tell};
+use crate::contract::{BASELINE_FILE, Baseline, BaselineFile, CLIENT_CATALOGUE, Known, KnownEntry};
 use crate::report::{Heading, Tally, replace};
 
 /// Where the failures stand that are known.
@@ -20,19 +20,34 @@ pub(super) struct BaselineArgs {
     pub(super) write_baseline: bool,
 }
 
+/// What is tested, as a baseline sees it.
+pub(super) struct Tested<'t> {
+    /// The rows of its target file.
+    pub(super) known: &'t BTreeMap<String, Known>,
+    /// Its profile's name.
+    pub(super) profile: &'t str,
+    /// True for a built-in server, which has a baseline only when one is named.
+    pub(super) built_in: bool,
+    /// True for a client.
+    pub(super) clients: bool,
+    /// The names of its scenarios; a client's cases.
+    pub(super) scenarios: &'t [String],
+}
+
 impl BaselineArgs {
     fn path(&self) -> &Path {
         self.baseline.as_deref().unwrap_or(Path::new(BASELINE_FILE))
     }
 
-    /// What is known of this target, whose scenarios have these names.
-    pub(super) fn of(&self, resolved: &Resolved, scenarios: &[String]) -> Result<Baseline, Complaint> {
-        let known = Baseline::of_target(&resolved.target.known);
+    /// What is known of what is tested: the rows of its target file, and the entries of the baseline about its profile.
+    pub(super) fn of(&self, tested: &Tested<'_>) -> Result<Baseline, Complaint> {
+        let Tested { profile, built_in, .. } = *tested;
+        let known = Baseline::of_target(tested.known);
         let path = self.path();
         let wanted = match &self.baseline {
             // A file that is about to be written need not be there.
             Some(path) => !self.write_baseline || path.exists(),
-            None => !resolved.built_in && path.exists(),
+            None => !built_in && path.exists(),
         };
         if self.write_baseline {
             let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -43,8 +58,15 @@ impl BaselineArgs {
         if !wanted {
             return Ok(known);
         }
-        let name = &resolved.profile.name;
-        Ok(known.and(BaselineFile::load(path, name, scenarios)?, name))
+        let file = BaselineFile::load(path)?;
+        // One file serves the tests of servers and of clients.
+        let of_clients = |entry: &KnownEntry| CLIENT_CATALOGUE.iter().any(|r| r.id == entry.requirement);
+        for entry in file.failure.iter().filter(|entry| entry.profile.as_ref().is_none_or(|of| of == profile)) {
+            if of_clients(entry) == tested.clients {
+                known_scenario(path, entry, tested)?;
+            }
+        }
+        Ok(known.and(file, profile))
     }
 
     /// Writes it, where that is asked and the run was whole; what is known from now on.
@@ -69,5 +91,23 @@ impl BaselineArgs {
         }
         tell(&format!("{}: {} known failures", path.display(), file.failure.len()));
         Some(heading.baseline.clone().and(file, &heading.profile))
+    }
+}
+
+/// Complains about a scenario that there is not.
+fn known_scenario(path: &Path, entry: &KnownEntry, tested: &Tested<'_>) -> Result<(), Complaint> {
+    let Tested { profile, scenarios, clients, .. } = *tested;
+    let (what, list) =
+        if clients { ("case", "client-cases` shows") } else { ("scenario", "scenarios` shows, or give its folder with --scenarios") };
+    match &entry.scenario {
+        Some(scenario) if !scenarios.contains(scenario) => {
+            let hint = meant(scenario, scenarios.iter().map(String::as_str));
+            Err(Complaint::Usage(format!(
+                "{}: `{scenario}`, listed for {}, is no {what} of the profile {profile}; {hint}name one that `streamspec list {list}",
+                path.display(),
+                entry.requirement
+            )))
+        }
+        Some(_) | None => Ok(()),
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::baseline::{BaselineArgs, Tested};
 use super::exit::{self, Ended};
 use super::plan::quoted;
 use super::progress::Progress;
@@ -14,14 +15,14 @@ use super::test::watch_for_interrupt;
 use super::{Complaint, complain, meant, print, tell};
 use crate::check::Finding;
 use crate::check::{Violation, judge_client};
-use crate::client::trial::{Case, ClientCommand, Patience, Ran, Trial, cases, run_trials};
-use crate::contract::{Baseline, CLIENT_CATALOGUE, CLIENT_FAMILIES, ClientTarget, Known, requirement};
-use crate::report::{Event, Finished, Heading, Page, Tally, client_failure, write_text};
+use crate::client::trial::{Case, ClientCommand, Patience, Ran, Trial, cases_of, run_trials};
+use crate::contract::{CLIENT_CATALOGUE, CLIENT_FAMILIES, ClientTarget, Known, requirement};
+use crate::report::{Event, Finished, Heading, Page, Rerun, Tally, client_failure, write_text};
 use crate::run::suite::StopSign;
 use crate::world::live::process::CommandLine;
 
-/// The profile whose server is played.
-const PROFILE: &str = "sse";
+/// The profiles whose servers are played; the first one where none is named.
+const PROFILES: [&str; 2] = ["sse", "dispatch"];
 
 /// Which client, and how it is tested.
 #[derive(Clone, Debug, Args)]
@@ -33,8 +34,11 @@ pub(super) struct ClientArgs {
     /// The client: a command, to which the URL of the stream is added as its last word
     #[arg(long, value_name = "COMMAND")]
     cmd: Option<String>,
+    /// The client is an adapter: it takes orders on its standard input
+    #[arg(long)]
+    adapter: bool,
     /// The protocol that the client reads
-    #[arg(long, value_name = "NAME", default_value = PROFILE, value_parser = clap::builder::PossibleValuesParser::new([PROFILE]))]
+    #[arg(long, value_name = "NAME", default_value = PROFILES[0], value_parser = clap::builder::PossibleValuesParser::new(PROFILES))]
     profile: String,
     /// Only cases of this name, or about requirements whose id begins so; may be repeated
     #[arg(long, value_name = "ID|CASE")]
@@ -51,6 +55,8 @@ pub(super) struct ClientArgs {
     /// Write a report: json, junit, ndjson, tap, md, sarif, html, svg=DIR, or `github` alone; may be repeated
     #[arg(long, value_name = "FORMAT=PATH", value_parser = report)]
     report: Vec<Report>,
+    #[command(flatten)]
+    baseline: BaselineArgs,
     /// List the cases that would be run, and stop
     #[arg(long)]
     list: bool,
@@ -70,7 +76,8 @@ pub(super) fn wanted(case: &Case, only: &[String]) -> bool {
 }
 
 fn test(args: &ClientArgs) -> Result<u8, Complaint> {
-    let all = cases();
+    let all = cases_of(&args.profile);
+    let names: Vec<String> = all.iter().map(|case| case.name.clone()).collect();
     for only in &args.only {
         if !all.iter().any(|case| wanted(case, std::slice::from_ref(only))) {
             let families = CLIENT_FAMILIES.iter().map(|(family, _)| *family);
@@ -80,25 +87,29 @@ fn test(args: &ClientArgs) -> Result<u8, Complaint> {
             )));
         }
     }
-    let chosen: Vec<Case> = all.into_iter().filter(|case| wanted(case, &args.only)).collect();
+    let chosen = all.into_iter().filter(|case| wanted(case, &args.only));
     if args.list {
-        print(&chosen.iter().map(|case| format!("{:<28} {}\n", case.name, case.says)).collect::<String>());
+        print(&chosen.map(|case| format!("{:<28} {}\n", case.name, case.says)).collect::<String>());
         return Ok(exit::OK);
     }
-    let (client, name, again, known) = subject(args)?;
-    let baseline = Baseline::of_target(&known);
-    let heading = Heading {
-        profile: PROFILE.to_owned(),
+    let (client, name, mut again, known) = subject(args)?;
+    if args.profile != PROFILES[0] {
+        again.push_str(&format!(" --profile {}", args.profile));
+    }
+    let chosen: Vec<Case> = if client.adapter { chosen.map(Case::with_orders).collect() } else { chosen.collect() };
+    let tested = Tested { known: &known, profile: &args.profile, built_in: false, clients: true, scenarios: &names };
+    let baseline = args.baseline.of(&tested)?;
+    let mut heading = Heading {
+        profile: args.profile.clone(),
         target: name,
         seed: None,
-        command: "client",
         tested: "client",
-        again,
+        rerun: Rerun::Command { subcommand: "client", arguments: again },
         baseline,
         requirements: None,
     };
     let page = Page::of_stdout();
-    let first = format!("streamspec {} · clients of {PROFILE} · {}", env!("CARGO_PKG_VERSION"), heading.target);
+    let first = format!("streamspec {} · clients of {} · {}", env!("CARGO_PKG_VERSION"), heading.profile, heading.target);
     print(&page.fit(format!("{}\n\n", page.paint.bold(&first))));
 
     let mut reports = Reports::open(&args.report)?;
@@ -114,7 +125,7 @@ fn test(args: &ClientArgs) -> Result<u8, Complaint> {
     let jobs = args.jobs.map_or(cores * 2, usize::from);
     let ran = run_trials(trials, jobs, &stop, |case, ran| {
         progress.step(&case.name);
-        count(&mut tally, &case, &ran, &mut reports);
+        count(&mut tally, &args.profile, &case, &ran, &mut reports);
     });
     progress.clear();
     tally.cut_short = stop.is_raised() || ran.is_err();
@@ -122,11 +133,18 @@ fn test(args: &ClientArgs) -> Result<u8, Complaint> {
         tell(&format!("error: cannot run clients: {error}"));
     }
     let seconds = began.elapsed().as_secs_f64();
+    let mut trouble = None;
+    if let Some(baseline) = args.baseline.write(&heading, &tally, &mut trouble) {
+        heading.baseline = baseline;
+    }
+    if let Some(trouble) = &trouble {
+        tell(&format!("error: {trouble}"));
+    }
     let rows = tally.rows();
     let ended = Ended {
         our_bug: false,
         violated: rows.iter().any(|row| heading.is_failure(row)),
-        could_not_test: (!tally.aborted.is_empty() || ran.is_err()) && !stop.is_raised(),
+        could_not_test: (!tally.aborted.is_empty() || ran.is_err() || trouble.is_some()) && !stop.is_raised(),
         stale: rows.iter().any(|row| !heading.stale(row).is_empty()),
         inconclusive: rows.iter().any(|row| heading.is_undecided(row)),
         nothing_ran: tally.cases == 0 && tally.aborted.is_empty(),
@@ -141,8 +159,7 @@ fn test(args: &ClientArgs) -> Result<u8, Complaint> {
 }
 
 /// Counts a case that was run, and tells the reports of it.
-fn count(tally: &mut Tally, case: &Case, ran: &Ran, reports: &mut Reports) {
-    let profile = PROFILE;
+fn count(tally: &mut Tally, profile: &str, case: &Case, ran: &Ran, reports: &mut Reports) {
     if let Some(why) = &ran.unsupported {
         tally.skip_for(&case.name, case.judges(), why);
         reports.hear(&Event::ScenarioSkipped { profile, scenario: &case.name, why });
@@ -178,12 +195,14 @@ fn subject(args: &ClientArgs) -> Result<Subject, Complaint> {
                 command: words(&target.command)?,
                 folder: target.cwd.as_ref().map(PathBuf::from),
                 environment: target.env.into_iter().collect(),
+                adapter: target.adapter || args.adapter,
             };
             Ok((client, target.name, format!(" {}", quoted(&file.display().to_string())), target.known))
         }
         (None, Some(cmd)) => {
-            let client = ClientCommand { command: words(cmd)?, folder: None, environment: Vec::new() };
-            Ok((client, cmd.clone(), format!(" --cmd {}", quoted(cmd)), BTreeMap::new()))
+            let client = ClientCommand { command: words(cmd)?, folder: None, environment: Vec::new(), adapter: args.adapter };
+            let adapter = if args.adapter { " --adapter" } else { "" };
+            Ok((client, cmd.clone(), format!("{adapter} --cmd {}", quoted(cmd)), BTreeMap::new()))
         }
         (None, None) => Err(Complaint::Usage("which client? name its command with --cmd, or its target file".to_owned())),
     }

@@ -6,12 +6,13 @@ use super::exit;
 use super::plan::TargetArgs;
 use super::progress::Progress;
 use super::reports::Reports;
-use super::test::{Done, NEXT, Prepared, TestArgs, prepare, wanted, watch_for_interrupt};
+use super::test::{Done, NEXT, Prepared, TestArgs, prepare, watch_for_interrupt};
 use super::{Complaint, complain, print, tell};
 use crate::contract::Profile;
 use crate::report::{Counts, Event, Finished, Page, write_text};
 use crate::run::suite::{StopSign, Suite, SuiteError, Told, cases, run_all};
 use crate::scenario::Scenario;
+use crate::verify::selection::wanted;
 
 /// Runs all profiles with the same workers; the exit code.
 pub(super) fn run(args: &TestArgs) -> u8 {

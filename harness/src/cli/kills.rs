@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::{Complaint, exit, meant, print};
 use crate::check::{Finding, Verdict, judge_client};
 use crate::client::trial::{Case, Check, ClientCommand, Patience, Ran, Trial, cases, run_trials};
-use crate::client::{BUGS, BugEntry};
+use crate::client::{BUGS, BugEntry, SOCKET_BUGS};
 use crate::contract::CLIENT_CATALOGUE;
 use crate::report::Paint;
 use crate::run::suite::StopSign;
@@ -32,21 +32,34 @@ pub(super) fn table(only: &[String], jobs: usize) -> Result<u8, Complaint> {
             return Err(Complaint::Usage(format!("there is no broken client `{name}`; {hint}`streamspec list client-bugs` shows them")));
         }
     }
-    let chosen: Vec<&'static BugEntry> = BUGS.iter().filter(|bug| only.is_empty() || only.iter().any(|name| name == bug.name)).collect();
+    let named = |bug: &&BugEntry| only.is_empty() || only.iter().any(|name| name == bug.name);
+    let chosen: Vec<Broken> = BUGS.iter().filter(named).flat_map(broken).collect();
     let (paint, began) = (Paint::for_stdout(), Instant::now());
     let mut found = BTreeMap::new();
     if only.is_empty() {
-        let right = reader(None)?;
-        let lenient = cases().into_iter().map(lenient);
-        hunt(lenient.map(|case| (RIGHT_READER, Trial { case, client: right.clone(), patience: RIGHT })).collect(), jobs, &mut found)?;
+        let mut trials = Vec::new();
+        for case in cases() {
+            // What is asked of a client by orders, or by other means of a plain one.
+            if !case.needs.is_empty() || case.again {
+                trials.push((case.clone().with_orders(), reader(None, &case, true)?));
+            }
+            if !case.is_of_adapters() {
+                let client = reader(None, &case, false)?;
+                trials.push((case, client));
+            }
+        }
+        let trial = |(case, client)| (RIGHT_READER, Trial { case: lenient(case), client, patience: RIGHT });
+        let trials = trials.into_iter().map(trial).collect();
+        hunt(trials, jobs, &mut found)?;
     }
     for _ in 0..TRIES {
-        let is_killed = |bug: &&&BugEntry| found.get(bug.name).is_some_and(|row: &Row| row.failed.contains_key(bug.killed_by));
+        let is_killed = |of: &&Broken| found.get(&of.key()).is_some_and(|row: &Row| row.failed.contains_key(of.bug.killed_by));
         let mut trials = Vec::new();
-        for bug in chosen.iter().filter(|bug| !is_killed(bug)) {
-            let client = reader(Some(bug))?;
-            let about = cases().into_iter().filter(|case| case.judges().contains(&bug.killed_by));
-            trials.extend(about.map(|case| (bug.name, Trial { case, client: client.clone(), patience: BROKEN })));
+        for of in chosen.iter().filter(|of| !is_killed(of)) {
+            for case in cases().into_iter().filter(|case| case.socket == of.socket && case.judges().contains(&of.bug.killed_by)) {
+                let client = reader(Some(of.bug), &case, case.is_of_adapters())?;
+                trials.push((of.key(), Trial { case, client, patience: BROKEN }));
+            }
         }
         if !trials.is_empty() {
             hunt(trials, jobs, &mut found)?;
@@ -54,15 +67,15 @@ pub(super) fn table(only: &[String], jobs: usize) -> Result<u8, Complaint> {
     }
 
     let (mut killed, mut bad) = (0, 0);
-    for bug in &chosen {
-        let row = found.get(bug.name).cloned().unwrap_or_default();
-        let is_killed = row.failed.contains_key(bug.killed_by);
+    for of in &chosen {
+        let row = found.get(&of.key()).cloned().unwrap_or_default();
+        let is_killed = row.failed.contains_key(of.bug.killed_by);
         killed += u32::from(is_killed);
         bad += u32::from(!is_killed);
-        print(&line(bug, &row, paint));
+        print(&line(of, &row, paint));
     }
     let none = Row::default();
-    let clean = found.get(RIGHT_READER).unwrap_or(&none);
+    let clean = found.get(&RIGHT_READER).unwrap_or(&none);
     let whole = only.is_empty();
     let unseen = || CLIENT_CATALOGUE.iter().map(|r| r.id).filter(|id| whole && !clean.held.contains(*id));
     let unproven = || CLIENT_CATALOGUE.iter().map(|r| r.id).filter(|id| whole && !BUGS.iter().any(|bug| bug.killed_by == *id));
@@ -84,7 +97,29 @@ pub(super) fn table(only: &[String], jobs: usize) -> Result<u8, Complaint> {
     Ok(if bad > 0 { exit::VIOLATED } else { exit::OK })
 }
 
-const RIGHT_READER: &str = "(right)";
+/// Which client a row is about: the name of its bug, and whether its stream is a WebSocket.
+type Key = (&'static str, bool);
+
+const RIGHT_READER: Key = ("(right)", false);
+
+/// A broken client.
+struct Broken {
+    bug: &'static BugEntry,
+    socket: bool,
+}
+
+impl Broken {
+    fn key(&self) -> Key {
+        (self.bug.name, self.socket)
+    }
+}
+
+/// The clients that are broken by a bug: a reader of server-sent events, one of WebSockets, or both.
+fn broken(bug: &'static BugEntry) -> Vec<Broken> {
+    let all = [false, true].map(|socket| Broken { bug, socket });
+    let shows = |of: &Broken| if of.socket { SOCKET_BUGS.contains(&bug.bug) } else { !bug.killed_by.starts_with("C-SOCKET") };
+    all.into_iter().filter(shows).collect()
+}
 
 /// What became of one client.
 #[derive(Clone, Debug, Default)]
@@ -97,14 +132,18 @@ struct Row {
     cases: u32,
 }
 
-/// The built-in reader as a client under test.
-fn reader(bug: Option<&BugEntry>) -> Result<ClientCommand, Complaint> {
+/// The built-in reader as a client under test, which is told what to do by its command or by orders.
+fn reader(bug: Option<&BugEntry>, case: &Case, adapter: bool) -> Result<ClientCommand, Complaint> {
     let own = std::env::current_exe().map_err(|e| Complaint::Usage(format!("cannot find streamspec's own program: {e}")))?;
     let mut words = vec![own.to_string_lossy().into_owned(), "tail".to_owned()];
     if let Some(bug) = bug {
         words.extend(["--bug".to_owned(), bug.name.to_owned()]);
     }
-    Ok(ClientCommand { command: CommandLine::from_words(words), folder: None, environment: Vec::new() })
+    if case.socket {
+        words.extend(["--profile".to_owned(), "dispatch".to_owned()]);
+    }
+    words.extend(adapter.then(|| "--adapter".to_owned()));
+    Ok(ClientCommand { command: CommandLine::from_words(words), folder: None, environment: Vec::new(), adapter })
 }
 
 /// The case with room for a slow machine.
@@ -118,10 +157,10 @@ fn lenient(mut case: Case) -> Case {
 }
 
 /// Runs the trials and adds what they show to the rows of their clients.
-fn hunt(trials: Vec<(&'static str, Trial)>, jobs: usize, found: &mut BTreeMap<&'static str, Row>) -> Result<(), Complaint> {
+fn hunt(trials: Vec<(Key, Trial)>, jobs: usize, found: &mut BTreeMap<Key, Row>) -> Result<(), Complaint> {
     let mut progress = Progress::new(trials.len());
     // A case is told apart by the client that it was run with.
-    let (names, trials): (Vec<&'static str>, Vec<Trial>) = trials
+    let (names, trials): (Vec<Key>, Vec<Trial>) = trials
         .into_iter()
         .enumerate()
         .map(|(nth, (name, mut trial))| {
@@ -131,7 +170,7 @@ fn hunt(trials: Vec<(&'static str, Trial)>, jobs: usize, found: &mut BTreeMap<&'
         .unzip();
     let ran = run_trials(trials, jobs, &StopSign::default(), |case, ran| {
         let name = names[case.says.parse::<usize>().expect("it was put there")];
-        progress.step(&format!("{name} {}", case.name));
+        progress.step(&format!("{} {}", name.0, case.name));
         take(found.entry(name).or_default(), &case, &ran);
     });
     progress.clear();
@@ -157,7 +196,8 @@ fn take(row: &mut Row, case: &Case, ran: &Ran) {
     }
 }
 
-fn line(bug: &BugEntry, row: &Row, paint: Paint) -> String {
+fn line(of: &Broken, row: &Row, paint: Paint) -> String {
+    let bug = of.bug;
     let also: Vec<&str> = row.failed.keys().map(String::as_str).filter(|id| *id != bug.killed_by).collect();
     let by = row.failed.get(bug.killed_by);
     let word = match (by, also.is_empty()) {
@@ -168,5 +208,6 @@ fn line(bug: &BugEntry, row: &Row, paint: Paint) -> String {
     let also = if also.is_empty() { String::new() } else { format!("; also {}", also.join(" ")) };
     let by = by.map_or(String::new(), |case| format!(" in {}", case.split(' ').next().unwrap_or_default()));
     let trouble = row.trouble.first().map_or(String::new(), |why| format!("; {why}"));
-    format!("{word} {:<20} {:<12}{by}{}{trouble}\n", bug.name, bug.killed_by, paint.dim(&also))
+    let by = if of.socket && by.is_empty() { " over a WebSocket".to_owned() } else { by };
+    format!("{word} {:<22} {:<12}{by}{}{trouble}\n", bug.name, bug.killed_by, paint.dim(&also))
 }

@@ -4,6 +4,7 @@ mod baseline;
 mod check;
 mod client;
 mod compare;
+mod completions;
 mod config;
 mod conversation;
 mod doctor;
@@ -13,6 +14,7 @@ mod fuzz;
 mod init;
 mod kills;
 mod list;
+mod man;
 mod matrix;
 mod plan;
 mod progress;
@@ -91,10 +93,15 @@ enum Command {
     Schema(list::SchemaArgs),
     /// Write a commented profile and target to start from
     Init(init::InitArgs),
+    /// Print what a shell needs in order to complete this command line
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write those of all subcommands
+    Man(man::ManArgs),
 }
 
 /// Runs the command line of this process. A panic is a defect of ours and has its own exit code.
 pub fn main() -> ExitCode {
+    crate::wire::opinion::hush();
     let code = std::panic::catch_unwind(begin).unwrap_or_else(|_| {
         tell("error: a defect of streamspec (above); the command line and these lines are what a report needs");
         exit::OUR_BUG
@@ -146,6 +153,8 @@ fn dispatch(arguments: &Arguments) -> u8 {
         Some(Command::Explain(args)) => list::explain(args),
         Some(Command::Schema(args)) => list::schema(args),
         Some(Command::Init(args)) => init::run(args),
+        Some(Command::Completions(args)) => completions::run(args),
+        Some(Command::Man(args)) => man::run(args),
     }
 }
 

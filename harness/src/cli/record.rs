@@ -14,7 +14,7 @@ use super::{Complaint, complain, meant, print, tell};
 use crate::check::Finding;
 use crate::contract::{Level, requirement};
 use crate::report::{Page, drawn_difference};
-use crate::run::suite::{Case, StopSign, Suite, run as run_suite};
+use crate::run::suite::{Case, Lateness, StopSign, Suite, run as run_suite};
 use crate::scenario::{Scenario, applicable, places};
 use crate::transcript::{Snapshot, transcript};
 
@@ -72,6 +72,7 @@ fn record(args: &RecordArgs) -> Result<u8, Complaint> {
         subject: resolved.subject.clone(),
         fresh: false,
         transcribed: scenarios.iter().map(|scenario| scenario.name.clone()).collect(),
+        lateness: Lateness::AskedAgain,
         scenarios,
         seed: rand::random(),
         jobs: cores * 2,

@@ -58,7 +58,7 @@ fn review(args: &ReviewArgs, answers: &mut impl BufRead) -> Result<u8, Complaint
             (true, _, _) => Choice::Accept,
             (_, true, _) => Choice::Reject,
             (_, _, true) => Choice::Skip,
-            (false, false, false) => asked(answers)?,
+            (false, false, false) => asked(answers, &page.fit(format!("[{} of {}] {}\n", nth + 1, pending.len(), path.display())))?,
         };
         match choice {
             Choice::Accept => {
@@ -105,11 +105,13 @@ fn shown(new: &Path, path: &Path, (nth, of): (usize, usize), page: Page) -> Resu
     let was = if path.exists() { load(path)?.contents } else { String::new() };
     let heading = format!("[{nth} of {of}] {}", path.display());
     let what = if was.is_empty() { "a new transcript" } else { "what differs (- before, + now)" };
-    Ok(format!("{}\n{what}, from {}:\n{}\n", page.paint.bold(&heading), is.source, drawn_difference(&was, &is.contents, page)))
+    Ok(format!("{}\n{what}, from {}:\n{}\n\n", page.paint.bold(&heading), is.source, drawn_difference(&was, &is.contents, page).trim_end()))
 }
 
-/// Asks until the answer is one; the end of input is to quit.
-fn asked(answers: &mut impl BufRead) -> Result<Choice, Complaint> {
+/// Asks until the answer is one; the end of input is to quit. What is asked about stands with the question, because its
+/// beginning may have left the screen.
+fn asked(answers: &mut impl BufRead, about: &str) -> Result<Choice, Complaint> {
+    print(about);
     loop {
         print("accept (a), reject (r), skip (s) or quit (q)? ");
         let mut answer = String::new();

@@ -16,7 +16,7 @@ use super::{Complaint, complain, exit, meant, print};
 use crate::check::Finding;
 use crate::contract::{CATALOGUE, Profile};
 use crate::report::Paint;
-use crate::run::suite::{StopSign, Subject, Suite, SuiteError, run as run_suite};
+use crate::run::suite::{Lateness, StopSign, Subject, Suite, SuiteError, run as run_suite};
 use crate::scenario::{Capabilities, Need, Scenario, applicable};
 
 /// How long a wait may take against a broken server: long enough for a right one on a busy machine, short enough that a
@@ -194,6 +194,7 @@ impl Ground {
             fresh: false,
             deadline: if bugs.is_empty() { bound } else { DEADLINE },
             transcribed: Default::default(),
+            lateness: if bugs.is_empty() { Lateness::AskedAgain } else { Lateness::Counts },
         })
     }
 }

@@ -5,18 +5,19 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::baseline::BaselineArgs;
+use super::baseline::{BaselineArgs, Tested};
 use super::compare::Golden;
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs, quoted};
 use super::progress::Progress;
 use super::reports::{Report, Reports, keepable, report, shows_bytes};
-use super::{Complaint, complain, every, meant, print, tell};
-use crate::contract::{CATALOGUE, FAMILIES, RequirementSet, requirement};
-use crate::report::{Event, Finished, Heading, Page, Tally, case_failure, write_text};
+use super::{Complaint, complain, every, print, tell};
+use crate::contract::RequirementSet;
+use crate::report::{Event, Finished, Heading, Page, Rerun, Tally, case_failure, write_text};
 use crate::run::Abort;
-use crate::run::suite::{Case, StopSign, Subject, Suite, SuiteError, Told, cases, run_all};
-use crate::scenario::{Capabilities, Scenario, applicable};
+use crate::run::suite::{Case, Lateness, StopSign, Subject, Suite, SuiteError, Told, cases, run_all};
+use crate::scenario::Scenario;
+use crate::verify::selection::{Selection, select, unknown};
 
 /// Cases wait more than they compute, so more workers than cores are right.
 const JOBS_A_CORE: usize = 4;
@@ -135,35 +136,14 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
     if let Some(folder) = &args.scenarios {
         all.extend(own_scenarios(folder)?);
     }
-    for only in args.only.iter().filter(|_| !args.lenient) {
-        if !all.iter().any(|s| wanted(s, std::slice::from_ref(only))) {
-            let names = all.iter().map(|s| s.name.as_str());
-            let families = FAMILIES.iter().map(|(family, _)| *family);
-            let hint = meant(only, names.chain(CATALOGUE.iter().map(|r| r.id)).chain(families));
-            return Err(Complaint::Usage(format!(
-                "no scenario is called `{only}` or written for a requirement that begins so; {hint}`streamspec list scenarios` and `streamspec list requirements` show what there is"
-            )));
-        }
+    if let Some(what) = unknown(&args.only, &all, NAMES).filter(|_| !args.lenient) {
+        return Err(Complaint::Usage(what));
     }
     let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
-    let mut tally = Tally::default();
-    tally.expects_all = args.only.is_empty();
-    let everything = Capabilities { driver: true, ..Capabilities::all() };
-    let mut scenarios = Vec::new();
-    for mut scenario in all {
+    for scenario in &mut all {
         scenario.sweep_limit = [scenario.sweep_limit, resolved.target.sweep_limit].into_iter().flatten().min();
-        let selected = wanted(&scenario, &args.only);
-        match applicable(&scenario, &resolved.profile, &resolved.capabilities) {
-            Ok(()) if selected => {
-                tally.plan(&scenario);
-                scenarios.push(scenario);
-            }
-            Ok(()) => tally.leave_out(&scenario),
-            Err(why) if selected && applicable(&scenario, &resolved.profile, &everything).is_ok() => tally.cannot_see(&scenario, &why),
-            Err(why) if selected => tally.skip(&scenario, &why),
-            Err(_) => {}
-        }
     }
+    let Selection { scenarios, tally } = select(all, &args.only, &resolved.profile, &resolved.capabilities);
     let golden = Golden::of(args.snapshots.as_deref(), &resolved.profile, &scenarios).map_err(Complaint::Usage)?;
     let bound = Duration::from_millis(resolved.profile.contract.liveness.delivery_ms);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -179,15 +159,17 @@ pub(super) fn prepare(args: &TestArgs) -> Result<Prepared, Complaint> {
         fresh: args.fresh,
         deadline: args.deadline.unwrap_or(bound * 2),
         transcribed,
+        lateness: Lateness::AskedAgain,
     };
-    let baseline = args.baseline.of(&resolved, &names)?;
+    let known = &resolved.target.known;
+    let tested = Tested { known, profile: &resolved.profile.name, built_in: resolved.built_in, clients: false, scenarios: &names };
+    let baseline = args.baseline.of(&tested)?;
     let heading = Heading {
         profile: resolved.profile.name.clone(),
         target: resolved.name.clone(),
         seed: Some(suite.seed),
-        command: "test",
         tested: "server",
-        again: format!("{}{}", resolved.again, again(args)),
+        rerun: Rerun::Command { subcommand: "test", arguments: format!("{}{}", resolved.again, again(args)) },
         baseline,
         requirements: args.requirements,
     };
@@ -214,18 +196,12 @@ pub(super) fn own_scenarios(folder: &std::path::Path) -> Result<Vec<Scenario>, C
     files.iter().map(|file| Scenario::load(file).map_err(Complaint::from)).collect()
 }
 
+/// Where the names stand that `--only` takes.
+const NAMES: &str = "`streamspec list scenarios` and `streamspec list requirements` show what there is";
+
 /// What to do next, said when the built-in server passed.
 pub(super) const NEXT: &str =
     "That was the built-in server. Yours: `streamspec init`, then `streamspec doctor`, then `streamspec test TARGET`.";
-
-/// A whole id means that requirement alone: `RESUME-1` is not `RESUME-10`.
-pub(super) fn wanted(scenario: &Scenario, only: &[String]) -> bool {
-    let judges = |o: &str| match requirement(o) {
-        Some(_) => scenario.judges.iter().any(|id| id == o),
-        None => scenario.judges.iter().any(|id| id.starts_with(o)),
-    };
-    only.is_empty() || only.iter().any(|o| scenario.name == *o || judges(&o.to_uppercase()))
-}
 
 impl Prepared {
     fn run(mut self, args: &TestArgs) -> u8 {

@@ -11,13 +11,18 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::watch;
 
 use super::bugs::{Bug, BugSet};
-use super::reader::{Applied, Next, Reader, Stop, Types};
+use super::reader::{Applied, Next, Reader, Shape, Stop, Types};
 use super::state::Position;
+
+mod socket;
 
 /// A snapshot larger than this is not read.
 const MOST_STATE: usize = 64 << 20;
 /// How long an answer's head may take.
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
+
+/// The first wait for another WebSocket, whose server cannot ask for one.
+const SOCKET_WAIT: Duration = Duration::from_millis(500);
 
 /// How a stream is opened.
 #[derive(Clone, Debug)]
@@ -45,6 +50,8 @@ pub struct Follow {
     pub from: Option<String>,
     /// Where the position is stored.
     pub state: Option<PathBuf>,
+    /// What messages look like, where the stream is a WebSocket.
+    pub messages: Option<Shape>,
     /// Defects.
     pub bugs: BugSet,
 }
@@ -85,10 +92,13 @@ pub async fn follow(
     let stored = restore(&what)?;
     let fresh = stored.is_none();
     let mut reader = Reader::new(what.types.clone(), what.opening.snapshot.is_some(), stored, what.bugs);
+    if what.messages.is_some() {
+        reader.waits_at_first(SOCKET_WAIT);
+    }
     if let Some(from) = what.from.as_deref().filter(|_| fresh) {
         reader.start_at(from);
     }
-    let client = client(what.bugs)?;
+    let client = http_client(what.bugs)?;
     let asked = what.opening.url.clone();
     let mut at_work = AtWork { what, client, reader, apply, asked, requests: 0, unstored: 0 };
     tokio::select! {
@@ -121,7 +131,8 @@ fn restore(what: &Follow) -> Result<Option<Position>, FollowError> {
     }
 }
 
-fn client(bugs: BugSet) -> Result<reqwest::Client, FollowError> {
+/// A client that keeps no connection for later: each request has its own.
+pub(super) fn http_client(bugs: BugSet) -> Result<reqwest::Client, FollowError> {
     // Fails only when a provider is chosen already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let redirects = if bugs.has(Bug::NoRedirects) { reqwest::redirect::Policy::none() } else { reqwest::redirect::Policy::limited(10) };
@@ -143,7 +154,10 @@ struct AtWork<A> {
 impl<A: FnMut(&[Applied]) -> io::Result<()>> AtWork<A> {
     async fn run(&mut self) -> Result<Stop, FollowError> {
         loop {
-            let mut next = self.connection().await?;
+            let mut next = match self.what.messages.clone() {
+                Some(shape) => self.socket(&shape).await?,
+                None => self.connection().await?,
+            };
             loop {
                 match next {
                     Next::Read => unreachable!("a connection is over when it hands over a decision"),

@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 use super::bugs::{Bug, BugSet};
 use super::mangle::Mangle;
 use super::state::Position;
+pub use messages::Shape;
+use messages::Turn;
+
 use crate::wire::Limits;
 use crate::wire::sse::{Decoder, Frame, Item};
 
@@ -107,6 +110,8 @@ pub struct Reader {
     failures: u32,
     asked: bool,
     body: Option<Body>,
+    /// Where it stands in a turn, for streams without cursors.
+    turn: Turn,
 }
 
 /// A body that is being read.
@@ -123,7 +128,23 @@ impl Reader {
     pub fn new(types: Types, can_refetch: bool, stored: Option<Position>, bugs: BugSet) -> Reader {
         let to_skip = if stored.is_some() && bugs.has(Bug::SkipsFirst) { 2 } else { 0 };
         let position = stored.unwrap_or_default();
-        Reader { types, can_refetch, bugs, position, to_skip, retry: RECONNECTION, failures: 0, asked: false, body: None }
+        Reader {
+            types,
+            can_refetch,
+            bugs,
+            position,
+            to_skip,
+            retry: RECONNECTION,
+            failures: 0,
+            asked: false,
+            body: None,
+            turn: Turn::default(),
+        }
+    }
+
+    /// Another first wait than three seconds.
+    pub fn waits_at_first(&mut self, wait: Duration) {
+        self.retry = wait;
     }
 
     /// Where it stands: what is to be stored once all that came out was applied.
@@ -383,5 +404,6 @@ fn field<'b>(bytes: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
     bytes.split(|b| matches!(b, b'\n' | b'\r')).find_map(|line| line.strip_prefix(name))
 }
 
+mod messages;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Known;
-use super::file::{FileError, Problems, nearest, read, short, spot, text_of};
+use super::file::{FileError, Problems, read, short, spot, text_of};
 use super::validate::known_requirement;
 
 /// The file that is read where none is named.
@@ -142,30 +142,18 @@ impl Baseline {
 }
 
 impl BaselineFile {
-    /// The file at `path`, read for a run of these scenarios under this profile.
+    /// The file at `path`.
     ///
     /// # Errors
-    /// When it cannot be read or used, lists what is no requirement or, of this profile, no scenario, or an entry has no reason or no
-    /// day of the calendar.
-    pub fn load(path: &Path, profile: &str, scenarios: &[String]) -> Result<BaselineFile, FileError> {
-        read(&path.display().to_string(), &text_of(path, "baseline")?, |file: &BaselineFile, problems| {
-            validate(file, problems);
-            let own = |entry: &KnownEntry| entry.profile.as_deref().is_none_or(|of| of == profile);
-            for (nth, entry) in file.failure.iter().enumerate().filter(|(_, entry)| own(entry)) {
-                let Some(name) = entry.scenario.as_ref().filter(|name| !scenarios.contains(name)) else { continue };
-                let near =
-                    nearest(name, scenarios.iter().map(String::as_str)).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-                let what = format!("`{}` is no scenario of the profile {profile}", short(name));
-                let help = format!("{near}name one that `streamspec list scenarios` shows, or give its folder with --scenarios");
-                problems.at(&spot!["failure", nth, "scenario"], what, "not found", help);
-            }
-        })
+    /// When it cannot be read or used, lists what is no requirement, or an entry has no reason or no day of the calendar.
+    pub fn load(path: &Path) -> Result<BaselineFile, FileError> {
+        BaselineFile::parse(&path.display().to_string(), &text_of(path, "baseline")?)
     }
 
     /// The file in `text`; `file` is how messages call it.
     ///
     /// # Errors
-    /// When it cannot be used, lists what is no requirement, or an entry has no reason or no day of the calendar.
+    /// As [`BaselineFile::load`].
     pub fn parse(file: &str, text: &str) -> Result<BaselineFile, FileError> {
         read(file, text, validate)
     }

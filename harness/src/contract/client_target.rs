@@ -17,8 +17,11 @@ pub struct ClientTarget {
     /// Name for reports.
     #[serde(default)]
     pub name: String,
-    /// The command; the URL of the stream is added as its last word.
+    /// The command; the URL of the stream is added as its last word, unless it is an adapter.
     pub command: String,
+    /// True when it is an adapter: it takes orders on its standard input, and the command is used as it is.
+    #[serde(default)]
+    pub adapter: bool,
     /// Environment for the command.
     #[serde(default)]
     pub env: BTreeMap<String, String>,

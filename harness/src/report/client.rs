@@ -1,7 +1,8 @@
 //! The timeline of a client's failure: what both sides did, the offending line marked.
 
 use crate::check::Violation;
-use crate::client::trial::{Entry, Event, Request, Said, Saw};
+use crate::client::orders::{Answer, Ordered};
+use crate::client::trial::{Entry, Event, PublishAnswer, Request, Said, Saw};
 
 use super::picture::Picture;
 use super::tally::Failure;
@@ -62,11 +63,14 @@ fn said(saw: &Saw) -> (&'static str, String) {
         Saw::Started { life: 1 } => ("client", "starts".to_owned()),
         Saw::Started { .. } => ("client", "starts again".to_owned()),
         Saw::Request(request) => ("client", asked(request)),
+        Saw::Heard { nth, text } => ("client", format!("#{nth} sends {:?}", text.chars().take(MOST).collect::<String>())),
         Saw::Refused { nth } => ("server", format!("refuses connection {nth}")),
         Saw::Sent { nth, says } => ("server", format!("#{nth} sends {says}")),
         Saw::Ended { nth, how } => ("server", format!("#{nth} is over: {how}")),
         Saw::Left { nth } => ("client", format!("leaves #{nth}")),
         Saw::Said(said) => ("client", applied(said)),
+        Saw::Ordered { order, what } => ("streamspec", ordered(*order, what)),
+        Saw::Posted { request, answer } => ("server", posted(request, *answer)),
         Saw::ToldToClose => ("streamspec", "tells the client to close".to_owned()),
         Saw::Killed { .. } => ("streamspec", "kills the client".to_owned()),
         Saw::Exited { status: Some(status), .. } => ("client", format!("ends with exit status {status}")),
@@ -94,5 +98,35 @@ fn applied(said: &Said) -> String {
         Said::Reset => "starts over from the state".to_owned(),
         Said::Closed => "says that it has closed".to_owned(),
         Said::Error => "tells of an error".to_owned(),
+        Said::Answer(answer) => answered(answer),
     }
+}
+
+fn ordered(order: u32, what: &Ordered) -> String {
+    let about = match what {
+        Ordered::Publish(publish) => format!(" with the key {:?}", publish.key),
+        Ordered::Init { .. } | Ordered::Subscribe(_) | Ordered::Close {} | Ordered::Restart {} => String::new(),
+    };
+    format!("order {order}: {}{about}", what.word())
+}
+
+fn answered(answer: &Answer) -> String {
+    let number = answer.answer;
+    match (answer.outcome, &answer.unsupported, &answer.features) {
+        (_, Some(why), _) => format!("answers order {number}: unsupported, {why}"),
+        (Some(outcome), None, _) => format!("answers order {number}: {}", outcome.word()),
+        (None, None, Some(features)) => format!("answers order {number}: it can {}", features.join(", ")),
+        (None, None, None) => format!("answers order {number}"),
+    }
+}
+
+fn posted(request: &Request, answer: PublishAnswer) -> String {
+    let key = request.header("idempotency-key").map(|key| format!(", Idempotency-Key {:?}", String::from_utf8_lossy(key)));
+    let what = match answer {
+        PublishAnswer::Accept => "accepts".to_owned(),
+        PublishAnswer::Lose => "has, and resets instead of answering,".to_owned(),
+        PublishAnswer::Refuse(status) => format!("answers with {status}"),
+        PublishAnswer::PutOff(seconds) => format!("puts off for {seconds} s"),
+    };
+    format!("{what} {} {}{}", request.method, request.target, key.unwrap_or_default())
 }

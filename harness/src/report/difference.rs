@@ -7,6 +7,8 @@ use crate::transcript::difference;
 const MOST_LINES: usize = 200;
 /// How much of what two long lines have in common is shown before their difference.
 const BEFORE: usize = 16;
+/// Characters of what differs that are to be seen.
+const SEEN: usize = 20;
 
 /// What differs between `was` (`-`) and `is` (`+`).
 pub(crate) fn drawn_difference(was: &str, is: &str, page: Page) -> String {
@@ -38,7 +40,8 @@ fn one(sign: char, line: &str, other: Option<&str>, page: Page) -> String {
     let shown = match (room, other) {
         (Some(room), Some(other)) if line.chars().count() > room => {
             let same = line.chars().zip(visible(other).chars()).take_while(|(a, b)| a == b).count();
-            let from = same.saturating_sub(BEFORE);
+            // What differs early enough is seen without leaving the beginning away.
+            let from = if same + SEEN < room { 0 } else { same.saturating_sub(BEFORE) };
             let rest: String = line.chars().skip(from).collect();
             if from > 0 { format!("…{}", page.rest_of_line(5, &rest)) } else { page.rest_of_line(4, &rest) }
         }
@@ -63,5 +66,15 @@ mod tests {
         let (was, is) = ("a\nb\nc\nd\ne\nf\n", "a\nb\nc\nD\ne\nf\n");
         assert_eq!(drawn_difference(was, is, Page::plain()), "    b\n    c\n  - d\n  + D\n    e\n    f\n");
         assert_eq!(drawn_difference(was, was, Page::plain()), "");
+    }
+
+    #[test]
+    fn the_beginning_is_left_away_only_where_it_hides_what_differs() {
+        let page = Page::narrow(40);
+        let early = drawn_difference("cache: none", &format!("cache: {}", "private ".repeat(9)), page);
+        assert!(early.contains("  + cache: private"), "{early}");
+        let same = "x".repeat(60);
+        let late = drawn_difference(&format!("{same}1"), &format!("{same}2"), page);
+        assert!(late.contains("…x") && late.contains("x1\n") && late.contains("x2\n"), "{late}");
     }
 }

@@ -13,16 +13,28 @@ pub struct Heading {
     pub target: String,
     /// The seed, where something was chosen by it.
     pub seed: Option<u64>,
-    /// The subcommand that runs it: `test`.
-    pub command: &'static str,
     /// Who is tested: `server`.
     pub tested: &'static str,
-    /// The arguments with which to run it again.
-    pub again: String,
+    /// How to run it again.
+    pub rerun: Rerun,
     /// Failures that are known.
     pub baseline: Baseline,
     /// The requirements that decide; without a set all of them.
     pub requirements: Option<&'static RequirementSet>,
+}
+
+/// How a failure is looked at once more.
+#[derive(Clone, Debug)]
+pub enum Rerun {
+    /// By a command line.
+    Command {
+        /// The subcommand: `test`.
+        subcommand: &'static str,
+        /// The arguments that mean the same target, each behind a space.
+        arguments: String,
+    },
+    /// By the test that called the library.
+    Test,
 }
 
 /// How a requirement stands in a report, what is known of it taken into account.
@@ -75,6 +87,20 @@ impl Outcome<'_> {
 }
 
 impl Heading {
+    /// What to type in order to run one scenario again.
+    pub(crate) fn again(&self, scenario: &str) -> String {
+        match &self.rerun {
+            Rerun::Command { subcommand, arguments } => {
+                let seed = self.seed.map(|seed| format!(" --seed {seed:#x}")).unwrap_or_default();
+                format!("streamspec {subcommand}{arguments} --only {scenario}{seed}")
+            }
+            Rerun::Test => {
+                let seed = self.seed.map(|seed| format!(".seed({seed:#x})")).unwrap_or_default();
+                format!("Target::at(…).only({scenario:?}){seed}")
+            }
+        }
+    }
+
     /// True for a violated MUST that is not known.
     pub fn is_failure(&self, row: &Row<'_>) -> bool {
         self.outcome(row) == Outcome::Failed

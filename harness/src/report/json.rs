@@ -62,6 +62,7 @@ pub fn json_report(tally: &Tally, heading: &Heading, seconds: f64, exit: u8) -> 
         "requirement_set": heading.requirements.map(|set| set.revision),
         "coverage": counts.coverage(&rows),
         "aborted": aborted,
+        "late_beside_others": tally.late,
         "scenarios": tally.ran.iter().map(ran).collect::<Vec<Value>>(),
         "scenarios_skipped": skipped,
     })

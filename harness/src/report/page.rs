@@ -46,6 +46,12 @@ impl Page {
         Page { paint: Paint::plain(), columns: None, unicode: true }
     }
 
+    /// A page of this width, without colours.
+    #[cfg(test)]
+    pub(crate) fn narrow(columns: usize) -> Page {
+        Page { columns: Some(columns), ..Page::plain() }
+    }
+
     /// `text` behind `label`, wrapped at words and hanging below its own beginning; ends with a line break.
     pub(crate) fn prose(self, label: &str, text: &str) -> String {
         let columns = self.columns.unwrap_or(COLUMNS).min(WIDEST_PROSE);

@@ -21,6 +21,8 @@ pub struct Tally {
     pub ran: BTreeMap<String, (u64, f64)>,
     /// Cases that did not reach their end: name, reason, what the server printed.
     pub aborted: Vec<(String, String, String)>,
+    /// What was late on a busy machine, and in time when its case was run again alone: by requirement, the scenarios.
+    pub late: BTreeMap<&'static str, BTreeSet<String>>,
     /// Scenarios that do not apply: name and reason.
     pub skipped: Vec<(String, String)>,
     /// For each requirement the scenarios written for it that were run.
@@ -159,6 +161,12 @@ impl Tally {
                 crate::run::Abort::Interrupted => "interrupted".to_owned(),
             };
             self.abort(&case.scenario.name, why, &case.output);
+        }
+        for id in &case.late {
+            let stands = |verdict: &&Verdict| verdict.requirement == *id && matches!(verdict.finding, Finding::Fail { .. });
+            if !case.verdicts.iter().any(|verdict| stands(&verdict)) {
+                self.late.entry(id).or_default().insert(case.base.clone());
+            }
         }
         self.count(&case.base, &case.verdicts, |violation| case_failure(case, violation));
     }

@@ -73,6 +73,7 @@ pub fn write_text(tally: &Tally, heading: &Heading, seconds: f64, page: Page) ->
         failure(&mut out, row, heading, page);
     }
     unfinished(&mut out, tally, heading, page);
+    late(&mut out, tally, page);
     let seed = heading.seed.map(|seed| format!(", seed {seed:#x}")).unwrap_or_default();
     let _ = writeln!(out, "{} in {seconds:.1} s{seed}", plural(tally.cases, "case"));
     let counts = Counts::of(&rows, heading);
@@ -271,8 +272,7 @@ fn failure(out: &mut String, row: &Row<'_>, heading: &Heading, page: Page) {
         }
         out.push_str(&page.prose("  spec:   ", row.requirement.source));
         // Never wrapped: both are for copying.
-        let seed = heading.seed.map(|seed| format!(" --seed {seed:#x}")).unwrap_or_default();
-        let _ = writeln!(out, "  rerun:  streamspec {}{} --only {}{seed}", heading.command, heading.again, first.scenario);
+        let _ = writeln!(out, "  rerun:  {}", heading.again(&first.scenario));
         if let Some(curl) = &first.curl {
             let _ = writeln!(out, "  curl:   {}", visible(curl));
         }
@@ -358,6 +358,16 @@ fn undecided(out: &mut String, rows: &[Row<'_>], page: Page) {
     }
     for (why, ids) in by_reason {
         out.push_str(&page.entry("inconclusive", Paint::warn, &format!("{}: {}", ids.join(" "), visible(why))));
+    }
+}
+
+/// What was late on a busy machine, and in time when its case was run again alone.
+fn late(out: &mut String, tally: &Tally, page: Page) {
+    for (id, scenarios) in &tally.late {
+        let names: Vec<&str> = scenarios.iter().take(NAMED).map(String::as_str).collect();
+        let more = if scenarios.len() > NAMED { format!(" and {} more", scenarios.len() - NAMED) } else { String::new() };
+        let says = format!("{id} in {}{more}: late, and in time when run again alone", names.join(" "));
+        out.push_str(&page.entry("busy machine", Paint::warn, &says));
     }
 }
 

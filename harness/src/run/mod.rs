@@ -3,6 +3,7 @@
 pub mod binding;
 pub mod payload;
 pub mod progress;
+mod pulse;
 pub mod recorder;
 pub mod suite;
 mod walk;

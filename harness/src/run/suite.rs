@@ -5,14 +5,15 @@
 //! sweep; what it brought is judged where it ran and handed to the caller in the order of completion.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 
+use super::pulse::Pulse;
 use super::walk::{Abort, Patience, walk};
 use crate::check::{Finding, Verdict, judge};
-use crate::contract::Profile;
+use crate::contract::{Profile, Requirement, requirement};
 use crate::history::{Header, History};
 use crate::scenario::{Scenario, at, places};
 use crate::world::live::{LiveWorld, Server, ServerError, StartSpec};
@@ -66,6 +67,18 @@ pub struct Suite {
     pub deadline: Duration,
     /// Scenarios of whose runs the messages are kept as they stood on the wire.
     pub transcribed: BTreeSet<String>,
+    /// What is made of a case in which nothing is wrong but that something was late.
+    pub lateness: Lateness,
+}
+
+/// What is made of a case in which nothing is wrong but that something was late ([`Requirement::timed`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lateness {
+    /// It counts.
+    Counts,
+    /// It counts, unless this machine had too much to do and was late itself: then the case is run once more, with no other
+    /// beside it, and that counts.
+    AskedAgain,
 }
 
 /// One case that was run.
@@ -87,6 +100,9 @@ pub struct Case {
     pub elapsed: Duration,
     /// The end of what the server printed, when the case was aborted or something was violated in it.
     pub output: String,
+    /// Requirements that were violated by lateness on a machine with too much to do, for which the case was run once more
+    /// ([`Lateness::AskedAgain`]). All else is of that second run.
+    pub late: Vec<&'static str>,
 }
 
 /// What a running suite tells, in the order in which it happens.
@@ -195,13 +211,15 @@ pub fn run_all(suites: &[Suite], jobs: usize, stop: &StopSign, mut each: impl Fn
     let mut left: Vec<usize> = planned.iter().map(VecDeque::len).collect();
     let mut ended: Vec<Result<(), SuiteError>> = suites.iter().map(|_| Ok(())).collect();
     let queue = Queue(Mutex::new(planned));
+    let room = Room::default();
     let (tell, results) = mpsc::channel();
     let mut broken = None;
     std::thread::scope(|scope| {
+        let _pulse = room.pulse.taken_in(scope);
         let workers: Vec<_> = (0..jobs.max(1))
             .map(|_| {
-                let (queue, tell) = (&queue, tell.clone());
-                scope.spawn(move || work(suites, stop, queue, &tell))
+                let (queue, room, tell) = (&queue, &room, tell.clone());
+                scope.spawn(move || work(suites, stop, (queue, room), &tell))
             })
             .collect();
         drop(tell);
@@ -250,6 +268,29 @@ impl Queue {
 
 type Tell = mpsc::Sender<(usize, Result<Told, SuiteError>)>;
 
+/// Where cases run.
+#[derive(Debug, Default)]
+struct Room {
+    /// Many share it, or one has it alone.
+    alone: RwLock<()>,
+    /// Whether lateness can be laid to the server.
+    pulse: Pulse,
+    /// Suites, and what was late in them with nothing beside it: that is the server's doing, and is not asked again.
+    proven: Mutex<BTreeSet<(usize, &'static str)>>,
+}
+
+impl Room {
+    fn proven(&self) -> MutexGuard<'_, BTreeSet<(usize, &'static str)>> {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True when it is known already that this suite's server is late in all of this.
+    fn knows(&self, suite: usize, late: &[&'static str]) -> bool {
+        let proven = self.proven();
+        late.iter().all(|id| proven.contains(&(suite, *id)))
+    }
+}
+
 /// A worker's server.
 struct Held {
     /// Of which suite.
@@ -259,8 +300,53 @@ struct Held {
     used_up: bool,
 }
 
+impl Held {
+    /// Sees to it that the server runs, and is as the next case may find it.
+    async fn make_ready(&self) -> Result<(), ServerError> {
+        if self.used_up { self.server.renew().await } else { self.server.ensure().await }
+    }
+
+    /// Runs a case; again and alone where the suite asks for that.
+    async fn run(&mut self, suite: &Suite, planned: &Planned, room: &Room, stopped: &mut watch::Receiver<bool>) -> Case {
+        let began = Instant::now();
+        let case = {
+            let _beside_others = room.alone.read().await;
+            self.run_once(suite, planned, planned.salt, stopped).await
+        };
+        let late = only_late(&case);
+        let counts = suite.lateness == Lateness::Counts || !room.pulse.faltered_since(began) || room.knows(planned.suite, &late);
+        if late.is_empty() || counts {
+            return case;
+        }
+        let _alone = room.alone.write().await;
+        if self.make_ready().await.is_err() {
+            return case;
+        }
+        let again = self.run_once(suite, planned, mix(planned.salt, 1), stopped).await;
+        if again.aborted.is_some() {
+            return case;
+        }
+        room.proven().extend(only_late(&again).into_iter().map(|id| (planned.suite, id)));
+        Case { elapsed: case.elapsed + again.elapsed, late, ..again }
+    }
+
+    async fn run_once(&mut self, suite: &Suite, planned: &Planned, salt: u64, stopped: &mut watch::Receiver<bool>) -> Case {
+        let case = run_case(suite, &self.server, planned, salt, stopped).await;
+        self.used_up = suite.fresh || case.aborted.is_some();
+        case
+    }
+}
+
+/// The requirements that a case violates, if it violates none but those that time decides.
+fn only_late(case: &Case) -> Vec<&'static str> {
+    let violated = case.verdicts.iter().filter(|verdict| matches!(verdict.finding, Finding::Fail { .. }));
+    let late: Option<Vec<_>> =
+        violated.map(|verdict| requirement(&verdict.requirement).filter(|r| Requirement::timed(r)).map(|r| r.id)).collect();
+    late.filter(|_| case.aborted.is_none()).unwrap_or_default()
+}
+
 /// Takes cases until there are none; returns without a server left.
-fn work(suites: &[Suite], stop: &StopSign, queue: &Queue, tell: &Tell) {
+fn work(suites: &[Suite], stop: &StopSign, (queue, room): (&Queue, &Room), tell: &Tell) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -285,8 +371,7 @@ fn work(suites: &[Suite], stop: &StopSign, queue: &Queue, tell: &Tell) {
             let Some(held) = &mut held else { break };
             let begun = Begun { case: planned.scenario.name.clone(), repetition: planned.repetition };
             let _ = tell.send((nth, Ok(Told::Started(begun))));
-            let case = run_case(&suites[nth], &held.server, planned, &mut stopped).await;
-            held.used_up = suites[nth].fresh || case.aborted.is_some();
+            let case = held.run(&suites[nth], &planned, room, &mut stopped).await;
             let _ = tell.send((nth, Ok(Told::Finished(Box::new(case)))));
         }
         if let Some(held) = held {
@@ -298,7 +383,7 @@ fn work(suites: &[Suite], stop: &StopSign, queue: &Queue, tell: &Tell) {
 /// Sees to it that a server of this suite is held and runs; none is held when its start was interrupted.
 async fn serve(nth: usize, suite: &Suite, held: &mut Option<Held>, stopped: &mut watch::Receiver<bool>) -> Result<(), ServerError> {
     if let Some(held) = held.as_ref().filter(|held| held.suite == nth) {
-        return if held.used_up { held.server.renew().await } else { held.server.ensure().await };
+        return held.make_ready().await;
     }
     if let Some(other) = held.take() {
         other.server.shut_down().await;
@@ -316,9 +401,9 @@ async fn serve(nth: usize, suite: &Suite, held: &mut Option<Held>, stopped: &mut
     Ok(())
 }
 
-async fn run_case(suite: &Suite, server: &Server, planned: Planned, stopped: &mut watch::Receiver<bool>) -> Case {
+async fn run_case(suite: &Suite, server: &Server, planned: &Planned, salt: u64, stopped: &mut watch::Receiver<bool>) -> Case {
     let began = Instant::now();
-    let patience = Patience { deadline: suite.deadline, salt: planned.salt };
+    let patience = Patience { deadline: suite.deadline, salt };
     let interrupted = async {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
@@ -331,14 +416,15 @@ async fn run_case(suite: &Suite, server: &Server, planned: Planned, stopped: &mu
     let violated = verdicts.iter().any(|verdict| matches!(verdict.finding, Finding::Fail { .. }));
     let output = if aborted.is_some() || violated { server.output().await } else { String::new() };
     Case {
-        scenario: planned.scenario,
-        base: planned.base,
+        scenario: planned.scenario.clone(),
+        base: planned.base.clone(),
         repetition: planned.repetition,
         history,
         aborted,
         verdicts,
         elapsed: began.elapsed(),
         output,
+        late: Vec::new(),
     }
 }
 
@@ -363,4 +449,37 @@ pub(crate) async fn run_one(
     };
     let header = Header { streamspec_history: History::VERSION, profile: profile.name.clone(), scenario: scenario.name.clone(), seed };
     (History { header, records: world.take_records() }, walked.err())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Violation;
+
+    fn case(violated: &[&str], aborted: Option<Abort>) -> Case {
+        let scenario: Scenario = toml::from_str("name = \"s\"\nsays = \"s\"\nneeds = []\njudges = [\"LIVE-1\"]\nsteps = []").unwrap();
+        let violation =
+            Violation { says: String::new(), expected: String::new(), seen: String::new(), records: Vec::new(), shape: String::new() };
+        let fail = || Finding::Fail { judged: 1, violations: vec![violation.clone()], count: 1 };
+        let header = Header { streamspec_history: History::VERSION, profile: String::new(), scenario: String::new(), seed: 0 };
+        Case {
+            base: scenario.name.clone(),
+            scenario,
+            repetition: 0,
+            history: History { header, records: Vec::new() },
+            aborted,
+            verdicts: violated.iter().map(|id| Verdict { requirement: (*id).to_owned(), finding: fail() }).collect(),
+            elapsed: Duration::ZERO,
+            output: String::new(),
+            late: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn lateness_and_nothing_else_is_asked_again() {
+        assert_eq!(only_late(&case(&["WIRE-5", "LIVE-2"], None)), ["WIRE-5", "LIVE-2"]);
+        assert!(only_late(&case(&[], None)).is_empty());
+        assert!(only_late(&case(&["WIRE-5", "DELIVER-1"], None)).is_empty(), "what is lost is lost on any machine");
+        assert!(only_late(&case(&["WIRE-5"], Some(Abort::Interrupted))).is_empty());
+    }
 }

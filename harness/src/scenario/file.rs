@@ -10,7 +10,7 @@ use crate::contract::file::{read, text_of};
 use super::{Scenario, validate};
 
 /// The scenarios that are compiled in: a folder `core` for every profile, and one for each profile that has its own.
-static SCENARIOS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../scenarios");
+static SCENARIOS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
 
 impl Scenario {
     /// The scenario in the file at `path`.

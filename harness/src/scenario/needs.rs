@@ -50,6 +50,19 @@ impl Capabilities {
         }
     }
 
+    /// Those of a server that runs at this URL.
+    pub fn of_url(url: &str) -> Capabilities {
+        Capabilities {
+            started: false,
+            restart: false,
+            pause: false,
+            wipe: false,
+            proxy: url.starts_with("http://"),
+            resources: false,
+            driver: false,
+        }
+    }
+
     /// Everything that the built-in server allows: streamspec starts it, may do anything to it, and reads it itself.
     pub fn all() -> Capabilities {
         let resources = cfg!(target_os = "linux");

@@ -28,8 +28,9 @@ thread_local! {
     static ASKING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Keeps the messages of guarded panics from standard error; all others pass to the hook that was there before.
-fn hush() {
+/// Keeps the messages of guarded panics from standard error; all others pass to the hook that was there before. The hook is the
+/// whole process's, so this is for programs: a library has no business there.
+pub(crate) fn hush() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
@@ -43,7 +44,6 @@ fn hush() {
 
 /// Decodes `bytes`, the beginning of a body.
 pub fn of(bytes: &[u8]) -> Opinion {
-    hush();
     ASKING.with(|asking| asking.set(true));
     let opinion = ask(bytes);
     ASKING.with(|asking| asking.set(false));

@@ -116,6 +116,8 @@ pub struct Opening {
     pub role: Role,
     /// Faults armed on it.
     pub faults: Vec<ConnFault>,
+    /// Whether [`Command::Cut`] may come for it.
+    pub cut_on_command: bool,
     /// How it pays, where streams are paid.
     pub funding: Funding,
     /// The path that it asks for instead of the session's stream.

@@ -1,6 +1,6 @@
 //! Cursors: `<epoch>:<number>`, eight lowercase hexadecimal digits and a decimal without sign or leading zeros.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// The life of a session's numbering; a cursor of another epoch means nothing in this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -8,15 +8,15 @@ pub struct Epoch(pub u32);
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.digits().iter().collect::<String>())
+        self.digits().iter().try_for_each(|digit| f.write_char(char::from(*digit)))
     }
 }
 
 impl Epoch {
     /// Its digits. By hand, as those of [`Cursor::text`]: a simulation writes millions of them, and most of the time would
     /// go to the formatter of integers.
-    fn digits(self) -> [char; 8] {
-        std::array::from_fn(|at| char::from(b"0123456789abcdef"[(self.0 >> (28 - 4 * at)) as usize & 15]))
+    fn digits(self) -> [u8; 8] {
+        std::array::from_fn(|at| b"0123456789abcdef"[(self.0 >> (28 - 4 * at)) as usize & 15])
     }
 }
 
@@ -38,21 +38,21 @@ impl fmt::Display for Cursor {
 impl Cursor {
     /// The cursor as text.
     pub fn text(self) -> String {
-        let mut text = String::with_capacity(12);
-        text.extend(self.epoch.digits());
-        text.push(':');
-        let mut digits = [0; 20];
-        let (mut rest, mut at) = (self.seq, digits.len());
+        // From its end, where the number stands: at most twenty digits behind eight and the colon.
+        let mut text = [0; 29];
+        let (mut rest, mut at) = (self.seq, text.len());
         loop {
             at -= 1;
-            digits[at] = (rest % 10) as u8;
+            text[at] = b'0' + (rest % 10) as u8;
             rest /= 10;
             if rest == 0 {
                 break;
             }
         }
-        text.extend(digits[at..].iter().map(|digit| char::from(b'0' + digit)));
-        text
+        at -= 9;
+        text[at..at + 8].copy_from_slice(&self.epoch.digits());
+        text[at + 8] = b':';
+        std::str::from_utf8(&text[at..]).expect("digits are ASCII").to_owned()
     }
 
     /// Reads a cursor; `None` for anything that is not exactly one.

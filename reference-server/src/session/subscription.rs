@@ -174,22 +174,27 @@ impl Session {
 
     /// The next frames for a reader, at most about `most`; none when it has everything there is.
     pub fn next(&mut self, id: SubscriptionId, now: Millis, most: usize) -> Vec<Frame> {
-        self.prune_on_read(now);
-        let Some(mut subscription) = self.subscriptions.remove(&id) else { return vec![Frame::End] };
         let mut frames = Vec::new();
+        self.next_into(id, now, most, &mut frames);
+        frames
+    }
+
+    /// As [`Session::next`], into an empty list that the caller keeps.
+    pub fn next_into(&mut self, id: SubscriptionId, now: Millis, most: usize, frames: &mut Vec<Frame>) {
+        self.prune_on_read(now);
+        let Some(mut subscription) = self.subscriptions.remove(&id) else { return frames.push(Frame::End) };
         subscription.taken = 0;
         if (self.deleted && !self.bugs.has(Bug::DeletedStillStreams)) || subscription.overflowed {
             subscription.phase = Phase::Ended;
             frames.push(Frame::End);
         }
         if subscription.phase == Phase::Replay {
-            self.replay(&mut subscription, most, &mut frames);
+            self.replay(&mut subscription, most, frames);
         }
         if subscription.phase == Phase::Live && !subscription.muted {
-            self.live(id, &mut subscription, now, most, &mut frames);
+            self.live(id, &mut subscription, now, most, frames);
         }
         self.subscriptions.insert(id, subscription);
-        frames
     }
 
     fn replay(&self, subscription: &mut Subscription, most: usize, frames: &mut Vec<Frame>) {

@@ -3,6 +3,7 @@
 //! A check is judged as far as its cause was reached: an event is due when its reply was sent, a request when the one before
 //! it was answered. What was not reached, because the client had failed at something else before, is undecided.
 
+mod orders;
 mod sequence;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,7 @@ use std::collections::BTreeSet;
 
 use super::judge::Judge;
 use super::verdict::{Verdict, Violation};
-use crate::client::trial::{Case, Check, Entry, Event, Request, Said, Saw, TERMINAL, Want};
+use crate::client::trial::{Case, Check, Entry, Event, Request, SESSION, Said, Saw, TERMINAL, Want};
 use crate::contract::{CLIENT_CATALOGUE, Requirement};
 
 /// The verdicts on the requirements that `case` is about, in the order of the catalogue.
@@ -64,6 +65,17 @@ impl<'l> View<'l> {
             Check::TellsGap { after } => self.tells_gap(*after),
             Check::Refetches { after } => self.refetches(*after),
             Check::QuietAfterClose => self.quiet_after_close(),
+            Check::Subscribes(nth) => self.subscribes(*nth),
+            Check::Leaves(nth) => self.leaves(*nth),
+            Check::KeepsKey(publish) => self.keeps_key(*publish),
+            Check::Reports { publish, outcome } => self.reports(*publish, *outcome),
+            Check::PublishesInOrder => self.publishes_in_order(),
+            Check::PublishesOnce(publish) => self.publishes_once(*publish),
+            Check::PutsOff(publish, least) => self.puts_off(*publish, *least),
+            Check::Carries { publish, header } => self.carries(*publish, header),
+            Check::Introduces => self.introduces(),
+            Check::Answers => self.each_order_answered(),
+            Check::KeepsWord => self.keeps_word(),
         }
     }
 
@@ -275,6 +287,30 @@ impl<'l> View<'l> {
                 vec![from],
             ),
         }
+    }
+
+    fn subscribes(&self, nth: u32) -> Found {
+        let Some((asked, _)) = self.request(nth) else { return self.not_reached(&format!("request {nth}")) };
+        let expected = format!("`{{\"type\":\"chat.subscribe\",\"conversationId\":\"{SESSION}\"}}`");
+        let heard = self.log.iter().enumerate().find_map(|(at, entry)| match &entry.what {
+            Saw::Heard { nth: n, text } if *n == nth => Some((at, text)),
+            _ => None,
+        });
+        let Some((at, text)) = heard else {
+            return match self.at_behind(asked, |saw| matches!(saw, Saw::InVain { .. })) {
+                Some(at) => {
+                    let says = format!("connection {nth} is opened, and nothing is subscribed to on it");
+                    violated("not-subscribed", says, expected, "no message".to_owned(), vec![at, asked])
+                }
+                None => self.not_reached(&format!("the subscription on connection {nth}")),
+            };
+        };
+        let message: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        if message["type"] == "chat.subscribe" && message["conversationId"] == SESSION {
+            return Found::Held;
+        }
+        let says = format!("the first message on connection {nth} does not subscribe to the conversation");
+        violated("not-subscribed", says, expected, format!("`{}`", text.chars().take(120).collect::<String>()), vec![at])
     }
 
     fn quiet_after_close(&self) -> Found {

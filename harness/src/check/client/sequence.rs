@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Event, Found, Saw, TERMINAL, View, violated};
+use crate::client::orders::Ordered;
 use crate::client::trial::{BOUNDARY, Due};
 
 /// Data longer than this is shown by its beginning.
@@ -57,7 +58,8 @@ impl View<'_> {
         let mut first: BTreeMap<&str, usize> = BTreeMap::new();
         let mut judged = 0;
         // Only a later life can repeat what an earlier one applied.
-        if self.log.iter().filter(|entry| matches!(entry.what, Saw::Started { .. })).count() < 2 || self.ended(2).is_none() {
+        let begins = |saw: &Saw| matches!(saw, Saw::Started { .. } | Saw::Ordered { what: Ordered::Restart {}, .. });
+        if self.log.iter().filter(|entry| begins(&entry.what)).count() < 2 || self.ended(2).is_none() {
             return self.not_reached("the client's second life");
         }
         for (at, event) in self.applied().filter(|(_, event)| event.type_name() != TERMINAL && !but.contains(&event.data)) {

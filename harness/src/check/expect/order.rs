@@ -1,6 +1,6 @@
 //! The authoritative order of a session: the one that the strongest view shows.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use crate::history::{ConnView, CursorClass, EventView, From, Kind, Role, SessionView, Surface, View};
 
@@ -54,7 +54,7 @@ pub(super) fn ranked(view: &View<'_>, session: &SessionView<'_>) -> Vec<u32> {
             ended.insert(life, conn.ended_at());
         }
     }
-    let mut seen = FxHashSet::default();
+    let mut seen = FxHashSet::with_capacity_and_hasher(session.events.len(), FxBuildHasher);
     let mut strongest: Option<(usize, u8, &str, &[u32])> = None;
     for ((reader, _), candidate) in &mut candidates {
         seen.clear();

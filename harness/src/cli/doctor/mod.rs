@@ -15,7 +15,7 @@ use crate::check::Finding;
 use crate::contract::{Format, requirement};
 use crate::history::{Message, What};
 use crate::report::{Page, visible};
-use crate::run::suite::{Case, StopSign, Subject, Suite, SuiteError, run as run_suite};
+use crate::run::suite::{Case, Lateness, StopSign, Subject, Suite, SuiteError, run as run_suite};
 use crate::scenario::Scenario;
 use crate::world::live::ServerError;
 use crate::world::live::process::{ProcessError, Readiness};
@@ -217,6 +217,7 @@ fn one(resolved: &Resolved, text: &str) -> Result<Case, NoCase> {
         repeat: 1,
         fresh: false,
         deadline: Duration::from_millis(resolved.profile.contract.liveness.delivery_ms * 2),
+        lateness: Lateness::AskedAgain,
     };
     let mut done = None;
     match run_suite(&suite, &StopSign::default(), |case| done = Some(case)) {

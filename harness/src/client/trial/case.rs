@@ -3,7 +3,8 @@
 //! Cases are data. The server answers the requests for the stream one after the other, each with the next reply; behind
 //! the last one it answers 204. What a case shows is judged over the log by `crate::check`.
 
-use super::log::Event;
+use super::log::{Event, PublishAnswer};
+use crate::client::orders::Outcome;
 
 /// What a client must be able to do for a case. One that cannot exits with status 127.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,12 @@ pub enum Need {
     State,
     /// Close the stream when `{"close":true}` comes on standard input.
     Close,
+    /// Publish when it is ordered to: for adapters only.
+    Publish,
+    /// Start over within its process when it is ordered to: for adapters only.
+    Restart,
+    /// Take orders: for adapters only.
+    Orders,
 }
 
 impl Need {
@@ -32,7 +39,15 @@ impl Need {
             Need::Gap => "gap",
             Need::State => "state",
             Need::Close => "close",
+            Need::Publish => "publish",
+            Need::Restart => "restart",
+            Need::Orders => "orders",
         }
+    }
+
+    /// True for what only an adapter can be asked to do.
+    pub fn is_of_adapters(self) -> bool {
+        matches!(self, Need::Publish | Need::Restart | Need::Orders)
     }
 }
 
@@ -49,12 +64,17 @@ pub struct Case {
     pub replies: Vec<Reply>,
     /// The answer to a request for the snapshot.
     pub snapshot: Option<String>,
+    /// True when the stream is a WebSocket.
+    pub socket: bool,
     /// True when the client is started once more when it has ended.
     pub again: bool,
     /// Written over the state file before the client is started again.
     pub damage: Option<&'static str>,
     /// Behind the replies stands the reference server, which is cut.
     pub reference: Option<Reference>,
+    /// How requests with a publish are answered: those with publish n, counted from 1, one after the other; what is not listed
+    /// is accepted.
+    pub publishes: Vec<(u32, PublishAnswer)>,
     /// What is judged.
     pub checks: Vec<(&'static str, Check)>,
 }
@@ -96,6 +116,8 @@ pub enum Head {
     },
     /// The connection is reset before a request is read.
     Refuse,
+    /// Status 101, and messages behind the client's first one.
+    Socket,
 }
 
 /// What a server does in the body of an answer.
@@ -107,6 +129,12 @@ pub enum Step {
     Pieces(Vec<u8>, usize),
     /// Writes the events `e1` to this one whose ids, their numbers, are behind the cursor that the request presents.
     Replay(u32),
+    /// Sends this as a text message.
+    Say(String),
+    /// Sends this as a text message in fragments of this many bytes.
+    Fragments(String, usize),
+    /// Sends what a client of WebSockets is to bear beside text: a ping, and a binary message.
+    Beside,
     /// Waits until the client has applied an event with this data.
     Until(String),
     /// Waits until the client has said that it closed the stream.
@@ -121,6 +149,14 @@ pub enum Step {
     Close,
     /// Keeps the connection open until the client leaves it.
     Hold,
+    /// Waits until the client has left this other connection.
+    UntilLeft(u32),
+    /// Orders the client to publish this one.
+    Publish(u32),
+    /// Waits until the client has said what became of this publish.
+    UntilPublished(u32),
+    /// Orders the client to start over.
+    Restart,
 }
 
 /// What must be seen. Requests are counted from 1.
@@ -192,6 +228,38 @@ pub enum Check {
     },
     /// Nothing is applied and nothing is asked once the client was told to close.
     QuietAfterClose,
+    /// The first message on this WebSocket subscribes.
+    Subscribes(u32),
+    /// The client leaves this connection by itself.
+    Leaves(u32),
+    /// Every request with this publish has its own key.
+    KeepsKey(u32),
+    /// What the client says became of this publish, once its first request was answered.
+    Reports {
+        /// Which publish.
+        publish: u32,
+        /// What it must say.
+        outcome: Outcome,
+    },
+    /// Publishes are accepted in the order in which they were asked for.
+    PublishesInOrder,
+    /// No request with this publish comes behind the one that was accepted or refused.
+    PublishesOnce(u32),
+    /// The second request with this publish comes no earlier behind the first than this many milliseconds.
+    PutsOff(u32, u64),
+    /// The first request with this publish has its body, and this header.
+    Carries {
+        /// Which publish.
+        publish: u32,
+        /// A header line, `Name: value`.
+        header: &'static str,
+    },
+    /// `init` is answered in each life, with the version that it names and features that there are.
+    Introduces,
+    /// Each order is answered once, under its number, and nothing else is answered.
+    Answers,
+    /// No order is answered with `unsupported`.
+    KeepsWord,
 }
 
 /// What a header must be.
@@ -218,6 +286,8 @@ pub struct Due {
 
 /// The type of the event that ends every stream here. It is not among the events that are due.
 pub const TERMINAL: &str = "end";
+/// The type of the event that ends a turn over WebSockets. It is due like any other.
+pub const SEALED: &str = "turn-sealed";
 /// The type of the frame that marks the seam between replay and live.
 pub const BOUNDARY: &str = "ready";
 /// The type of the frame that says that events are missing.
@@ -231,9 +301,11 @@ impl Case {
             needs: Vec::new(),
             replies: Vec::new(),
             snapshot: None,
+            socket: false,
             again: false,
             damage: None,
             reference: None,
+            publishes: Vec::new(),
             checks: Vec::new(),
         }
     }
@@ -247,6 +319,25 @@ impl Case {
             }
         }
         ids
+    }
+
+    /// True when only an adapter can be asked for what it needs.
+    pub fn is_of_adapters(&self) -> bool {
+        self.needs.iter().any(|need| need.is_of_adapters())
+    }
+
+    /// The case with what is judged of every adapter, whatever it is about.
+    pub fn with_orders(self) -> Case {
+        if self.judges().contains(&"C-ADAPT-1") {
+            return self;
+        }
+        self.check("C-ADAPT-1", Check::Introduces).check("C-ADAPT-2", Check::Answers).check("C-ADAPT-3", Check::KeepsWord)
+    }
+
+    /// How the next request with this publish is answered.
+    pub(super) fn answers(mut self, publish: u32, answer: PublishAnswer) -> Case {
+        self.publishes.push((publish, answer));
+        self
     }
 
     pub(super) fn needs(mut self, need: Need) -> Case {

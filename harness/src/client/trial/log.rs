@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::client::orders::{Answer, Ordered};
 use crate::history::Micros;
 
 /// One observation.
@@ -23,6 +24,13 @@ pub enum Saw {
     },
     /// A request was read.
     Request(Request),
+    /// The first message of the client on a WebSocket was read.
+    Heard {
+        /// On which.
+        nth: u32,
+        /// The message.
+        text: String,
+    },
     /// A connection was refused: reset before a request was read. It counts as a request for the stream.
     Refused {
         /// Which.
@@ -49,6 +57,20 @@ pub enum Saw {
     },
     /// The client wrote a line.
     Said(Said),
+    /// The client was given an order of the adapter protocol.
+    Ordered {
+        /// Its number.
+        order: u32,
+        /// What it is ordered to do.
+        what: Ordered,
+    },
+    /// A publish was read, and is answered so.
+    Posted {
+        /// The request; its number is 0.
+        request: Request,
+        /// How.
+        answer: PublishAnswer,
+    },
     /// The client was told to close the stream.
     ToldToClose,
     /// The client was killed.
@@ -75,7 +97,7 @@ pub enum Saw {
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Which of those for the stream; 0 for the snapshot.
+    /// Which of those for the stream; 0 for the snapshot and for publishes.
     pub nth: u32,
     /// `GET`.
     pub method: String,
@@ -107,6 +129,21 @@ pub enum Said {
     Closed,
     /// It gave up, or tells of trouble.
     Error,
+    /// It answers an order.
+    Answer(Answer),
+}
+
+/// How a publish is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishAnswer {
+    /// 201: the server has it.
+    Accept,
+    /// The server has it, and the connection is reset before it says so.
+    Lose,
+    /// This status: the server does not take it.
+    Refuse(u16),
+    /// 503 with this `Retry-After`, in seconds: the server does not take it now.
+    PutOff(u32),
 }
 
 /// An event as a client says that it applied it, or as it is due.
@@ -136,6 +173,9 @@ impl Said {
     pub fn parse(line: &str) -> Result<Said, String> {
         let value: serde_json::Value = serde_json::from_str(line).map_err(|e| format!("it is no JSON ({e})"))?;
         let object = value.as_object().ok_or("it is no JSON object")?;
+        if object.contains_key("answer") {
+            return serde_json::from_value(value).map(Said::Answer).map_err(|e| format!("it is no answer to an order ({e})"));
+        }
         for (key, said) in [("gap", Said::Gap), ("reset", Said::Reset), ("closed", Said::Closed), ("error", Said::Error)] {
             if object.contains_key(key) {
                 return Ok(said);

@@ -33,6 +33,8 @@ pub struct ClientCommand {
     pub folder: Option<PathBuf>,
     /// Variables added to streamspec's own environment.
     pub environment: Vec<(String, String)>,
+    /// True for an adapter: it is told everything by orders on its standard input, and nothing by arguments.
+    pub adapter: bool,
 }
 
 /// One life of a client. Dropping it kills the whole group.
@@ -58,7 +60,7 @@ impl Process {
         let words = command.command.fill(0, std::path::Path::new("."));
         let (program, arguments) = words.split_first().ok_or("the command is empty")?;
         let mut process = Command::new(program);
-        process.args(arguments).arg(url).envs(command.environment.iter().map(|(name, value)| (name, value)));
+        process.args(arguments).args((!command.adapter).then_some(url)).envs(command.environment.iter().map(|(name, value)| (name, value)));
         process.envs(told.iter().map(|(name, value)| (*name, value)));
         if let Some(folder) = &command.folder {
             process.current_dir(folder);
@@ -111,10 +113,15 @@ impl Process {
     /// Writes a line to its standard input.
     pub(super) async fn tell(&mut self, line: &str) {
         if let Some(stdin) = &mut self.stdin {
-            // A client that does not listen is judged by what it does.
-            let _ = stdin.write_all(format!("{line}\n").as_bytes()).await;
+            // A client that does not listen is judged by what it does, and not waited for.
+            let _ = timeout(OUTPUT_WITHIN, stdin.write_all(format!("{line}\n").as_bytes())).await;
             let _ = stdin.flush().await;
         }
+    }
+
+    /// Ends its standard input: there are no more orders.
+    pub(super) fn hang_up(&mut self) {
+        self.stdin = None;
     }
 
     /// The end of its standard error.

@@ -1,8 +1,8 @@
 //! The server that a client meets: answers the nth request for the stream with the nth reply.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,37 +13,45 @@ use tokio::time::timeout;
 
 use super::case::{Case, Head, Reply, Step};
 use super::log::{Request, Said, Saw};
+use super::publish::publish_key;
 use super::request::{Read, read};
 use super::shared::Shared;
+use crate::client::orders::Ordered;
 
 /// How long a client may take to send a request on a connection that it has made, and to close one that has ended.
-const POLITE: Duration = Duration::from_secs(5);
+pub(super) const POLITE: Duration = Duration::from_secs(5);
 
 /// What the responder asks of whoever controls the client; answered when it is done.
-pub(super) enum Order {
+pub(super) enum Demand {
     /// Kill the client and start it again.
     Kill(oneshot::Sender<()>),
     /// Tell the client to close the stream.
     Close(oneshot::Sender<()>),
+    /// Order it to publish this.
+    Publish(u32, oneshot::Sender<()>),
+    /// Order it to start over.
+    Restart(oneshot::Sender<()>),
 }
 
 /// What a case's connections share.
 pub(super) struct Responder {
     pub(super) case: Case,
     pub(super) shared: Arc<Shared>,
-    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) demands: mpsc::Sender<Demand>,
     /// How long a step waits for the client.
     pub(super) patience: Duration,
     /// Where the reference server is, if it answers.
     pub(super) upstream: Option<SocketAddr>,
     /// Requests for the stream so far.
     pub(super) asked: AtomicU32,
+    /// Which publish each request was with, in the order in which they came.
+    pub(super) posted: Mutex<Vec<Option<u32>>>,
     /// Connections that are being answered.
     pub(super) busy: AtomicUsize,
 }
 
 /// Why an answer was broken off: the client had left.
-struct Gone;
+pub(super) struct Gone;
 
 impl From<std::io::Error> for Gone {
     fn from(_: std::io::Error) -> Gone {
@@ -52,7 +60,7 @@ impl From<std::io::Error> for Gone {
 }
 
 /// How an answer is over.
-enum Over {
+pub(super) enum Over {
     /// The chunked body is to be ended.
     Whole,
     /// The connection is to be closed as it is.
@@ -96,6 +104,9 @@ impl Responder {
             leave(stream).await;
             return;
         }
+        if request.target.starts_with("/publish") {
+            return self.publish(stream, request).await;
+        }
         let nth = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         request.nth = nth;
         self.busy.fetch_add(1, Ordering::SeqCst);
@@ -118,6 +129,9 @@ impl Responder {
             leave(stream).await;
             return;
         };
+        if reply.head == Head::Socket {
+            return self.talk(stream, nth, reply, request).await;
+        }
         let over = self.steps(&mut stream, nth, reply, request).await.unwrap_or(Over::Left);
         match over {
             // An end is written down before the client can see it: its wait is never measured too short.
@@ -161,24 +175,6 @@ impl Responder {
                         self.chunk(stream, nth, format!("id: {id}\ndata: e{id}\n\n").as_bytes()).await?;
                     }
                 }
-                Step::Until(data) => {
-                    if !self.shared.applied(data, self.patience).await {
-                        self.shared.saw(Saw::InVain { what: format!("the client to apply `{data}`") });
-                    }
-                }
-                Step::UntilClosed => {
-                    let closed = |saw: &Saw| matches!(saw, Saw::Said(Said::Closed) | Saw::Exited { .. });
-                    if !self.shared.until(self.patience, closed).await {
-                        self.shared.saw(Saw::InVain { what: "the client to close".to_owned() });
-                    }
-                }
-                Step::Reset => return Ok(Over::Reset),
-                Step::Break => return Ok(Over::Broken),
-                Step::Kill => {
-                    self.order(Order::Kill).await;
-                    return Ok(Over::Left);
-                }
-                Step::Close => self.order(Order::Close).await,
                 Step::Hold => {
                     let mut buffer = [0; 1024];
                     let left = async { while let Ok(1..) = stream.read(&mut buffer).await {} };
@@ -188,16 +184,73 @@ impl Responder {
                     }
                     return Ok(Over::Left);
                 }
+                other => {
+                    if let Some(over) = self.aside(other).await {
+                        return Ok(over);
+                    }
+                }
             }
         }
         Ok(Over::Whole)
     }
 
-    async fn order(&self, order: impl FnOnce(oneshot::Sender<()>) -> Order) {
+    /// A step that writes nothing: it waits, has something done to the client, or ends the connection.
+    pub(super) async fn aside(&self, step: &Step) -> Option<Over> {
+        match step {
+            Step::Until(data) => {
+                if !self.shared.applied(data, self.patience).await {
+                    self.shared.saw(Saw::InVain { what: format!("the client to apply `{data}`") });
+                }
+            }
+            Step::UntilClosed => {
+                let closed = |saw: &Saw| matches!(saw, Saw::Said(Said::Closed) | Saw::Exited { .. });
+                if !self.shared.until(self.patience, closed).await {
+                    self.shared.saw(Saw::InVain { what: "the client to close".to_owned() });
+                }
+            }
+            Step::Reset => return Some(Over::Reset),
+            Step::Break => return Some(Over::Broken),
+            Step::Kill => {
+                self.demand(Demand::Kill).await;
+                return Some(Over::Left);
+            }
+            Step::Close => self.demand(Demand::Close).await,
+            Step::Publish(publish) => self.demand(|done| Demand::Publish(*publish, done)).await,
+            Step::UntilPublished(publish) => self.until_published(*publish).await,
+            Step::UntilLeft(other) => {
+                if !self.shared.until(self.patience, |saw| matches!(saw, Saw::Left { nth } if nth == other)).await {
+                    self.shared.saw(Saw::InVain { what: format!("the client to leave connection {other}") });
+                }
+            }
+            Step::Restart => self.demand(Demand::Restart).await,
+            Step::Send(_) | Step::Pieces(..) | Step::Replay(_) | Step::Say(_) | Step::Fragments(..) | Step::Beside | Step::Hold => {
+                unreachable!("it belongs to one kind of stream, which a test of the cases shows: {step:?}")
+            }
+        }
+        None
+    }
+
+    async fn demand(&self, demand: impl FnOnce(oneshot::Sender<()>) -> Demand) {
         let (done, wait) = oneshot::channel();
         // Fails only when the case is over.
-        if self.orders.send(order(done)).await.is_ok() {
+        if self.demands.send(demand(done)).await.is_ok() {
             let _ = wait.await;
+        }
+    }
+
+    async fn until_published(&self, publish: u32) {
+        let key = publish_key(publish);
+        let order = self.shared.log().iter().find_map(|entry| match &entry.what {
+            Saw::Ordered { order, what: Ordered::Publish(publish) } if publish.key == key => Some(*order),
+            _ => None,
+        });
+        let answered = |saw: &Saw| match saw {
+            Saw::Said(Said::Answer(answer)) => Some(answer.answer) == order,
+            Saw::Exited { .. } => true,
+            _ => false,
+        };
+        if !self.shared.until(self.patience, answered).await {
+            self.shared.saw(Saw::InVain { what: format!("the client to say what became of publish {publish}") });
         }
     }
 
@@ -222,7 +275,7 @@ impl Responder {
 }
 
 /// Ends the sending side and waits for the client to do the same, so that nothing unread turns the end into a reset.
-async fn leave(mut stream: TcpStream) {
+pub(super) async fn leave(mut stream: TcpStream) {
     let _ = stream.shutdown().await;
     let mut buffer = [0; 1024];
     let _ = timeout(POLITE, async { while let Ok(1..) = stream.read(&mut buffer).await {} }).await;
@@ -237,7 +290,7 @@ fn has_body(head: &Head) -> bool {
     match head {
         Head::Stream { .. } => true,
         Head::Status { status, .. } => !status.starts_with("204") && !status.starts_with("205"),
-        Head::Refuse => false,
+        Head::Refuse | Head::Socket => false,
     }
 }
 
@@ -248,13 +301,13 @@ fn head(head: &Head) -> String {
         Head::Status { status, headers } if status.starts_with("205") => (*status, format!("Content-Length: 0\r\n{headers}")),
         Head::Status { status, headers } if has_body(head) => (*status, format!("Content-Type: text/event-stream\r\n{headers}")),
         Head::Status { status, headers } => (*status, (*headers).to_owned()),
-        Head::Refuse => unreachable!("a connection that is refused has no answer"),
+        Head::Refuse | Head::Socket => unreachable!("such a connection has no answer of this form"),
     };
     format!("HTTP/1.1 {status}\r\n{headers}{coding}Cache-Control: no-store\r\nConnection: close\r\n\r\n")
 }
 
 /// The beginning of what was sent, for people.
-fn shown(bytes: &[u8]) -> String {
+pub(super) fn shown(bytes: &[u8]) -> String {
     const MOST: usize = 80;
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]);
     let more = if bytes.len() > MOST { format!("… ({} bytes)", bytes.len()) } else { String::new() };

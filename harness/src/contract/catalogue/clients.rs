@@ -14,7 +14,9 @@ pub const CLIENT_FAMILIES: &[(&str, &str)] = &[
     ("C-GAP", "missing events lead to a refetch, not to silence"),
     ("C-END", "what stops a client"),
     ("C-RESTORE", "what survives a kill of the client"),
-    ("C-POST", "streams that are opened by a request with a body"),
+    ("C-POST", "publishes, and streams opened by POST"),
+    ("C-SOCKET", "streams that are WebSockets"),
+    ("C-ADAPT", "what an adapter answers to orders"),
 ];
 
 catalogue! {
@@ -183,6 +185,9 @@ catalogue! {
     "C-RESTORE-5" Must "damaged state is not presented as a cursor, and does not stop the client",
         from "issue 5", by "the first request of a client whose state file was overwritten",
         likely "the file is read as it is, or its parse error is fatal";
+    "C-RESTORE-6" Must "a client that was restarted within its process has left the connection of its former life",
+        from "issue 5", by "the connection that was open at the restart",
+        likely "close drops the object and leaves its reader at work";
 
     "C-POST-1" Must "a reconnect repeats the method of the request",
         from "issue 5", by "the method of the second request of a stream that was opened by POST",
@@ -190,4 +195,45 @@ catalogue! {
     "C-POST-2" Must "a reconnect repeats the body of the request",
         from "issue 5", by "the body of the second request of a stream that was opened by POST",
         likely "the body was a stream that is used up";
+    "C-POST-3" Must "a publish whose answer was lost is repeated under its own idempotency key, or not at all",
+        from "issue 5", by "Idempotency-Key of every request with the same publish, whose first answer was a reset",
+        likely "the key is made where the request is made";
+    "C-POST-4" Must "a publish that the server refused is reported as refused",
+        from "issue 5", by "what the client says became of publishes answered with 400, 409, 413 and 422",
+        likely "only failed connections are errors";
+    "C-POST-5" Must "what nobody acknowledged is not reported as accepted or refused",
+        from "issue 5", by "what the client says became of a publish whose every answer was lost",
+        likely "a lost answer is taken for success, or for failure";
+    "C-POST-6" Must "publishes arrive in the order in which they were asked for",
+        from "issue 5", by "publishes as the server accepted them, the first of which was put off with 503",
+        likely "the next one is sent while the one before is repeated";
+    "C-POST-7" Must "a publish that was acknowledged is reported so, and not sent again",
+        from "issue 5", by "requests behind an acknowledgement, also while the stream reconnects",
+        likely "an outbox is emptied when the stream opens, not when its entries were acknowledged";
+    "C-POST-8" Must "a publish that the server refused is not repeated",
+        from "RFC 9110 15.5", by "requests behind an answer of 400, 409, 413 or 422",
+        likely "every answer that is no success is retried";
+    "C-POST-9" Should "a publish that was put off is repeated no earlier than Retry-After says",
+        from "RFC 9110 10.2.3", by "the time between an answer of 429 or 503 and the next request with the same publish",
+        likely "Retry-After is not looked at";
+    "C-POST-10" Must "a publish carries the caller's headers and its body byte for byte",
+        from "issue 5", by "the first request of a publish with U+2028, U+0085, quotes and line feeds in it",
+        likely "the body is parsed and written anew, or the headers are those of the stream alone";
+
+    "C-SOCKET-1" Must "each connection subscribes anew",
+        from "DISP-3", by "the first message on each WebSocket",
+        likely "the subscription is sent where the client is made, not where a connection opens";
+    "C-SOCKET-2" Must "only events of the conversation that was subscribed to are applied",
+        from "DISP-14", by "what is applied among broadcasts, errors, pings, binary messages and another conversation's events",
+        likely "every message is taken for an event of one's own";
+
+    "C-ADAPT-1" Must "`init` is answered with the version that it names, and features that there are",
+        from "docs/client-testing.md", by "the first answer of each life of the client",
+        likely "the adapter waits for another order, or buffers its output";
+    "C-ADAPT-2" Must "each order is answered once, under its number",
+        from "docs/client-testing.md", by "orders and answers",
+        likely "an order is carried out and not answered, or output is buffered";
+    "C-ADAPT-3" Must "what is declared is not answered with `unsupported`",
+        from "docs/client-testing.md", by "answers to orders that a declared feature is about",
+        likely "the list of features was copied";
 }

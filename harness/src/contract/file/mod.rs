@@ -13,8 +13,13 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use toml::de::DeTable;
 
 use error::Problem;
@@ -23,6 +28,13 @@ pub use error::FileError;
 pub(crate) use load::text_of;
 pub(crate) use spot::{Problems, Seg, spot};
 pub(crate) use words::{nearest, short, suggest};
+
+/// The JSON Schema of a kind of file. There are three kinds and a hundred built-in files, so each is made once.
+fn schema_of<T: JsonSchema>() -> Arc<Value> {
+    static MADE: Mutex<BTreeMap<Cow<'static, str>, Arc<Value>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(made.entry(T::schema_id()).or_insert_with(|| Arc::new(schemars::schema_for!(T).to_value())))
+}
 
 /// Reads `text`, which is shown as the file `name`; `check` looks for what is wrong in the meaning.
 pub(crate) fn read<T: DeserializeOwned + JsonSchema>(
@@ -46,8 +58,7 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema>(
     if let Some(error) = fail(errors.iter().take(1).map(syntax).collect()) {
         return Err(error);
     }
-    let schema = schemars::schema_for!(T).to_value();
-    if let Some(error) = fail(shape::misfits(&root, &schema)) {
+    if let Some(error) = fail(shape::misfits(&root, &schema_of::<T>())) {
         return Err(error);
     }
     let value = T::deserialize(toml::de::Deserializer::from(root.clone()));

@@ -142,18 +142,15 @@ fn failed(out: &mut String, row: &Row<'_>, heading: &Heading) {
     }
     if let Some(first) = row.failures.first() {
         let (failed, judged) = row.reproduced;
-        let seed = heading.seed.map(|seed| format!(" --seed {seed:#x}")).unwrap_or_default();
         let _ = writeln!(
             out,
-            "<dl class=\"next\"><dt>Often</dt><dd>in {failed} of {} of {}; {} in all</dd><dt>Likely</dt><dd>{}</dd><dt>Spec</dt><dd>{}</dd><dt>Rerun</dt><dd><code>streamspec {}{} --only {}{seed}</code></dd>",
+            "<dl class=\"next\"><dt>Often</dt><dd>in {failed} of {} of {}; {} in all</dd><dt>Likely</dt><dd>{}</dd><dt>Spec</dt><dd>{}</dd><dt>Rerun</dt><dd><code>{}</code></dd>",
             plural(judged, "case"),
             xml(&first.scenario),
             plural(row.violations, "violation"),
             xml(requirement.likely),
             xml(requirement.source),
-            heading.command,
-            xml(&heading.again),
-            xml(&first.scenario)
+            xml(&heading.again(&first.scenario))
         );
         if let Some(curl) = &first.curl {
             let _ = write!(out, "<dt>Curl</dt><dd><code>{}</code></dd>", xml(curl));

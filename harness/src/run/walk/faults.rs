@@ -59,6 +59,13 @@ pub(super) fn armed(reader: &str, ahead: &[Step]) -> Vec<ConnFault> {
     faults
 }
 
+/// True when one of these steps, or one inside of them, cuts a connection of `reader` when it comes to it.
+pub(super) fn cuts_on_command(steps: &[Step], reader: &str) -> bool {
+    let cuts = |step: &Step| matches!(step, Step::Cut(cut) if cut.reader == reader && !has_place(cut));
+    let inside = |step: &Step| matches!(step, Step::Repeat(repeat) if cuts_on_command(&repeat.steps, reader));
+    steps.iter().any(|step| cuts(step) || inside(step))
+}
+
 /// True when the cut stands at a place in the connection's bytes, false when it means "now".
 fn has_place(cut: &Cut) -> bool {
     cut.after_events.is_some() || cut.inside.is_some() || cut.after_bytes.is_some() || cut.before_headers || cut.before_terminal
@@ -154,5 +161,32 @@ pub(super) fn reconnects(ended: &Ended) -> bool {
     match ended {
         Ended::Eof | Ended::Broken { .. } => true,
         Ended::Done | Ended::Ours | Ended::NoAnswer { .. } | Ended::Undecodable { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Scenario;
+
+    #[test]
+    fn a_cut_without_a_place_is_seen_wherever_it_stands_and_one_with_a_place_is_none_on_command() {
+        let text = r#"
+            name = "cuts"
+            says = "two readers are cut"
+            steps = [
+              { open = { session = "s" } },
+              { publish = { session = "s", count = 3 } },
+              { subscribe = { reader = "a", session = "s" } },
+              { subscribe = { reader = "b", session = "s" } },
+              { cut = { reader = "b", after_events = 2 } },
+              { repeat = { times = 2, steps = [{ cut = { reader = "a" } }, { resume = { reader = "a" } }] } },
+            ]
+        "#;
+        let steps = Scenario::parse("cuts.toml", text).unwrap().steps;
+        assert!(cuts_on_command(&steps, "a"));
+        assert!(!cuts_on_command(&steps[..5], "a"));
+        assert!(!cuts_on_command(&steps, "b"));
+        assert_eq!(armed("b", &steps[4..]).len(), 1);
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Walk<'w, W: World> {
     world: &'w W,
     profile: &'w Profile,
     patience: Patience,
+    /// All steps of the scenario.
+    whole: &'w [Step],
     cast: RefCell<Cast>,
     /// What is to go on beside the steps and was not begun yet.
     background: RefCell<Vec<Background>>,
@@ -73,9 +75,10 @@ pub(crate) struct Walk<'w, W: World> {
 }
 
 /// Walks `scenario` over `world`. Observations are in the world's recorder, also when the walk was aborted.
-pub async fn walk<W: World>(world: &W, profile: &Profile, scenario: &Scenario, patience: Patience) -> Result<(), Abort> {
+pub async fn walk<'w, W: World>(world: &'w W, profile: &'w Profile, scenario: &'w Scenario, patience: Patience) -> Result<(), Abort> {
     let background = RefCell::default();
-    let walk = Walk { world, profile, patience, cast: RefCell::default(), background, missed: Cell::new(0), step: Cell::new(0) };
+    let (whole, cast) = (scenario.steps.as_slice(), RefCell::default());
+    let walk = Walk { world, profile, patience, whole, cast, background, missed: Cell::new(0), step: Cell::new(0) };
     let main = async {
         let ended = walk.steps(&scenario.steps, Some(&say::steps(scenario))).await;
         let audited = match ended {

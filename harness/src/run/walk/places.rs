@@ -1,6 +1,6 @@
 //! Numbers and starting points as a scenario names them.
 
-use crate::contract::{CursorOrder, Profile};
+use crate::contract::{CursorCarrier, CursorOrder, Profile};
 use crate::history::{CursorClass, From};
 use crate::scenario::{Count, Start};
 use crate::world::World;
@@ -123,7 +123,11 @@ fn malformed(real: Option<&str>, profile: &Profile) -> Vec<String> {
     all.push(format!("{front}0x{number}"));
     all.push(format!("{front}{number}.5"));
     all.push(format!("{front}{number}e0"));
-    all.push(format!("{front} {number}"));
+    // Blanks around a header's value are no part of it (RFC 9110 5.5): ` 5` arrives as `5`, which is a cursor.
+    let in_header = matches!(profile.binding.subscribe.cursor.first(), Some(CursorCarrier::Header(_)));
+    if !(front.is_empty() && in_header) {
+        all.push(format!("{front} {number}"));
+    }
     all.push(format!("{front}99999999999999999999999"));
     if !front.is_empty() {
         all.push(front.to_owned());
@@ -141,5 +145,14 @@ mod tests {
         let kept = spread((0..1000).collect(), 64);
         assert_eq!((kept.len(), kept[0], kept[63]), (64, 0, 999));
         assert_eq!(spread(vec![1, 2, 3], 64), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_blank_before_a_number_is_no_mutation_in_a_header() {
+        let mut profile = Profile::load("sse").unwrap();
+        assert!(malformed(Some("5"), &profile).iter().all(|text| text.trim() != "5"));
+        assert!(malformed(Some("3f:5"), &profile).contains(&"3f: 5".to_owned()), "inside a value it is");
+        profile.binding.subscribe.cursor = vec![CursorCarrier::Query("after".to_owned())];
+        assert!(malformed(Some("5"), &profile).contains(&" 5".to_owned()), "a query keeps it");
     }
 }

@@ -149,7 +149,7 @@ impl<W: World> Walk<'_, W> {
             // Content that a key's first use did not have is no event of its own, whatever the answer says.
             Outcome::Ok { .. } if sending.conflict => {}
             Outcome::Ok { cursor, .. } => {
-                if let Some(published) = s.published.iter_mut().find(|p| p.marker == marker) {
+                if let Some(published) = s.published.iter_mut().rev().find(|p| p.marker == marker) {
                     published.acknowledged = true;
                     published.cursor = cursor.or(published.cursor.take());
                 }
@@ -200,7 +200,7 @@ impl<W: World> Walk<'_, W> {
         for _ in 0..TRIES {
             let Some((op, marker)) = self.publish_one(&writer.session, writer.text, true, Some(sending.clone())).await else { return };
             let acknowledged =
-                self.with(&writer.session, |s| s.published.iter().any(|p| p.marker == marker && p.acknowledged)).unwrap_or(false);
+                self.with(&writer.session, |s| s.published.iter().rev().any(|p| p.marker == marker && p.acknowledged)).unwrap_or(false);
             if acknowledged {
                 self.cast.borrow_mut().background_acks += 1;
                 self.world.recorder().wake();

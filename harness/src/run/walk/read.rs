@@ -45,8 +45,19 @@ impl<W: World> Walk<'_, W> {
         let funding = self.cast.borrow().fundings.get(reader).cloned().unwrap_or_default();
         let content = self.cast.borrow().contents.get(reader).cloned();
         let role = if self.cast.borrow().driven.contains(reader) { Role::Driven } else { role };
-        let (reader_name, start) = (reader.to_owned(), from.clone());
-        let opening = Opening { conn, reader: reader_name, nth, session: ix, address, from: start, role, faults, funding, content };
+        let opening = Opening {
+            conn,
+            reader: reader.to_owned(),
+            nth,
+            session: ix,
+            address,
+            from: from.clone(),
+            role,
+            faults,
+            cut_on_command: faults::cuts_on_command(self.whole, reader),
+            funding,
+            content,
+        };
         let progress = self.world.connect(opening);
         let connection = Connection { conn, reader: reader.to_owned(), from, progress };
         let mut cast = self.cast.borrow_mut();

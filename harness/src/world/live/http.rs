@@ -1,7 +1,7 @@
 //! Operations and finite reads over HTTP. An answer that does not come is an outcome, not an error.
 
 use std::cell::RefCell;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -19,6 +19,9 @@ const MOST_OVERHEARD: usize = 256 << 10;
 /// How much of a refusal is kept.
 const MOST_REFUSAL: usize = 400;
 
+/// How many connections wait for the next operation: as many as a worker's cases have operations under way.
+const IDLE: usize = 64;
+
 /// The HTTP clients of a worker.
 #[derive(Debug)]
 pub struct Clients {
@@ -32,12 +35,12 @@ impl Clients {
     /// # Errors
     /// When the TLS library cannot be set up.
     pub fn new() -> Result<Clients, ServerError> {
-        Ok(Clients { operations: RefCell::new(build(8)?), streams: build(0)? })
+        Ok(Clients { operations: RefCell::new(build(IDLE)?), streams: build(0)? })
     }
 
     /// Forgets connections to a server that is gone.
     pub(super) fn renew(&self) -> Result<(), ServerError> {
-        *self.operations.borrow_mut() = build(8)?;
+        *self.operations.borrow_mut() = build(IDLE)?;
         Ok(())
     }
 
@@ -52,10 +55,13 @@ impl Clients {
 
 /// What all clients trust. The system's certificates are hundreds of files, too many to be read at every start of a server.
 static TRUST: LazyLock<Result<rustls::ClientConfig, String>> = LazyLock::new(|| {
-    // Fails only when the program that uses this library has chosen a provider already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = rustls::ClientConfig::builder().with_platform_verifier().map_err(|e| e.to_string())?;
-    Ok(config.with_no_client_auth())
+    // The process's own default is left to the program that uses this library.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = versions.map_err(|e| e.to_string())?;
+    // A slim container has no certificates. Plain HTTP needs none; over https no server is trusted then.
+    let without = builder.clone().with_root_certificates(rustls::RootCertStore::empty());
+    Ok(builder.with_platform_verifier().unwrap_or(without).with_no_client_auth())
 });
 
 fn build(idle: usize) -> Result<reqwest::Client, ServerError> {

@@ -1,7 +1,7 @@
 //! The live world: real sockets, the fault proxy and real processes.
 //!
 //! A [`Server`] lives as long as its worker and is used by one run after the other; a [`LiveWorld`] lives for one run. Its
-//! readers are tasks that record what they see; a reader that a fault may hit goes through a link of the proxy that is its
+//! readers are tasks that record what they see; a connection that a fault may hit goes through a link of the proxy that is its
 //! own, so that every byte and every command has exactly one connection to strike.
 
 mod driver;
@@ -185,8 +185,10 @@ impl World for LiveWorld<'_> {
                 request: request.curl(&self.server.base()),
             }),
         );
-        // Views that others are compared with go straight to the server; so does a stream that the proxy cannot read.
-        let direct = matches!(opening.role, Role::Witness | Role::Compressed) || self.server.upstream().is_none();
+        // Views that others are compared with go straight to the server; so does a stream that the proxy cannot read, and
+        // one that nothing can strike: two more connections would only take their time.
+        let untouched = opening.faults.is_empty() && !opening.cut_on_command && opening.role != Role::Driven;
+        let direct = untouched || matches!(opening.role, Role::Witness | Role::Compressed) || self.server.upstream().is_none();
         let handle = Handle::default();
         let driver = self.driver.borrow().clone().filter(|_| opening.role == Role::Driven);
         let driven = driver.map(|driver| {

@@ -2,8 +2,11 @@
 
 use std::collections::VecDeque;
 
+use streamspec_reference_server::session::Frame;
+
+use super::rules::Rules;
 use crate::contract::Binding;
-use crate::history::{Answer, Comment, ConnId, End, Ended, Fault, Kind, What};
+use crate::history::{Answer, Comment, ConnId, CursorClass, End, Ended, Fault, Kind, What};
 use crate::run::binding::Seen;
 use crate::run::progress::{Progress, SeenCursor};
 use crate::world::live::faults;
@@ -15,8 +18,8 @@ const BUFFER: usize = 128 << 10;
 /// The same while a fault keeps them back: the proxy reads on.
 const HELD: usize = 16 << 20;
 
-/// For how many events a connection has room from the beginning.
-const USUAL: usize = 56;
+/// For how many events a connection has room from the beginning; more in one piece cost an allocator dear.
+const USUAL: usize = 20;
 
 /// Something on its way to a reader.
 #[derive(Clone, Debug)]
@@ -28,8 +31,11 @@ pub(super) enum Packet {
         /// A refusal's body.
         body: String,
     },
-    /// A frame and its size in bytes.
-    Frame(Seen, usize),
+    /// A frame of the core and its size in bytes. What a reader sees of it is worked out when it arrives: much of what is
+    /// written never does.
+    Frame(Frame, usize),
+    /// A frame that the core does not know, as a reader sees it, and its size.
+    Own(Box<Seen>, usize),
     /// A keep-alive.
     Comment,
     /// The end, in order.
@@ -106,7 +112,7 @@ impl Link {
 
     /// Sends something towards the reader.
     pub(super) fn send(&mut self, packet: Packet) {
-        if let Packet::Frame(_, size) = packet {
+        if let Packet::Frame(_, size) | Packet::Own(_, size) = packet {
             self.waiting += size;
         }
         if !self.ended {
@@ -140,13 +146,17 @@ impl Link {
     }
 
     /// Lets the oldest packet arrive.
-    pub(super) fn arrive(&mut self, class: impl Fn(Kind) -> crate::history::CursorClass, out: &mut Happened) {
+    pub(super) fn arrive(&mut self, rules: &Rules, class: impl Fn(Kind) -> CursorClass, out: &mut Happened) {
         let Some(packet) = self.packets.pop_front() else { return };
         match packet {
             Packet::Head { status, body } => self.head(status, body, out),
-            Packet::Frame(seen, size) => {
+            Packet::Frame(frame, size) => {
                 self.waiting -= size;
-                self.pass(seen, size, class, out);
+                self.pass(rules.see(frame), size, class, out);
+            }
+            Packet::Own(seen, size) => {
+                self.waiting -= size;
+                self.pass(*seen, size, class, out);
             }
             Packet::Comment => {
                 if !self.silent {
@@ -183,7 +193,7 @@ impl Link {
         self.after_event(out);
     }
 
-    fn pass(&mut self, seen: Seen, size: usize, class: impl Fn(Kind) -> crate::history::CursorClass, out: &mut Happened) {
+    fn pass(&mut self, seen: Seen, size: usize, class: impl Fn(Kind) -> CursorClass, out: &mut Happened) {
         let (next, bytes, terminal) = (self.events + 1, self.bytes + size as u64, seen.kind == Kind::Terminal);
         if !self.plan.is_empty() {
             let inside = |fault: &proxy::Fault| match fault {

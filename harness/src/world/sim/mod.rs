@@ -7,7 +7,7 @@
 //!
 //! What is behind what: `schedule.rs` chooses, `node` is the server in steps, `rules.rs` bends it to the contract,
 //! `store.rs` is its disk, `letters.rs` its payloads, `link.rs` the network and the reader's end of a stream, `step.rs` lets one thing happen,
-//! `world.rs` is the runner's side, and `campaign.rs` runs many schedules.
+//! `waiting.rs` holds timers and exchanges, `world.rs` is the runner's side, and `campaign.rs` runs many schedules.
 
 pub mod campaign;
 mod letters;
@@ -19,6 +19,7 @@ mod step;
 mod store;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod world;
 
 use std::cell::{Cell, RefCell};
@@ -38,10 +39,11 @@ use crate::run::recorder::Recorder;
 use crate::run::{Abort, Patience, walk};
 use crate::scenario::{PublishFault, Scenario, Stop};
 
-use link::Link;
+use link::{Link, Packet};
 use node::{Answer, Effect, Node, Request};
 use schedule::Scheduler;
 pub use schedule::{Actor, Chooser, Generator, Schedule};
+use waiting::{Due, Exchanges, Timers};
 
 /// What one action takes, in microseconds of virtual time.
 const ACTION: u64 = 0;
@@ -223,7 +225,7 @@ struct Exchange {
     /// Taken when it arrives, unless it will arrive again.
     request: Option<Request>,
     fault: Option<PublishFault>,
-    timeout: (u64, u64),
+    timeout: Due,
     brought: Brought,
     /// Who waits for it.
     waker: Option<Waker>,
@@ -268,18 +270,19 @@ struct Inner {
     node: Node,
     /// What can happen, oldest first.
     ready: Vec<Action>,
-    timers: BTreeMap<(u64, u64), Timer>,
+    timers: Timers,
     /// Given to timers and exchanges; ties of time are broken by it.
     next: u64,
     /// Who waits for observations.
     wakers: Vec<Waker>,
     /// Names of sessions, once each.
     names: Vec<Arc<str>>,
-    exchanges: BTreeMap<u32, Exchange>,
-    wires: BTreeMap<u32, Wire>,
+    exchanges: Exchanges,
+    wires: BTreeMap<u32, Box<Wire>>,
     /// Kept to be filled again: a run has thousands of steps and most lead to something.
     effects: Vec<Effect>,
     happened: Vec<What>,
+    packets: Vec<Packet>,
     paused: bool,
     absent: bool,
     generation: u32,
@@ -323,14 +326,15 @@ impl SimWorld {
             scheduler,
             node: Node::new(&simulation.profile, simulation.bugs),
             ready: Vec::new(),
-            timers: BTreeMap::new(),
+            timers: Timers::default(),
             next: 0,
             wakers: Vec::new(),
             names: Vec::new(),
-            exchanges: BTreeMap::new(),
+            exchanges: Exchanges::default(),
             wires: BTreeMap::new(),
             effects: Vec::new(),
             happened: Vec::new(),
+            packets: Vec::new(),
             paused: false,
             absent: false,
             generation: 0,

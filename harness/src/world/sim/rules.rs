@@ -179,52 +179,63 @@ impl Rules {
         self.profile.contract.gap.as_ref().map_or(AfterGap::Kept, |gap| gap.then)
     }
 
-    /// What a reader sees of a frame of the core; `None` when the contract has no such frame. `resumed` is true on a
-    /// stream that goes on behind its cursor without a gap.
-    pub(super) fn see(&self, frame: Frame, resumed: bool) -> Option<(Seen, usize)> {
-        let seen = match frame {
+    /// The bytes of a frame of the core; `None` when the contract has no such frame. `resumed` is true on a stream that
+    /// goes on behind its cursor without a gap.
+    pub(super) fn size(&self, frame: &Frame, resumed: bool) -> Option<usize> {
+        match frame {
+            Frame::Event { event, .. } if event.terminal => Some(FRAME_BYTES),
+            Frame::Event { event, .. } => Some(event.data.len() + FRAME_BYTES),
+            Frame::Ephemeral { data, .. } => Some(data.len() + FRAME_BYTES),
+            Frame::Boundary { .. } => match self.profile.contract.boundary.as_ref()?.sent {
+                BoundarySent::WithoutReplay if resumed => None,
+                BoundarySent::WithoutReplay | BoundarySent::Always | BoundarySent::AtLeastOnce => Some(FRAME_BYTES),
+            },
+            Frame::Gap { requested, .. } => {
+                let gap = self.profile.contract.gap.as_ref()?;
+                (gap.signal == GapSignal::Frame && (requested.is_some() || gap.on_start)).then_some(FRAME_BYTES)
+            }
+            Frame::Synthetic { .. } => Some(FRAME_BYTES),
+            Frame::End => None,
+        }
+    }
+
+    /// What a reader sees of a frame of the core that has a [size](Rules::size).
+    pub(super) fn see(&self, frame: Frame) -> Seen {
+        match frame {
             Frame::Event { event, cursor, .. } if event.terminal => {
                 let cursor = cursor.filter(|_| self.cursors).map(|c| self.show(c));
                 Seen { kind: Kind::Terminal, event_type: event.event_type.as_ref().to_owned(), cursor, ..Seen::default() }
             }
             Frame::Event { event, cursor, .. } => {
                 let cursor = cursor.filter(|_| self.cursors).map(|c| self.show(c));
-                return Some(event_of(event.event_type.as_ref().to_owned(), &event.data, cursor));
+                event_of(event.event_type.as_ref().to_owned(), &event.data, cursor)
             }
             Frame::Ephemeral { event_type, data, cursor } => {
                 let cursor = cursor.map(|c| self.show(c));
-                return Some(event_of(event_type, &data.into(), cursor));
+                event_of(event_type, &data.into(), cursor)
             }
-            Frame::Boundary { fence } => match self.profile.contract.boundary.as_ref()?.sent {
-                BoundarySent::WithoutReplay if resumed => return None,
-                BoundarySent::WithoutReplay | BoundarySent::Always | BoundarySent::AtLeastOnce => {
-                    Seen { kind: Kind::Boundary, event_type: "ready".to_owned(), points_to: Some(self.show(fence)), ..Seen::default() }
-                }
-            },
-            Frame::Gap { requested, oldest } => {
-                let gap = self.profile.contract.gap.as_ref()?;
-                if gap.signal != GapSignal::Frame || requested.is_none() && !gap.on_start {
-                    return None;
-                }
+            Frame::Boundary { fence } => {
+                Seen { kind: Kind::Boundary, event_type: "ready".to_owned(), points_to: Some(self.show(fence)), ..Seen::default() }
+            }
+            Frame::Gap { oldest, .. } => {
                 Seen { kind: Kind::Gap, event_type: "gap".to_owned(), points_to: Some(self.show(oldest)), ..Seen::default() }
             }
             Frame::Synthetic { near } => {
                 let cursor = Some(format!("{}.s", self.show(near)));
                 Seen { kind: Kind::Other, event_type: "notice".to_owned(), cursor, ..Seen::default() }
             }
-            Frame::End => return None,
-        };
-        Some((seen, FRAME_BYTES))
+            Frame::End => unreachable!("the end has no size"),
+        }
     }
 }
 
-/// An event with its payload, from JSON text, and its size on the wire.
-fn event_of(event_type: String, data: &Arc<str>, cursor: Option<String>) -> (Seen, usize) {
+/// An event with its payload, from JSON text.
+fn event_of(event_type: String, data: &Arc<str>, cursor: Option<String>) -> Seen {
     let (marker, body) = letters::read(data);
     let kind = if marker.is_some() { Kind::Event } else { Kind::Other };
     let durable = event_type != NOTE;
     let body = marker.map(|_| body);
-    (Seen { kind, event_type, cursor, marker, body, durable, points_to: None, said: None }, data.len() + FRAME_BYTES)
+    Seen { kind, event_type, cursor, marker, body, durable, points_to: None, said: None }
 }
 
 fn first(set: &StatusSet) -> u16 {

@@ -7,6 +7,7 @@ use streamspec_reference_server::session::Millis;
 
 use super::link::{Happened, Packet};
 use super::node::{Answer, Effect, Node};
+use super::waiting::Due;
 use super::{ACTION, Action, Brought, EPOCH_MS, Exchange, Failure, Inner, JUMP_MS, Timer};
 use crate::history::{Micros, Process, What};
 use crate::run::recorder::Recorder;
@@ -49,11 +50,11 @@ impl Inner {
         recorder.record(at, what);
     }
 
-    pub(super) fn timer(&mut self, after: u64, timer: Timer) -> (u64, u64) {
+    pub(super) fn timer(&mut self, after: u64, timer: Timer) -> Due {
         self.next += 1;
-        let key = (self.now + after, self.next);
-        self.timers.insert(key, timer);
-        key
+        let due = (self.now + after, self.next);
+        self.timers.insert(due, timer);
+        due
     }
 
     pub(super) fn wake_all(&mut self) {
@@ -62,17 +63,17 @@ impl Inner {
 
     /// Lets one thing happen; false when there is nothing.
     pub(super) fn step(&mut self, recorder: &Recorder) -> bool {
-        if let Some((&key, _)) = self.timers.first_key_value()
-            && key.0 <= self.now
+        if let Some(due) = self.timers.next()
+            && due.0 <= self.now
         {
-            self.fire(key);
+            self.fire(due);
         } else if let Some(at) = self.pick() {
             self.now += ACTION;
             let action = self.ready.remove(at);
             self.act(action, recorder);
-        } else if let Some((&key, _)) = self.timers.first_key_value() {
-            self.now = key.0;
-            self.fire(key);
+        } else if let Some(due) = self.timers.next() {
+            self.now = due.0;
+            self.fire(due);
         } else {
             return false;
         }
@@ -93,12 +94,12 @@ impl Inner {
         (!ready.is_empty()).then(|| self.scheduler.pick(ready.len(), |at| ready[at].actor()))
     }
 
-    pub(super) fn fire(&mut self, key: (u64, u64)) {
-        let Some(timer) = self.timers.remove(&key) else { return };
+    pub(super) fn fire(&mut self, due: Due) {
+        let Some(timer) = self.timers.remove(due) else { return };
         match timer {
             Timer::Wait => self.wake_all(),
             Timer::Timeout(ex) => {
-                if let Some(exchange) = self.exchanges.get_mut(&ex) {
+                if let Some(exchange) = self.exchanges.get_mut(ex) {
                     exchange.here(Err(Failure::Lost("no answer within 10 s")));
                     self.wake_all();
                 }
@@ -170,7 +171,7 @@ impl Inner {
     }
 
     pub(super) fn bring(&mut self, ex: u32, what: Result<Answer, Failure>) {
-        if let Some(exchange) = self.exchanges.get_mut(&ex)
+        if let Some(exchange) = self.exchanges.get_mut(ex)
             && matches!(exchange.brought, Brought::Nothing)
         {
             exchange.brought = Brought::OnItsWay(what);
@@ -198,7 +199,7 @@ impl Inner {
 
     pub(super) fn arrive(&mut self, ex: u32) {
         let time = self.server_time();
-        let Some(exchange) = self.exchanges.get_mut(&ex) else { return };
+        let Some(exchange) = self.exchanges.get_mut(ex) else { return };
         if self.absent {
             exchange.here(Err(Failure::NotSent));
             self.wake_all();
@@ -213,7 +214,7 @@ impl Inner {
     }
 
     pub(super) fn answered(&mut self, ex: u32) {
-        let Some(exchange) = self.exchanges.get_mut(&ex) else { return };
+        let Some(exchange) = self.exchanges.get_mut(ex) else { return };
         let Brought::OnItsWay(brought) = std::mem::replace(&mut exchange.brought, Brought::Nothing) else { return };
         let dropped = "the proxy reset the connection";
         match (exchange.fault.take(), brought) {
@@ -254,10 +255,12 @@ impl Inner {
             wire.blocked = true;
             return;
         }
-        let (packets, again) = self.node.pump(time, conn, most);
-        for packet in packets {
+        let mut packets = std::mem::take(&mut self.packets);
+        let again = self.node.pump(time, conn, most, &mut packets);
+        for packet in packets.drain(..) {
             self.send(conn, packet);
         }
+        self.packets = packets;
         if again {
             self.wake_stream(conn);
         }
@@ -268,7 +271,7 @@ impl Inner {
         let Some(wire) = self.wires.get_mut(&conn) else { return };
         let mut left = self.arrive_at_once;
         while left > 0 && wire.link.ready() {
-            wire.link.arrive(Node::class, &mut happened);
+            wire.link.arrive(self.node.rules(), Node::class, &mut happened);
             left -= 1;
         }
         wire.delivers = wire.link.ready();
@@ -335,19 +338,16 @@ impl Inner {
             self.send(conn, Packet::Break);
         }
         if abrupt {
-            let on_their_way: Vec<u32> =
-                self.exchanges.iter().filter(|(_, e)| matches!(e.brought, Brought::OnItsWay(Ok(_)))).map(|(ex, _)| *ex).collect();
-            for ex in on_their_way {
+            for exchange in self.exchanges.iter_mut().filter(|e| matches!(e.brought, Brought::OnItsWay(Ok(_)))) {
                 if self.scheduler.choose(2) == 1 {
-                    self.exchanges.get_mut(&ex).expect("it was just listed").brought =
-                        Brought::OnItsWay(Err(Failure::Lost("connection reset")));
+                    exchange.brought = Brought::OnItsWay(Err(Failure::Lost("connection reset")));
                 }
             }
         }
         let stays = |action: &Action| matches!(action, Action::Arrive(_) | Action::Connect(_)) || !action.is_servers();
         self.ready.retain(stays);
         self.wires.values_mut().for_each(|wire| wire.pumps = false);
-        self.timers.retain(|_, timer| !matches!(timer, Timer::Commit | Timer::Flush | Timer::Wake(_) | Timer::Heartbeat(_)));
+        self.timers.retain(|timer| !matches!(timer, Timer::Commit | Timer::Flush | Timer::Wake(_) | Timer::Heartbeat(_)));
         self.absent = true;
         self.paused = false;
         self.record(recorder, What::Process(Process::Gone));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::link::{Link, Packet};
 use super::node::{Answer, Publication, Request};
+use super::waiting::Due;
 use super::{Action, Brought, Exchange, Failure, OPERATION, SimWorld, Timer, Wire};
 use crate::history::{ConnId, From, Micros, Outcome, Process, Resources, Surface, What};
 use crate::run::progress::Progress;
@@ -24,19 +25,19 @@ impl SimWorld {
             let timeout = inner.timer(OPERATION, Timer::Timeout(ex));
             let id = inner.name(&address.id);
             let exchange = Exchange { id, request: Some(request), fault, timeout, brought: Brought::Nothing, waker: None };
-            inner.exchanges.insert(ex, exchange);
+            inner.exchanges.push(ex, exchange);
             inner.ready.push(Action::Arrive(ex));
             ex
         };
         poll_fn(|context| {
             let mut inner = self.inner.borrow_mut();
-            let exchange = inner.exchanges.get_mut(&ex).expect("it is there until its answer is taken");
+            let exchange = inner.exchanges.get_mut(ex).expect("it is there until its answer is taken");
             if !matches!(exchange.brought, Brought::Here(_)) {
                 exchange.waker = Some(context.waker().clone());
                 return Poll::Pending;
             }
-            let exchange = inner.exchanges.remove(&ex).expect("it was just looked at");
-            inner.timers.remove(&exchange.timeout);
+            let exchange = inner.exchanges.remove(ex).expect("it was just looked at");
+            inner.timers.remove(exchange.timeout);
             match exchange.brought {
                 Brought::Here(brought) => Poll::Ready(brought),
                 Brought::Nothing | Brought::OnItsWay(_) => unreachable!("it was just looked at"),
@@ -113,7 +114,7 @@ impl World for SimWorld {
         for refusal in refusals {
             inner.record(&self.recorder, refusal);
         }
-        inner.wires.insert(conn, wire);
+        inner.wires.insert(conn, Box::new(wire));
         inner.ready.push(Action::Connect(conn));
         progress
     }
@@ -201,7 +202,7 @@ impl World for SimWorld {
     }
 
     async fn wait(&self, deadline: Duration, mut done: impl FnMut() -> bool) -> bool {
-        let mut timer: Option<(u64, u64)> = None;
+        let mut timer: Option<Due> = None;
         let after = u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX / 2);
         let held = poll_fn(|context| {
             if done() {
@@ -217,7 +218,7 @@ impl World for SimWorld {
         })
         .await;
         if let Some(timer) = timer {
-            self.inner.borrow_mut().timers.remove(&timer);
+            self.inner.borrow_mut().timers.remove(timer);
         }
         held
     }

@@ -6,18 +6,27 @@
 mod deliver;
 mod open;
 mod parse;
+mod publish;
 mod restore;
 mod resume;
 mod retry;
+mod socket;
 
 use super::case::Case;
 
 pub(super) use open::HEADERS;
 pub(super) use restore::BODY;
+pub use socket::SESSION;
 
-/// All cases, in the order of the requirements.
+/// All cases: those of server-sent events in the order of the requirements, then those of WebSockets.
 pub fn cases() -> Vec<Case> {
-    [parse::cases(), open::cases(), retry::cases(), resume::cases(), deliver::cases(), restore::cases()].concat()
+    let of_events = [parse::cases(), open::cases(), retry::cases(), resume::cases(), deliver::cases(), restore::cases(), publish::cases()];
+    [of_events.concat(), socket::cases()].concat()
+}
+
+/// The cases of clients of a profile: `sse`, or `dispatch`, whose stream is a WebSocket.
+pub fn cases_of(profile: &str) -> Vec<Case> {
+    cases().into_iter().filter(|case| case.socket == (profile == "dispatch")).collect()
 }
 
 /// A short reconnection time, before the fields of the first event.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use streamspec_reference_server::bugs::{Bug, BugSet};
-use streamspec_reference_server::session::{Append, Epoch, Millis, Retention, Session, Snapshot, SubscriptionId};
+use streamspec_reference_server::session::{Append, Epoch, Frame, Millis, Retention, Session, Snapshot, SubscriptionId};
 use streamspec_reference_server::store::{Change, Store};
 
 use super::letters;
@@ -157,6 +157,8 @@ pub(super) struct Node {
     /// Types of events, once each.
     types: Vec<Arc<str>>,
     effects: Vec<Effect>,
+    /// Kept to be filled again.
+    frames: Vec<Frame>,
 }
 
 impl Node {
@@ -177,7 +179,13 @@ impl Node {
             torn: BTreeMap::new(),
             types: Vec::new(),
             effects: Vec::new(),
+            frames: Vec::new(),
         }
+    }
+
+    /// What its profile makes of it.
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// What is to be done, oldest first, into an empty list.

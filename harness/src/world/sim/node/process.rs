@@ -52,8 +52,9 @@ impl Node {
         for conn in self.streams.keys().copied().collect::<Vec<_>>() {
             let mut packets = Vec::new();
             loop {
-                let (more, again) = self.pump(now, conn, 64);
-                packets.extend(more);
+                let mut more = Vec::new();
+                let again = self.pump(now, conn, 64, &mut more);
+                packets.append(&mut more);
                 if !again {
                     break;
                 }

@@ -30,7 +30,7 @@ impl Node {
             if self.bugs.has(Bug::ErrorInsideStream) {
                 let error = Seen { kind: Kind::Other, event_type: "error".to_owned(), ..Seen::default() };
                 let mut packets = head(200, "");
-                packets.extend([Packet::Frame(error, 60), Packet::Eof]);
+                packets.extend([Packet::Own(Box::new(error), 60), Packet::Eof]);
                 return packets;
             }
             return head(self.rules.unknown(), unknown);
@@ -49,7 +49,7 @@ impl Node {
                 // nothing to expect of the past must get it all the same.
                 if self.rules.marks_what_replays_nothing() && self.slots[slot].session.is_closed() {
                     let fence = self.slots[slot].session.head();
-                    packets.extend(self.rules.see(Frame::Boundary { fence }, false).map(|(seen, size)| Packet::Frame(seen, size)));
+                    packets.extend(self.packet(Frame::Boundary { fence }, false));
                 }
                 Start::Live
             }
@@ -63,7 +63,7 @@ impl Node {
                 let oldest = Cursor { seq: session.oldest(), ..head };
                 gap_said = true;
                 let gap = Frame::Gap { requested: Some(head), oldest };
-                packets.extend(self.rules.see(gap, false).map(|(seen, size)| Packet::Frame(seen, size)));
+                packets.extend(self.packet(gap, false));
                 match self.rules.after_gap() {
                     AfterGap::Kept => Start::Oldest,
                     AfterGap::Live => Start::Live,
@@ -171,16 +171,22 @@ impl Node {
         }
     }
 
-    /// Takes the next frames of a stream from the core; true when there may be more at once.
-    pub(in crate::world::sim) fn pump(&mut self, now: Millis, conn: u32, most: usize) -> (Vec<Packet>, bool) {
-        let Some(stream) = self.streams.get_mut(&conn) else { return (Vec::new(), false) };
+    /// A frame of the core on its way, if the contract has such frames.
+    fn packet(&self, frame: Frame, resumed: bool) -> Option<Packet> {
+        let size = self.rules.size(&frame, resumed)?;
+        Some(Packet::Frame(frame, size))
+    }
+
+    /// Takes the next frames of a stream from the core, into an empty list; true when there may be more at once.
+    pub(in crate::world::sim) fn pump(&mut self, now: Millis, conn: u32, most: usize, packets: &mut Vec<Packet>) -> bool {
+        let Some(stream) = self.streams.get_mut(&conn) else { return false };
         let session = &mut self.slots[stream.slot].session;
-        let frames = session.next(stream.subscription, now, most);
+        let mut frames = std::mem::take(&mut self.frames);
+        session.next_into(stream.subscription, now, most, &mut frames);
         // The core stops short of what it has only when it was given no more room.
         let written: usize = frames.iter().map(size).sum();
         let mut again = frames.len() >= most || written >= ROOM;
-        let mut packets = Vec::with_capacity(frames.len());
-        for frame in frames {
+        for frame in frames.drain(..) {
             match &frame {
                 Frame::End => {
                     let stays = !self.rules.closes() && session.is_closed() && self.slots[stream.slot].listed;
@@ -206,21 +212,22 @@ impl Node {
                 Frame::Event { event, replayed: true, .. } if event.terminal && !self.rules.replays_terminal() => continue,
                 Frame::Event { .. } | Frame::Ephemeral { .. } | Frame::Boundary { .. } | Frame::Synthetic { .. } => {}
             }
-            packets.extend(self.rules.see(frame, stream.resumed).map(|(seen, size)| Packet::Frame(seen, size)));
+            packets.extend(self.rules.size(&frame, stream.resumed).map(|size| Packet::Frame(frame, size)));
         }
+        self.frames = frames;
         let held_back = self.bugs.has(Bug::EphemeralOvertakes) || self.bugs.has(Bug::OrderPerReader) || self.bugs.has(Bug::TerminalEarly);
         if held_back && !again {
             self.effects.push(Effect::WakeLater(conn, HELD_BACK_MS));
         }
         if let Some(held) = &mut stream.head_held {
-            let boring = |packet: &Packet| matches!(packet, Packet::Frame(seen, _) if matches!(seen.kind, Kind::Boundary | Kind::Gap));
+            let boring = |packet: &Packet| matches!(packet, Packet::Frame(Frame::Boundary { .. } | Frame::Gap { .. }, _));
             let still = packets.iter().all(boring);
-            held.append(&mut packets);
+            held.append(packets);
             if !still {
-                packets = stream.head_held.take().unwrap_or_default();
+                *packets = stream.head_held.take().unwrap_or_default();
             }
         }
-        (packets, again)
+        again
     }
 
     /// A keep-alive for an idle stream.
@@ -232,7 +239,7 @@ impl Node {
         let head = self.slots[stream.slot].session.head();
         let next = Cursor { seq: head.seq + 1, ..head };
         let cursor = Some(self.rules.show(next));
-        Some(Packet::Frame(Seen { kind: Kind::Other, event_type: "heartbeat".to_owned(), cursor, ..Seen::default() }, 50))
+        Some(Packet::Own(Box::new(Seen { kind: Kind::Other, event_type: "heartbeat".to_owned(), cursor, ..Seen::default() }), 50))
     }
 
     /// True while the server writes to this stream.
