@@ -208,6 +208,8 @@ fn flaky_entries_never_decide_and_expired_ones_excuse_nothing() {
     let output = test(dir.path(), true, &[]);
     assert_eq!(code(&output), VIOLATED, "{}", text(&output));
     assert!(text(&output).contains("was known until 2020-01-31: ticket 7"), "{}", text(&output));
+    let output = test(dir.path(), false, &[]);
+    assert_eq!(code(&output), STALE, "what has expired and is gone is to be removed: {}", text(&output));
 }
 
 #[test]
@@ -224,6 +226,7 @@ fn a_baseline_that_cannot_be_meant_is_refused() {
     refused("RESUME-10", "RESUME-999", "there is no requirement `RESUME-999`");
     refused(SCENARIO, "two-cursors-at-onse", "did you mean `two-cursors-at-once`?");
     refused("ticket 7", " ", "is known without a reason");
+    refused("ticket 7\"", "ticket 7\"\nexpires = \"2027-02-31\"", "`2027-02-31` is no day");
     let output = test(dir.path(), true, &["--baseline", "nowhere.toml"]);
     assert_eq!(code(&output), USAGE, "{}", text(&output));
     assert!(text(&output).contains("nowhere.toml"), "{}", text(&output));

@@ -107,7 +107,7 @@ impl Reading<'_> {
                     captured.target = Some(format!("{path}?{}={}", encode(name), encode(&cursor)));
                 }
                 // Of a cursor in a body nobody knows where the stream began.
-                (Some(_), Some(CursorCarrier::Body(_)) | None) => captured.target = None,
+                (Some(_), Some(CursorCarrier::Body(_) | CursorCarrier::BodyNumber(_)) | None) => captured.target = None,
                 (None, _) => {}
             }
         }

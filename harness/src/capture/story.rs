@@ -146,7 +146,7 @@ impl<'c> Builder<'c> {
                 let (of, value) = parameter.split_once('=')?;
                 (of == name).then(|| decode(value))
             }),
-            CursorCarrier::Body(_) => None,
+            CursorCarrier::Body(_) | CursorCarrier::BodyNumber(_) => None,
         });
         match carried.filter(|cursor| !cursor.is_empty()) {
             Some(word) if Some(&word) == subscribe.live.as_ref() => From::Live,

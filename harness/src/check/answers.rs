@@ -5,7 +5,7 @@ use rustc_hash::FxHashSet;
 use super::expect::{Expect, Kept, Phase};
 use super::judge::Judge;
 use super::verdict::Violation;
-use crate::contract::{Contract, CursorAnswer, GapSignal, StreamAnswer};
+use crate::contract::{Contract, CursorAnswer, CursorCarrier, GapSignal, Profile, StreamAnswer};
 use crate::history::{ConnView, CursorClass, From, Kind, Marker, View};
 
 /// True for a connection whose cursor is none of its session's own: what it delivers is judged here alone.
@@ -32,7 +32,11 @@ fn requirement(class: CursorClass) -> Option<&'static str> {
     }
 }
 
-pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
+/// Why an answer is not judged.
+const UNSAID: &str = "the profile does not say what such a cursor is answered with";
+
+pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut Judge) {
+    let contract = &profile.contract;
     if contract.cursor.is_none() {
         // A reader without a cursor is sent everything from the beginning, where what was acknowledged survives a disconnect:
         // what it lacks of that is for RESUME-2.
@@ -43,8 +47,14 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
     let classes = [CursorClass::Ahead, CursorClass::OtherSession, CursorClass::OtherEpoch, CursorClass::Malformed];
     for class in classes.into_iter().filter(|class| !contract.answers.contains_key(class)) {
         if let Some(id) = requirement(class) {
-            judge.not_applicable(id, "the profile does not say what such a cursor is answered with");
+            judge.not_applicable(id, UNSAID);
         }
+    }
+    // Whoever puts a cursor into a document may leave it out; an empty header or parameter is what a client sends that has none.
+    let in_body = |carrier: &CursorCarrier| matches!(carrier, CursorCarrier::Body(_) | CursorCarrier::BodyNumber(_));
+    let empty = (!profile.binding.subscribe.cursor.first().is_some_and(in_body)).then_some(CursorAnswer::Stream(StreamAnswer::Start));
+    if empty.is_none() && !contract.answers.contains_key(&CursorClass::Empty) {
+        judge.not_applicable("RESUME-8", UNSAID);
     }
     if contract.cursor_precedence.is_none() {
         judge.not_applicable("RESUME-10", "the profile does not say which of two cursors wins");
@@ -54,16 +64,19 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
             resume_point(expect, conn, judge);
             precedence(expect, conn, contract, judge);
             let Some((presented, class)) = conn.presented() else { continue };
-            let default = (class == CursorClass::Empty).then_some(CursorAnswer::Stream(StreamAnswer::Start));
+            if class == CursorClass::OtherSession {
+                tells(view, conn, judge);
+            }
+            let default = empty.clone().filter(|_| class == CursorClass::Empty);
             let Some(answer) = contract.answers.get(&class).cloned().or(default) else { continue };
             if let Some(id) = requirement(class) {
                 answered(expect, conn, contract, (id, presented, &answer), judge);
             }
-            if class == CursorClass::OtherSession {
-                tells(view, conn, judge);
-            }
         }
         same_cursor(expect, judge);
+    }
+    if !contract.answers.contains_key(&CursorClass::OtherSession) {
+        judge.not_asked("ISOLATE-3", UNSAID);
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) fn look(history: &History, profile: &Profile) -> Judge {
     open::check(&view, contract, &mut judge);
     order::check(&view, contract, &expects, &mut judge);
     deliver::check(contract, &expects, &mut judge);
-    answers::check(&view, contract, &expects, &mut judge);
+    answers::check(&view, profile, &expects, &mut judge);
     seam::check(contract, &expects, &mut judge);
     gap::check(&view, contract, &expects, &mut judge);
     ephemeral::check(profile, &expects, &mut judge);

@@ -19,7 +19,7 @@ pub(super) struct Story {
     conns: Vec<Connect>,
     ops: Vec<Action>,
     starts: u32,
-    profile: Profile,
+    pub(super) profile: Profile,
 }
 
 /// The cursor of event `n` of session `session`.

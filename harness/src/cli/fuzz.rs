@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use clap::Args;
 
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs};
+use super::progress::Progress;
 use super::reports::{campaign_page, page_keepable};
 use super::test::{seed, watch_for_interrupt};
 use super::{Complaint, complain, print};
@@ -22,8 +22,6 @@ use crate::run::suite::{StopSign, SuiteError};
 const FAILURES: &str = ".streamspec/failures";
 /// How long one failure may be shrunk.
 const SHRINK: Duration = Duration::from_secs(90);
-/// Without a terminal, how often a line says how far the campaign is.
-const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Cases side by side on one shared process.
 const LANES: usize = 8;
 /// More processes of the target than these are started only for who asks for them.
@@ -34,7 +32,7 @@ const MOST_DEFAULT_JOBS: usize = 4;
 #[command(after_help = exit::TABLE)]
 pub(super) struct FuzzArgs {
     #[command(flatten)]
-    target: TargetArgs,
+    pub(super) target: TargetArgs,
     /// End after this long; default 1m, unless --cases is given
     #[arg(long, value_name = "TIME", value_parser = streamspec_reference_server::duration)]
     max_time: Option<Duration>,
@@ -175,15 +173,14 @@ impl Prepared {
         let stop = StopSign::default();
         watch_for_interrupt(&stop);
         let began = Instant::now();
-        let mut progress = Progress::new(began, self.applying.len());
+        let progress = Progress::new(0);
         let mut trouble: Option<String> = None;
-        let shown = std::cell::RefCell::new(&mut progress);
         let campaign = std::cell::RefCell::new(Campaign::default());
         let (outcome, ran) = run_campaign(
             &self.plan,
             &stop,
             |mut failure| {
-                shown.borrow().clear();
+                progress.clear();
                 let kept = failure.save(FAILURES.as_ref());
                 let saved = args.save.as_ref().map(|folder| failure.save_scenario(folder));
                 let paths: Vec<PathBuf> = kept.into_iter().chain(saved.into_iter().flatten()).collect();
@@ -197,7 +194,7 @@ impl Prepared {
             },
             |standing| {
                 campaign.borrow_mut().sample(began.elapsed().as_secs_f64(), standing.cases);
-                shown.borrow_mut().tick(standing);
+                progress.say(&standing_line(standing, began, self.applying.len()));
             },
         );
         progress.clear();
@@ -352,46 +349,17 @@ fn told(failure: &Failure, paths: &[PathBuf], again: &str, paint: Paint) -> Stri
     out
 }
 
-/// One live line on a terminal; a line now and then elsewhere.
-struct Progress {
-    live: bool,
-    began: Instant,
-    goals: usize,
-    told: Instant,
-}
-
-impl Progress {
-    fn new(began: Instant, goals: usize) -> Progress {
-        Progress { live: std::io::stderr().is_terminal(), began, goals, told: began }
-    }
-
-    fn tick(&mut self, standing: &Standing) {
-        if !self.live && self.told.elapsed() < LINE_EVERY {
-            return;
-        }
-        self.told = Instant::now();
-        let seconds = self.began.elapsed().as_secs_f64();
-        let line = format!(
-            "{seconds:>4.0} s  {} cases  {:.0}/s  {} cuts  {} kills  {}/{} goals  {} failures{}",
-            standing.cases,
-            standing.cases as f64 / seconds.max(0.001),
-            standing.faults,
-            standing.stops,
-            standing.reached(),
-            self.goals,
-            standing.found,
-            if standing.shrinking { "  shrinking" } else { "" },
-        );
-        if self.live {
-            eprint!("\r\u{1b}[K{line}");
-        } else {
-            eprintln!("{line}");
-        }
-    }
-
-    fn clear(&self) {
-        if self.live {
-            eprint!("\r\u{1b}[K");
-        }
-    }
+/// How far the campaign is, in one line.
+fn standing_line(standing: &Standing, began: Instant, goals: usize) -> String {
+    let seconds = began.elapsed().as_secs_f64();
+    format!(
+        "{seconds:>4.0} s  {} cases  {:.0}/s  {} cuts  {} kills  {}/{goals} goals  {} failures{}",
+        standing.cases,
+        standing.cases as f64 / seconds.max(0.001),
+        standing.faults,
+        standing.stops,
+        standing.reached(),
+        standing.found,
+        if standing.shrinking { "  shrinking" } else { "" },
+    )
 }

@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod compare;
 mod completions;
+mod config;
 mod conversation;
 mod doctor;
 mod every;
@@ -29,10 +30,11 @@ mod simulate;
 mod sweep;
 mod tail;
 mod test;
+mod watch;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::report::visible;
 use plan::TargetArgs;
@@ -99,13 +101,33 @@ enum Command {
 
 /// Runs the command line of this process. A panic is a defect of ours and has its own exit code.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
     crate::wire::opinion::hush();
-    let code = std::panic::catch_unwind(|| dispatch(&arguments)).unwrap_or_else(|_| {
+    let code = std::panic::catch_unwind(begin).unwrap_or_else(|_| {
         tell("error: a defect of streamspec (above); the command line and these lines are what a report needs");
         exit::OUR_BUG
     });
     ExitCode::from(code)
+}
+
+/// Reads the command line with the settings beside it, and does what it says.
+fn begin() -> u8 {
+    let (matches, sources) = match config::parse(Arguments::command()) {
+        Ok(parsed) => parsed,
+        Err(complaint) => return complain(&complaint),
+    };
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let wants = |config: &config::ConfigArgs| config.print_config;
+    let shows = match &arguments.command {
+        Some(Command::Test(args)) => wants(&args.target.config),
+        Some(Command::Fuzz(args)) => wants(&args.target.config),
+        Some(Command::Doctor(args)) => wants(&args.config),
+        _ => false,
+    };
+    if shows {
+        print(&config::print_config(&Arguments::command(), &matches, &sources));
+        return exit::OK;
+    }
+    dispatch(&arguments)
 }
 
 fn dispatch(arguments: &Arguments) -> u8 {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::config::ConfigArgs;
 use super::{Complaint, address};
 use crate::contract::{Profile, Signer, Target};
 use crate::run::suite::Subject;
@@ -31,6 +32,8 @@ pub(super) struct TargetArgs {
     /// The protocol: a built-in profile's name or a file
     #[arg(long, value_name = "NAME|FILE")]
     profile: Option<String>,
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
 }
 
 /// Which server is meant, all by flags, where a command takes other things than a target without one.
@@ -54,11 +57,12 @@ impl TargetFlags {
     /// Reads the files and finds out what may be done.
     pub(super) fn resolve(&self) -> Result<Resolved, Complaint> {
         let TargetFlags { target, url, start, profile } = self.clone();
-        TargetArgs { target: None, target_flag: target, url, start, profile }.resolve()
+        TargetArgs { target: None, target_flag: target, url, start, profile, config: ConfigArgs::default() }.resolve()
     }
 }
 
 /// A target, ready to be tested.
+#[derive(Clone)]
 pub(super) struct Resolved {
     pub(super) profile: Arc<Profile>,
     pub(super) subject: Subject,

@@ -30,7 +30,8 @@ impl Progress {
         self.say("");
     }
 
-    fn say(&self, text: &str) {
+    /// Puts a text in place of the line.
+    pub(super) fn say(&self, text: &str) {
         let Some(columns) = self.columns else { return };
         // A line that wraps could not be overwritten.
         let text: String = text.chars().take(columns.saturating_sub(1)).collect();

@@ -67,6 +67,9 @@ pub(super) struct TestArgs {
     /// Put a fault into every place of a plain scenario, or of those named with --only, and print a line for each sweep
     #[arg(long, value_name = "KIND")]
     pub(super) sweep: Option<crate::explore::SweepKind>,
+    /// Run again whenever a file in this folder has changed, until it is interrupted; the run itself should write nothing there
+    #[arg(long, value_name = "DIR", conflicts_with = "list")]
+    pub(super) watch: Option<PathBuf>,
     /// List what would be run, and stop
     #[arg(long)]
     pub(super) list: bool,
@@ -82,6 +85,9 @@ pub(super) fn seed(text: &str) -> Result<u64, String> {
 
 /// Runs it; the exit code.
 pub(super) fn run(args: &TestArgs) -> u8 {
+    if let Some(folder) = &args.watch {
+        return super::watch::run(folder);
+    }
     if args.target.is_nothing() {
         return every::run(args);
     }

@@ -15,8 +15,10 @@ pub enum CursorCarrier {
     Header(String),
     /// A query parameter of this name.
     Query(String),
-    /// A JSON pointer into the request body.
+    /// A JSON pointer into the request body, where it stands as a text.
     Body(String),
+    /// The same, where it stands as a number. A cursor that is no number stands as a text all the same.
+    BodyNumber(String),
 }
 
 /// How the protocol looks on the wire.
@@ -59,7 +61,7 @@ pub struct Binding {
 /// One HTTP request, as a template. In every text `{session}`, `{payload}`, `{type}`, `{key}`, `{cursor}`, `{retain_records}`,
 /// `{retain_bytes}`, `{retain_age_ms}`, `{limit}`, `{uuid}` and what `open` took are filled in; a JSON value that is
 /// exactly one placeholder without a value is left out of its object, and so is a header or query parameter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Operation {
     /// Method and path: `POST /sessions/{session}/events`.

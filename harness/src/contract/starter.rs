@@ -1,7 +1,9 @@
 //! The commented profile and target from which `streamspec init` lets a person start, filled with what a look at the
 //! running server showed.
 
-use super::Format;
+use serde_json::Value;
+
+use super::{CursorCarrier, CursorOrder, Format};
 
 /// What a look at a server showed. What was not seen stands in the texts as an example to be changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,16 +16,26 @@ pub struct Found {
     pub start: Option<String>,
     /// How its stream is framed; SSE when it is not known.
     pub format: Option<Format>,
-    /// The path of the stream, with `{session}`.
-    pub stream: Option<String>,
-    /// Method and path of a publish, with `{session}`.
-    pub publish: Option<String>,
+    /// How a session is opened, with the pointer to its name in the answer.
+    pub open: Option<(Asking, Option<String>)>,
+    /// How the stream is asked for, with `{session}`.
+    pub stream: Option<Asking>,
+    /// How an event is published, with `{session}` and `{payload}`.
+    pub publish: Option<Asking>,
     /// Method and path that answer when the server lives.
     pub health: Option<String>,
     /// Frames have `id:` lines.
     pub ids: bool,
     /// Pointer to a field of the JSON that looks like a cursor.
     pub cursor: Option<String>,
+    /// How cursors compare.
+    pub order: Option<CursorOrder>,
+    /// Pointer to the cursor in the answer to a publish.
+    pub taken: Option<String>,
+    /// By which way a cursor travels.
+    pub carrier: Option<CursorCarrier>,
+    /// Pointer to the events, where one document holds several.
+    pub records: Option<String>,
     /// Pointer to a field of the JSON that looks like a type.
     pub kind: Option<String>,
     /// Pointer to the payload in the JSON; the whole data when nothing is known.
@@ -32,6 +44,15 @@ pub struct Found {
     pub types: Vec<String>,
     /// Time between two comments on an idle stream, in milliseconds.
     pub heartbeat_ms: Option<u64>,
+}
+
+/// A request as a person writes it down: method, path and a JSON document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// `POST /rooms/{session}`.
+    pub line: String,
+    /// What is sent.
+    pub json: Option<Value>,
 }
 
 /// A commented profile. It is valid as it stands: what is not known is an example, or is commented out.
@@ -97,18 +118,27 @@ fn head(found: &Found) -> String {
 
 fn contract(found: &Found, format: Format) -> String {
     let cursors = found.ids || found.cursor.is_some() || format == Format::LongPoll;
+    let order = match found.order {
+        Some(CursorOrder::Number) => "number",
+        Some(CursorOrder::Text) => "text",
+        Some(CursorOrder::Opaque) | None => "opaque",
+    };
     let cursor = if cursors {
-        "# Readers resume with a cursor. How two of them compare: \"opaque\", \"number\" (at their end) or \"text\".\n\
-         [contract.cursor]\norder = \"opaque\"\n# dense = true # numbers without holes\n# epoch = true # a cursor from before a wipe is refused\n"
+        format!(
+            "# Readers resume with a cursor. How two of them compare: \"opaque\", \"number\" (at their end) or \"text\".\n\
+             [contract.cursor]\norder = \"{order}\"\n# dense = true # numbers without holes\n# epoch = true # a cursor from before a wipe is refused\n"
+        )
     } else {
         "# TODO: no cursor was seen. Without one, readers cannot resume and little can be judged. When there is one:\n\
          # [contract.cursor]\n# order = \"number\"\n"
+            .to_owned()
     };
+    let creates = if found.publish.is_some() && found.open.is_none() { "" } else { "# " };
     let heartbeat =
         found.heartbeat_ms.map_or("# heartbeat_ms = 15000\n".to_owned(), |ms| format!("heartbeat_ms = {ms} # as it was seen\n"));
     format!(
         "# ---- the contract: what is left out is not promised and not judged\n\n[contract]\n\
-         # unknown_session = 404\n# creates_on_use = true # publishing to an unknown session creates it\n\n{cursor}\n\
+         # unknown_session = 404\n{creates}creates_on_use = true # publishing to an unknown session creates it\n\n{cursor}\n\
          # What acknowledged events survive.\n[contract.durability]\ndisconnect = true\n# restart = true\n# kill = true\n\n\
          # How events that are no longer kept are announced: \"frame\", \"refusal\" or \"boundary\".\n\
          # [contract.gap]\n# signal = \"frame\"\n\n\
@@ -121,8 +151,26 @@ fn contract(found: &Found, format: Format) -> String {
 }
 
 fn operations(found: &Found) -> String {
-    let publish = found.publish.as_deref().unwrap_or("POST /sessions/{session}/events");
+    let publish = found.publish.as_ref().map_or("POST /sessions/{session}/events", |publish| publish.line.as_str());
     let todo = if found.publish.is_some() { "" } else { " # TODO" };
+    let (json, unsure) = match found.publish.as_ref().and_then(|publish| publish.json.as_ref()) {
+        Some(json) => (inline(json), ""),
+        None => ("{ data = \"{payload}\" }".to_owned(), " # TODO"),
+    };
+    let take = found.taken.as_ref().map_or_else(
+        || "# take = { cursor = \"/cursor\" } # when the answer names the event's cursor".to_owned(),
+        |pointer| format!("take = {{ cursor = {} }}", quoted(pointer)),
+    );
+    let open = match &found.open {
+        Some((open, session)) => {
+            let json = open.json.as_ref().map_or_else(String::new, |json| format!("json = {}\n", inline(json)));
+            let take = session.as_ref().map_or_else(String::new, |session| format!("take = {{ session = {} }}\n", quoted(session)));
+            format!("[binding.open]\nrequest = {}\n{json}{take}", quoted(&open.line))
+        }
+        None => "# Without `open`, a session is a name that streamspec makes up.\n\
+                 # [binding.open]\n# request = \"POST /sessions\"\n# take = { session = \"/id\" } # from the answer's JSON, or \"header:Location\"\n"
+            .to_owned(),
+    };
     let health = match &found.health {
         Some(health) => format!("[binding.health]\nrequest = {}\n", quoted(health)),
         None => "# [binding.health]\n# request = \"GET /health\"\n".to_owned(),
@@ -130,9 +178,8 @@ fn operations(found: &Found) -> String {
     format!(
         "# ---- the binding: requests are templates; what has no value is left out\n\n\
          # [binding]\n# headers = {{ Authorization = \"Bearer {{env.TOKEN}}\" }}\n\n\
-         # Without `open`, a session is a name that streamspec makes up.\n\
-         # [binding.open]\n# request = \"POST /sessions\"\n# take = {{ session = \"/id\" }} # from the answer's JSON, or \"header:Location\"\n\n\
-         [binding.publish]\nrequest = {}{todo}\njson = {{ data = \"{{payload}}\" }}{todo}\n# take = {{ cursor = \"/cursor\" }} # when the answer names the event's cursor\n\n\
+         {open}\n\
+         [binding.publish]\nrequest = {}{todo}\njson = {json}{unsure}\n{take}\n\n\
          # [binding.close]\n# request = \"POST /sessions/{{session}}/close\"\n\n\
          # [binding.delete]\n# request = \"DELETE /sessions/{{session}}\"\n\n{health}\n",
         quoted(publish)
@@ -140,8 +187,30 @@ fn operations(found: &Found) -> String {
 }
 
 fn subscribe(found: &Found, format: Format) -> String {
-    let path = found.stream.as_deref().unwrap_or("/sessions/{session}/events");
+    let request = found.stream.as_ref().map_or("GET /sessions/{session}/events", |stream| stream.line.as_str());
     let todo = if found.stream.is_some() { "" } else { " # TODO" };
+    let json = found.stream.as_ref().and_then(|stream| stream.json.as_ref());
+    let json = json.map_or_else(String::new, |json| format!("json = {}\n", inline(json)));
+    if let (Some(carrier), Format::Sse | Format::Ndjson | Format::Websocket) = (&found.carrier, format) {
+        let (way, name) = match carrier {
+            CursorCarrier::Header(name) => ("header", name),
+            CursorCarrier::Query(name) => ("query", name),
+            CursorCarrier::Body(pointer) => ("body", pointer),
+            CursorCarrier::BodyNumber(pointer) => ("body-number", pointer),
+        };
+        let word = match format {
+            Format::Sse => "sse",
+            Format::Websocket => "websocket",
+            Format::Ndjson | Format::LongPoll => "ndjson",
+        };
+        return format!(
+            "[binding.subscribe]\nrequest = {}\n{json}format = \"{word}\"\n\
+             # The ways by which a cursor travels, the strongest first: header, query, body or body-number (a /pointer into it).\n\
+             cursor = [{{ {way} = {} }}]\n# start = \"0\" # the cursor that means \"from the beginning\", if one must be sent\n\n",
+            quoted(request),
+            quoted(name)
+        );
+    }
     let (word, rest) = match format {
         Format::Sse if found.ids => (
             "sse",
@@ -160,7 +229,7 @@ fn subscribe(found: &Found, format: Format) -> String {
             "cursor = [{ query = \"after\" }] # TODO: or { header = … }\nnext = \"/next\" # TODO: where an answer names the next cursor; or \"header:Name\"\nempty = 204 # \"nothing yet, ask again\"\n",
         ),
     };
-    format!("[binding.subscribe]\nrequest = {}{todo}\nformat = \"{word}\"\n{rest}\n", quoted(&format!("GET {path}")))
+    format!("[binding.subscribe]\nrequest = {}{todo}\n{json}format = \"{word}\"\n{rest}\n", quoted(request))
 }
 
 fn event(found: &Found, format: Format) -> String {
@@ -175,7 +244,9 @@ fn event(found: &Found, format: Format) -> String {
     text += &line("cursor", if sse && found.ids { Some("id") } else { found.cursor.as_deref() }, "\"/seq\"");
     text += &line("type", if found.kind.is_none() && sse { Some("event") } else { found.kind.as_deref() }, "\"/type\"");
     text += &line("payload", Some(found.payload.as_deref().unwrap_or("data")), "");
-    if format != Format::Sse {
+    if let Some(records) = &found.records {
+        text += &format!("records = {}\n", quoted(records));
+    } else if format != Format::Sse {
         text += "# records = \"/events\" # when one document holds several events\n";
     }
     text + "\n"
@@ -200,6 +271,23 @@ fn name(text: &str) -> String {
     let small = text.to_lowercase();
     let words: Vec<&str> = small.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit()).filter(|word| !word.is_empty()).collect();
     if words.is_empty() { "my-protocol".to_owned() } else { words.join("-") }
+}
+
+/// A JSON value as TOML on one line. TOML has no null; a member that is null is left out.
+fn inline(value: &Value) -> String {
+    match value {
+        Value::Null => "\"\"".to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(text) => quoted(text),
+        Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
+        Value::Object(members) if members.is_empty() => "{}".to_owned(),
+        Value::Object(members) => {
+            let plain = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+            let key = |key: &str| if plain(key) { key.to_owned() } else { quoted(key) };
+            let given = members.iter().filter(|(_, value)| !value.is_null());
+            format!("{{ {} }}", given.map(|(name, value)| format!("{} = {}", key(name), inline(value))).collect::<Vec<_>>().join(", "))
+        }
+    }
 }
 
 /// `text` as a TOML string on one line, also inside a comment.
@@ -232,8 +320,8 @@ mod tests {
         let found = Found {
             name: "My Chat! (v2)".to_owned(),
             format: Some(Format::Sse),
-            stream: Some("/rooms/{session}/feed".to_owned()),
-            publish: Some("POST /rooms/{session}".to_owned()),
+            stream: Some(Asking { line: "GET /rooms/{session}/feed".to_owned(), json: None }),
+            publish: Some(Asking { line: "POST /rooms/{session}".to_owned(), json: None }),
             health: Some("GET /up".to_owned()),
             ids: true,
             kind: Some("/kind".to_owned()),
@@ -257,6 +345,32 @@ mod tests {
         let target = Target::parse("t.toml", &starter_target(&found, "my.toml")).unwrap();
         assert_eq!(target.start.as_deref(), Some("node \"my server.js\" {port}"));
         assert_eq!((target.ready.path.as_deref(), target.url), (Some("/up"), None));
+    }
+
+    #[test]
+    fn a_stream_that_is_asked_for_by_post_stands_with_its_document() {
+        let json = serde_json::json!({ "a b": "{session}", "deep": { "list": [1, "x\"\n"], "none": null }, "empty": {} });
+        let found = Found {
+            format: Some(Format::Ndjson),
+            stream: Some(Asking { line: "POST /follow".to_owned(), json: Some(json) }),
+            publish: Some(Asking { line: "POST /write".to_owned(), json: Some(serde_json::json!({ "line": "{payload}" })) }),
+            open: Some((Asking { line: "PUT /books".to_owned(), json: None }, Some("/name".to_owned()))),
+            cursor: Some("/at".to_owned()),
+            order: Some(CursorOrder::Number),
+            taken: Some("/at".to_owned()),
+            carrier: Some(CursorCarrier::BodyNumber("/seen".to_owned())),
+            records: Some("/lines".to_owned()),
+            payload: Some("/line".to_owned()),
+            ..Found::default()
+        };
+        let start = profile(&found);
+        let subscribe = &start.binding.subscribe;
+        assert_eq!(subscribe.json, Some(serde_json::json!({ "a b": "{session}", "deep": { "list": [1, "x\"\n"] }, "empty": {} })));
+        assert_eq!(subscribe.cursor, [CursorCarrier::BodyNumber("/seen".to_owned())]);
+        assert_eq!(start.binding.event.records.as_deref(), Some("/lines"));
+        assert_eq!(start.binding.open.as_ref().unwrap().take["session"], "/name");
+        assert_eq!(start.binding.publish.as_ref().unwrap().take["cursor"], "/at");
+        assert_eq!(start.contract.cursor.unwrap().order, CursorOrder::Number);
     }
 
     #[test]

@@ -158,7 +158,9 @@ fn met(need: Need, scenario: &Scenario, profile: &Profile, can: Capabilities) ->
         Need::TwoCarriers => {
             has(binding.subscribe.cursor.len() >= 2, "second way to carry a cursor")?;
             promises(contract.cursor_precedence.is_some(), "which of two cursors wins")?;
-            let alike = |c: &CursorCarrier| matches!(c, CursorCarrier::Body(_)) && binding.subscribe.request.starts_with("GET");
+            let alike = |c: &CursorCarrier| {
+                matches!(c, CursorCarrier::Body(_) | CursorCarrier::BodyNumber(_)) && binding.subscribe.request.starts_with("GET")
+            };
             has(!binding.subscribe.cursor.iter().any(alike), "request body to carry a cursor in")
         }
         Need::Text if contract.text_payload == Some(false) => Err("the profile restricts payloads: hostile text is not sent".to_owned()),

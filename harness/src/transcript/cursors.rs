@@ -164,7 +164,7 @@ fn keys(profile: &Profile) -> Vec<String> {
     let operations = operations.into_iter().flatten().chain(binding.ops.values());
     let taken = operations.flat_map(|operation: &Operation| ["cursor", "opened"].map(|name| operation.take.get(name))).flatten();
     let carried = binding.subscribe.cursor.iter().filter_map(|carrier| match carrier {
-        CursorCarrier::Body(pointer) => Some(pointer.as_str()),
+        CursorCarrier::Body(pointer) | CursorCarrier::BodyNumber(pointer) => Some(pointer.as_str()),
         CursorCarrier::Header(_) | CursorCarrier::Query(_) => None,
     });
     let sources = of_events.chain(of_frames).chain(of_pages).chain(of_snapshots).chain(taken.map(String::as_str)).chain(carried);
@@ -174,7 +174,7 @@ fn keys(profile: &Profile) -> Vec<String> {
 fn carriers(profile: &Profile) -> Vec<String> {
     let subscribe = profile.binding.subscribe.cursor.iter().filter_map(|carrier| match carrier {
         CursorCarrier::Header(name) | CursorCarrier::Query(name) => Some(name.clone()),
-        CursorCarrier::Body(_) => None,
+        CursorCarrier::Body(_) | CursorCarrier::BodyNumber(_) => None,
     });
     let history = profile.binding.history.iter().flat_map(|history| &history.operation.query);
     let of_history = history.filter(|(_, value)| value.contains("{cursor}")).map(|(name, _)| name.clone());

@@ -222,11 +222,11 @@ fn subscribes(subscribe: &Subscribe, request: &Parts<'_>, known: &[String]) -> O
     let carried = subscribe.cursor.iter().find_map(|carrier| match carrier {
         CursorCarrier::Header(name) => request.header(name).map(str::to_owned),
         CursorCarrier::Query(name) => request.parameter(name).map(str::to_owned),
-        CursorCarrier::Body(pointer) => Some(scalar(request.json.as_ref()?.pointer(pointer)?)?),
+        CursorCarrier::Body(pointer) | CursorCarrier::BodyNumber(pointer) => Some(scalar(request.json.as_ref()?.pointer(pointer)?)?),
     });
     let carriers = subscribe.cursor.iter().filter_map(|carrier| match carrier {
         CursorCarrier::Query(name) => Some(name.as_str()),
-        CursorCarrier::Header(_) | CursorCarrier::Body(_) => None,
+        CursorCarrier::Header(_) | CursorCarrier::Body(_) | CursorCarrier::BodyNumber(_) => None,
     });
     named.extend(carriers);
     strangers(request, &named, known).then_some((fit, carried))

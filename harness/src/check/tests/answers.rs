@@ -1,5 +1,6 @@
 //! RESUME-3 to RESUME-7 and ISOLATE-3.
 
+use crate::check::Finding;
 use crate::check::story::{Story, after, cursor_of, presenting};
 use crate::contract::{CursorAnswer, StreamAnswer};
 use crate::history::{CursorClass, Ended, From, Kind, Marker, Role, Surface};
@@ -210,4 +211,18 @@ fn a_foreign_cursor_that_opens_the_other_sessions_stream_is_seen() {
         story.boundary(a);
         if right { story.holds(&["ISOLATE-3"]) } else { assert_eq!(story.violates("ISOLATE-2").len(), 1) }
     }
+}
+
+#[test]
+fn a_foreign_cursor_that_nothing_is_promised_of_and_nothing_follows_leaves_no_doubt() {
+    let mut story = Story::new().under(|contract| drop(contract.answers.remove(&CursorClass::OtherSession)));
+    story.open("t", None, None);
+    story.publish([1]);
+    story.turn_to(0);
+    story.publish([1]);
+    let a = story.stream("a", presenting("00000001:1", CursorClass::OtherSession));
+    story.boundary(a);
+    assert!(matches!(story.finding("ISOLATE-3"), Finding::NotApplicable { .. }), "{:?}", story.finding("ISOLATE-3"));
+    story.refused("b", presenting("00000001:1", CursorClass::OtherSession), 410, "{\"last\":\"«s1.1»\"}");
+    assert_eq!(story.violates("ISOLATE-3").len(), 1);
 }

@@ -2,6 +2,7 @@
 
 use crate::check::Finding;
 use crate::check::story::{Story, after, cursor_of, presenting};
+use crate::contract::CursorCarrier;
 use crate::history::{ConnId, CursorClass, From, Role, Surface};
 
 /// A reader that saw events 1 to 3 of 5 and was cut.
@@ -185,6 +186,15 @@ fn an_empty_cursor_that_is_refused_is_seen() {
     let mut story = cut_after_three();
     story.refused("e", presenting("", CursorClass::Empty), 400, "{}");
     story.violates("RESUME-8");
+}
+
+#[test]
+fn a_document_that_holds_an_empty_cursor_may_be_refused_where_no_answer_is_promised() {
+    let mut story = cut_after_three().under(|contract| drop(contract.answers.remove(&CursorClass::Empty)));
+    story.profile.binding.subscribe.cursor = vec![CursorCarrier::BodyNumber("/seen".to_owned())];
+    story.refused("e", presenting("", CursorClass::Empty), 400, "{}");
+    assert_eq!(story.violated(), [""; 0]);
+    assert!(matches!(story.finding("RESUME-8"), Finding::NotApplicable { .. }), "{:?}", story.finding("RESUME-8"));
 }
 
 #[test]

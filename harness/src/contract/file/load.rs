@@ -100,6 +100,21 @@ impl Target {
                 let help = suggest(&target.profile, &known, "built-in profiles") + "; or give a path relative to this file";
                 problems.at(&spot!["profile"], format!("there is no profile `{}`", short(&target.profile)), "not found", help);
             }
+            let named = match Profile::built_in_text(&target.profile) {
+                Some(_) => target.profile.clone(),
+                None => folder.join(&target.profile).display().to_string(),
+            };
+            // A profile that cannot be used has an error of its own, in its own file.
+            let misfit = Profile::load(&named).ok().and_then(|profile| profile.with(&target.contract).err());
+            if let Some(why) = misfit.filter(|_| !target.contract.is_empty()) {
+                let what = format!("`contract` does not fit the profile `{}`: {why}", short(&target.profile));
+                problems.at(
+                    &spot!["contract"],
+                    what,
+                    "does not fit",
+                    "write it as the profile does; `streamspec schema profile` shows how",
+                );
+            }
             if let Some(cwd) = target.cwd.as_ref().filter(|cwd| !folder.join(cwd).is_dir()) {
                 let what = format!("there is no folder `{}`", short(cwd));
                 problems.at(&spot!["cwd"], what, "not found", "give a folder relative to this file");

@@ -76,3 +76,24 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema>(
         None => Ok(value),
     }
 }
+
+/// Tells what is wrong with a setting: its section (empty: above them), its name, what is wrong, and which names there are.
+pub(crate) type Wrong<'w> = &'w mut dyn FnMut(&str, &str, String, Vec<String>);
+
+/// The file of settings at `path`; `check` looks for what is wrong in its meaning.
+pub(crate) fn read_settings<T: DeserializeOwned + JsonSchema>(
+    path: &std::path::Path,
+    check: impl FnOnce(&T, Wrong<'_>),
+) -> Result<T, FileError> {
+    read(&path.display().to_string(), &text_of(path, "settings")?, |settings: &T, problems| {
+        check(settings, &mut |section, key, what, known| {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let help = if known.is_empty() { "`--print-config` shows the form".to_owned() } else { suggest(key, &known, "settings") };
+            if section.is_empty() {
+                problems.at(&spot![key], what, "here", help);
+            } else {
+                problems.at_key(&spot![section, key], what, "here", help);
+            }
+        });
+    })
+}

@@ -290,7 +290,7 @@ fn subscribe(of: &Subscribe, known: &[&str], problems: &mut Problems<'_>) {
                 problems.at(&spot!["binding", "subscribe", "cursor", index], "the cursor's carrier has no name", "empty", "name it");
             }
             CursorCarrier::Header(_) | CursorCarrier::Query(_) => {}
-            CursorCarrier::Body(to) => {
+            CursorCarrier::Body(to) | CursorCarrier::BodyNumber(to) => {
                 pointer(to, &spot!["binding", "subscribe", "cursor", index, "body"], problems);
                 if of.request.trim_start().starts_with("GET") {
                     let help = "subscribe by POST, or carry the cursor in a header or query parameter";

@@ -159,13 +159,22 @@ fn carry(request: &mut Request, carrier: &CursorCarrier, cursor: &str) {
     match carrier {
         CursorCarrier::Header(name) => set_header(&mut request.headers, name, cursor.to_owned()),
         CursorCarrier::Query(name) => add_query(&mut request.target, name, cursor),
-        CursorCarrier::Body(pointer) => {
-            let mut document =
-                request.body.as_deref().and_then(|b| serde_json::from_str(b).ok()).unwrap_or_else(|| Value::Object(Default::default()));
-            set(&mut document, pointer, Value::String(cursor.to_owned()));
-            request.body = Some(document.to_string());
-        }
+        CursorCarrier::Body(pointer) => carry_in_body(request, pointer, Value::from(cursor)),
+        CursorCarrier::BodyNumber(pointer) => carry_in_body(request, pointer, number(cursor).unwrap_or_else(|| Value::from(cursor))),
     }
+}
+
+fn carry_in_body(request: &mut Request, pointer: &str, cursor: Value) {
+    let body = request.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
+    let mut document = body.unwrap_or_else(|| Value::Object(Default::default()));
+    set(&mut document, pointer, cursor);
+    request.body = Some(document.to_string());
+}
+
+/// The number whose usual notation this is; `07` and `1e3` are texts, and so is what no whole number of 64 bits holds.
+fn number(text: &str) -> Option<Value> {
+    let number: serde_json::Number = text.parse().ok().filter(|number: &serde_json::Number| !number.is_f64())?;
+    (number.to_string() == text).then_some(Value::Number(number))
 }
 
 /// Sets the value at a pointer, making the objects on the way.
@@ -218,6 +227,15 @@ mod tests {
         );
         let request = for_stream(&body.binding, &vars, &cursor("7", None));
         assert_eq!(request.body.as_deref(), Some(r#"{"from":{"cursor":"7"},"session":"a/b"}"#));
+    }
+
+    #[test]
+    fn a_cursor_that_stands_as_a_number_is_one_unless_it_cannot_be() {
+        let number = profile("request = \"POST /s\"\nformat = \"ndjson\"\ncursor = [{ body-number = \"/seen\" }]");
+        for (text, stands) in [("7", "7"), ("0", "0"), ("07", r#""07""#), ("7.5", r#""7.5""#), ("", r#""""#), ("x", r#""x""#)] {
+            let request = for_stream(&number.binding, &Vars::default(), &cursor(text, None));
+            assert_eq!(request.body, Some(format!(r#"{{"seen":{stands}}}"#)), "{text}");
+        }
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::world::{PageAnswer, Whole};
 
 /// Largest answer that is read whole.
 pub(super) const MOST_ANSWER: usize = 64 << 20;
+/// How much is read of a stream that is only looked at.
+const MOST_OVERHEARD: usize = 256 << 10;
 /// How much of a refusal is kept.
 const MOST_REFUSAL: usize = 400;
 
@@ -180,6 +182,34 @@ pub(super) async fn beginning(response: &mut reqwest::Response, within: Duration
     let _ = tokio::time::timeout(within, reading).await;
     let text = String::from_utf8_lossy(&body).into_owned();
     text[..text.floor_char_boundary(MOST_REFUSAL)].to_owned()
+}
+
+/// As [`send`]; an answer that does not end is read until it is `enough`, or the time is over, or it grew too long.
+pub(super) async fn overhear(
+    client: &reqwest::Client,
+    base: &str,
+    request: &Request,
+    within: Duration,
+    enough: impl Fn(&str) -> bool,
+) -> Result<Whole, String> {
+    let builder = prepare(client, base, request)?;
+    let until = tokio::time::Instant::now() + within;
+    let late = || format!("no answer within {} s", within.as_secs());
+    let mut response = tokio::time::timeout_at(until, builder.send()).await.map_err(|_| late())?.map_err(|e| words(&e))?;
+    let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    let status = response.status().as_u16();
+    let mut body = Vec::new();
+    while body.len() < MOST_OVERHEARD
+        && let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(until, response.chunk()).await
+    {
+        body.extend_from_slice(&chunk);
+        if enough(&String::from_utf8_lossy(&body)) {
+            break;
+        }
+    }
+    body.truncate(MOST_OVERHEARD);
+    Ok(Whole { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 /// Reads one page of history, or the snapshot.

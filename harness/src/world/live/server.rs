@@ -12,7 +12,9 @@ use super::http::Clients;
 use super::money::Signatory;
 use super::process::{self, CommandLine, DataFolder, Ending, ProcessError, Readiness, Target, TargetSpec};
 use crate::provider::{Board, Provider, Script};
+use crate::run::binding::Request;
 use crate::scenario::Stop;
+use crate::world::Whole;
 
 /// How to start a server.
 #[derive(Clone, Debug)]
@@ -211,16 +213,12 @@ impl Server {
         &self.clients
     }
 
-    /// What a GET of a path brings within a time: status, media type and the beginning of the body.
-    pub async fn peek(&self, path: &str, within: Duration) -> Option<(u16, String, String)> {
-        let asked = async {
-            let mut response = self.clients.streams().get(format!("{}{path}", self.base())).send().await.ok()?;
-            let media =
-                response.headers().get("content-type").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).unwrap_or_default();
-            let body = super::http::beginning(&mut response, Duration::from_millis(500)).await;
-            Some((response.status().as_u16(), media, body))
-        };
-        tokio::time::timeout(within, asked).await.ok().flatten()
+    /// The answer to a request; of one that does not end, what came until it was `enough`, or the time was over.
+    ///
+    /// # Errors
+    /// In words, when no head of an answer came in time.
+    pub async fn overhear(&self, request: &Request, within: Duration, enough: impl Fn(&str) -> bool) -> Result<Whole, String> {
+        super::http::overhear(&self.clients.streams(), &self.base(), request, within, enough).await
     }
 
     /// True for a process of ours.
