@@ -173,7 +173,7 @@ impl Prepared {
         let stop = StopSign::default();
         watch_for_interrupt(&stop);
         let began = Instant::now();
-        let progress = Progress::new(0);
+        let progress = Progress::of_a_campaign();
         let mut trouble: Option<String> = None;
         let campaign = std::cell::RefCell::new(Campaign::default());
         let (outcome, ran) = run_campaign(

@@ -1,6 +1,12 @@
-//! How far long work is: one line on standard error, on terminals that can overwrite it, and nothing elsewhere.
+//! How far long work is: one line on standard error, on terminals that can overwrite it; elsewhere nothing, or a line now and
+//! then of work that takes hours.
 
+use std::cell::Cell;
 use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Without a terminal, how often a line says how far a campaign is.
+const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// The line.
 pub(super) struct Progress {
@@ -8,6 +14,8 @@ pub(super) struct Progress {
     done: usize,
     /// Columns of the terminal, if there is one.
     columns: Option<usize>,
+    /// When a line was written last where there is none, if any is to be written there.
+    written: Option<Cell<Instant>>,
 }
 
 impl Progress {
@@ -15,7 +23,12 @@ impl Progress {
         let err = std::io::stderr();
         let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
         let columns = terminal_size::terminal_size_of(&err).map_or(80, |(columns, _)| usize::from(columns.0));
-        Progress { total, done: 0, columns: (err.is_terminal() && !dumb).then_some(columns) }
+        Progress { total, done: 0, columns: (err.is_terminal() && !dumb).then_some(columns), written: None }
+    }
+
+    /// Of work whose end is not known, which may take hours: without a terminal a line every 10 s.
+    pub(super) fn of_a_campaign() -> Progress {
+        Progress { written: Some(Cell::new(Instant::now())), ..Progress::new(0) }
     }
 
     /// One more is done.
@@ -27,12 +40,20 @@ impl Progress {
 
     /// Removes the line, so that what follows begins on an empty one.
     pub(super) fn clear(&self) {
-        self.say("");
+        if self.columns.is_some() {
+            self.say("");
+        }
     }
 
     /// Puts a text in place of the line.
     pub(super) fn say(&self, text: &str) {
-        let Some(columns) = self.columns else { return };
+        let Some(columns) = self.columns else {
+            if let Some(written) = self.written.as_ref().filter(|written| written.get().elapsed() >= LINE_EVERY) {
+                written.set(Instant::now());
+                let _ = writeln!(std::io::stderr(), "{text}");
+            }
+            return;
+        };
         // A line that wraps could not be overwritten.
         let text: String = text.chars().take(columns.saturating_sub(1)).collect();
         let _ = write!(std::io::stderr(), "\r\u{1b}[K{text}");
