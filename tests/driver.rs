@@ -2,6 +2,9 @@
 
 use std::process::{Command, Output};
 
+#[path = "support/python.rs"]
+mod python;
+
 const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/private/reader.py");
 
 /// Runs these scenarios over the built-in server, read by a program of these words.
@@ -19,6 +22,9 @@ fn read_by(words: &[&str], only: &[&str]) -> (i32, String) {
 
 #[test]
 fn a_right_client_that_is_cut_receives_everything_and_takes_nothing_from_a_refusal() {
+    if !python::is_there("a reader in Python") {
+        return;
+    }
     let (code, text) = read_by(&["python3", READER], &["driven-reader", "driven-refusal"]);
     assert_eq!(code, 0, "{text}");
     let judged = |family: &str| {
@@ -30,6 +36,9 @@ fn a_right_client_that_is_cut_receives_everything_and_takes_nothing_from_a_refus
 
 #[test]
 fn a_client_that_forgets_events_loses_them() {
+    if !python::is_there("a reader in Python") {
+        return;
+    }
     let (code, text) = read_by(&["python3", READER, "forgets"], &["driven-reader"]);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("a#") && text.contains("never received"), "{text}");
@@ -37,6 +46,9 @@ fn a_client_that_forgets_events_loses_them() {
 
 #[test]
 fn a_client_that_looks_at_no_status_takes_an_event_from_a_refusal() {
+    if !python::is_there("a reader in Python") {
+        return;
+    }
     let (code, text) = read_by(&["python3", READER, "blind"], &["driven-refusal"]);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("FAILED START-3 (MUST)"), "{text}");

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+#[path = "support/python.rs"]
+mod python;
+
 /// Exit codes by the names of the table in `--help`.
 const OK: i32 = 0;
 const VIOLATED: i32 = 1;
@@ -102,8 +105,7 @@ fn seeded_bugs_are_found_and_shrunk_and_are_fixed_on_the_right_server() {
 #[test]
 fn a_bug_that_shows_one_time_in_ten_is_kept_and_labelled() {
     let private = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/private");
-    if Command::new("python3").arg("--version").output().is_err() {
-        eprintln!("python3 is not there: the server in {private} was not tested");
+    if !python::is_there("a bug that shows one time in ten") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -4,6 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+#[path = "support/python.rs"]
+mod python;
+
 const OK: i32 = 0;
 const VIOLATED: i32 = 1;
 const COULD_NOT_TEST: i32 = 3;
@@ -20,15 +23,6 @@ fn code(output: &Output) -> i32 {
 
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-/// False, and said, where there is no Python: its absence is a fact of the machine.
-fn python() -> bool {
-    let there = Command::new("python3").arg("--version").output().is_ok();
-    if !there {
-        eprintln!("python3 is not there: the servers in {FOLDER} were not tested");
-    }
-    there
 }
 
 /// The command that starts the notebooks.
@@ -50,7 +44,7 @@ fn profile(folder: &Path, from: &str, to: &str) -> String {
 fn fifteen_lines_lead_to_a_true_verdict() {
     let own = std::fs::read_to_string(format!("{FOLDER}/notebook.toml")).unwrap();
     assert!(own.lines().count() <= 15, "{own}");
-    if !python() {
+    if !python::is_there("the notebooks") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -88,7 +82,7 @@ impl Drop for Running {
 
 #[test]
 fn what_init_sees_of_a_running_server_is_a_profile_that_doctor_confirms() {
-    if !python() {
+    if !python::is_there("the notebooks") {
         return;
     }
     let server = Running::start();
@@ -116,7 +110,7 @@ fn what_init_sees_of_a_running_server_is_a_profile_that_doctor_confirms() {
 
 #[test]
 fn doctor_goes_through_every_step_of_a_binding_that_fits() {
-    if !python() {
+    if !python::is_there("the notebooks") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -129,7 +123,7 @@ fn doctor_goes_through_every_step_of_a_binding_that_fits() {
 
 #[test]
 fn doctor_names_the_first_thing_that_is_wrong_with_a_binding_and_shows_the_bytes() {
-    if !python() {
+    if !python::is_there("the notebooks") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

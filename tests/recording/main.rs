@@ -5,6 +5,9 @@
 
 mod check;
 mod conversation;
+mod lines;
 mod proxy;
+#[path = "../support/python.rs"]
+mod python;
 mod review;
 mod support;
