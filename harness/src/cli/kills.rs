@@ -66,15 +66,14 @@ pub(super) fn table(only: &[String], jobs: usize) -> Result<u8, Complaint> {
         }
     }
 
-    let (mut killed, mut bad) = (0, 0);
-    for of in &chosen {
-        let row = found.get(&of.key()).cloned().unwrap_or_default();
-        let is_killed = row.failed.contains_key(of.bug.killed_by);
-        killed += u32::from(is_killed);
-        bad += u32::from(!is_killed);
-        print(&line(of, &row, paint));
-    }
     let none = Row::default();
+    let row = |of: &Broken| found.get(&of.key()).unwrap_or(&none);
+    let (killed, survived): (Vec<&Broken>, Vec<&Broken>) = chosen.iter().partition(|of| row(of).failed.contains_key(of.bug.killed_by));
+    // What was not killed stands last, where it is seen.
+    for of in killed.iter().chain(&survived) {
+        print(&line(of, row(of), paint));
+    }
+    let mut bad = survived.len();
     let clean = found.get(&RIGHT_READER).unwrap_or(&none);
     let whole = only.is_empty();
     let unseen = || CLIENT_CATALOGUE.iter().map(|r| r.id).filter(|id| whole && !clean.held.contains(*id));
@@ -88,11 +87,12 @@ pub(super) fn table(only: &[String], jobs: usize) -> Result<u8, Complaint> {
         print(&complaint);
     }
     print(&format!(
-        "\n{} broken clients, {} cases with the right one, {} requirements judged on it, in {:.1} s\n{killed} passed, {bad} failed, 0 skipped\n",
+        "\n{} broken clients, {} cases with the right one, {} requirements judged on it, in {:.1} s\n{} passed, {bad} failed, 0 skipped\n",
         chosen.len(),
         clean.cases,
         clean.held.len(),
-        began.elapsed().as_secs_f64()
+        began.elapsed().as_secs_f64(),
+        killed.len(),
     ));
     Ok(if bad > 0 { exit::VIOLATED } else { exit::OK })
 }

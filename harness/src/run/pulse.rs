@@ -1,6 +1,5 @@
 //! Whether this machine keeps up: how late a thread of ours is woken, and how many wait for a processor.
 
-use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -9,8 +8,6 @@ use std::time::{Duration, Instant};
 const BEAT: Duration = Duration::from_millis(25);
 /// Woken this much too late, it is no wonder that a server is late as well.
 const MISSED: Duration = Duration::from_millis(250);
-/// Missed beats that are kept; older ones are forgotten first.
-const KEPT: usize = 1024;
 /// With so many runnable tasks for each processor, taken over a minute, the machine has too much to do.
 const CROWDED: f64 = 4.0;
 
@@ -35,8 +32,8 @@ impl Drop for Taken<'_> {
 #[derive(Debug, Default)]
 struct State {
     stopped: bool,
-    /// When beats that were missed came after all, oldest first.
-    missed: VecDeque<Instant>,
+    /// When the last beat that was missed came after all.
+    missed: Option<Instant>,
 }
 
 impl Pulse {
@@ -53,17 +50,14 @@ impl Pulse {
             let (woken, waited) = self.stopping.wait_timeout(state, BEAT).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             if waited.timed_out() && asleep.elapsed() >= BEAT + MISSED {
-                if state.missed.len() == KEPT {
-                    state.missed.pop_front();
-                }
-                state.missed.push_back(Instant::now());
+                state.missed = Some(Instant::now());
             }
         }
     }
 
     /// True when this machine had too much to do at some time since then, so that what was late says nothing of a server.
     pub(super) fn faltered_since(&self, since: Instant) -> bool {
-        self.state().missed.back().is_some_and(|at| *at >= since) || crowded()
+        self.state().missed.is_some_and(|at| at >= since) || crowded()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -85,7 +79,7 @@ mod tests {
     #[test]
     fn a_missed_beat_is_remembered_for_what_ran_then() {
         let (pulse, began) = (Pulse::default(), Instant::now());
-        pulse.state().missed.push_back(Instant::now());
+        pulse.state().missed = Some(Instant::now());
         assert!(pulse.faltered_since(began));
         let later = Instant::now() + Duration::from_millis(1);
         assert_eq!(pulse.faltered_since(later), crowded());

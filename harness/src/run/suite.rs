@@ -314,8 +314,10 @@ impl Held {
             self.run_once(suite, planned, planned.salt, stopped).await
         };
         let late = only_late(&case);
-        let counts = suite.lateness == Lateness::Counts || !room.pulse.faltered_since(began) || room.knows(planned.suite, &late);
-        if late.is_empty() || counts {
+        if late.is_empty() || suite.lateness == Lateness::Counts {
+            return case;
+        }
+        if !room.pulse.faltered_since(began) || room.knows(planned.suite, &late) {
             return case;
         }
         let _alone = room.alone.write().await;
@@ -455,6 +457,7 @@ pub(crate) async fn run_one(
 mod tests {
     use super::*;
     use crate::check::Violation;
+    use crate::report::{Standing, Tally};
 
     fn case(violated: &[&str], aborted: Option<Abort>) -> Case {
         let scenario: Scenario = toml::from_str("name = \"s\"\nsays = \"s\"\nneeds = []\njudges = [\"LIVE-1\"]\nsteps = []").unwrap();
@@ -473,6 +476,15 @@ mod tests {
             output: String::new(),
             late: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_was_late_and_is_no_more_is_told_and_what_still_is_fails() {
+        let mut tally = Tally::default();
+        tally.add(&Case { late: vec!["WIRE-5", "LIVE-2"], ..case(&["LIVE-2"], None) });
+        assert_eq!(tally.late.keys().collect::<Vec<_>>(), [&"WIRE-5"]);
+        let failed: Vec<_> = tally.rows().into_iter().filter(|row| row.standing == Standing::Fail).map(|row| row.requirement.id).collect();
+        assert_eq!(failed, ["LIVE-2"]);
     }
 
     #[test]

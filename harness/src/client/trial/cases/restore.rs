@@ -6,9 +6,9 @@ use super::SOON;
 /// The body that a client is given where a case needs one.
 pub(in crate::client::trial) const BODY: &str = r#"{"prompt":"tell"}"#;
 
-pub(super) fn cases() -> Vec<Case> {
-    // Each event is sent when the one before was applied, so that at the kill only the last one can be under way.
-    let one_by_one = Reply::stream()
+/// Three events, each sent when the one before was applied: at a kill or a restart behind them only the last can be under way.
+pub(super) fn one_by_one() -> Reply {
+    Reply::stream()
         .send(SOON)
         .send("id: 1\ndata: e1\n\n")
         .until("e1")
@@ -16,8 +16,14 @@ pub(super) fn cases() -> Vec<Case> {
         .until("e2")
         .send("id: 3\ndata: e3\n\n")
         .until("e3")
-        .step(Step::Kill);
-    let stored = || Check::Header { nth: 2, name: "Last-Event-ID", want: Want::OneOf(vec![b"2".to_vec(), b"3".to_vec()]) };
+}
+
+/// The second request presents the newest cursor that can have been stored.
+pub(super) fn stored() -> Check {
+    Check::Header { nth: 2, name: "Last-Event-ID", want: Want::OneOf(vec![b"2".to_vec(), b"3".to_vec()]) }
+}
+
+pub(super) fn cases() -> Vec<Case> {
     let mut ended = Case::new("started-after-the-end", "a client whose stream has ended is started again")
         .needs(Need::State)
         .reply(Reply::stream().send("id: 1\ndata: e1\n\n").end())
@@ -34,7 +40,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("killed", "the client is killed behind its third event, and started again; the server resumes behind its cursor")
             .needs(Need::State)
-            .reply(one_by_one)
+            .reply(one_by_one().step(Step::Kill))
             .reply(Reply::stream().step(Step::Replay(5)).end())
             .check("C-RESTORE-1", stored())
             .check("C-RESTORE-2", Check::Once { but: vec!["e3".to_owned()] })
