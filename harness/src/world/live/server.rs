@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tracing::info;
 
 use super::http::Clients;
 use super::money::Signatory;
@@ -129,6 +130,7 @@ impl Server {
         let address = addresses.next().ok_or_else(|| dead("the name has no address".to_owned()))?;
         let probe = tokio::time::timeout(Duration::from_secs(5), tokio::net::TcpStream::connect(address)).await;
         probe.map_err(|_| dead("no answer within 5 s".to_owned()))?.map_err(|e| dead(e.to_string()))?;
+        info!(target: "streamspec::process", %address, "a server is there");
         let base = url.trim_end_matches('/').to_owned();
         let upstream = (parsed.scheme() == "http").then_some(address);
         Ok(Server {
@@ -167,6 +169,8 @@ impl Server {
         })
         .await?;
         let address = target.address();
+        let pid = target.processes().first().map_or(0, |process| process.pid);
+        info!(target: "streamspec::process", %address, pid, "the server is started and ready");
         let process =
             Process { ending: RefCell::new(target.ending()), target: Mutex::new(target), stop_within, generation: Cell::new(0), folder };
         Ok(Server {
@@ -271,7 +275,9 @@ impl Server {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.start_again(true).await.map(drop)
+        let (pid, generation) = self.start_again(true).await?;
+        info!(target: "streamspec::process", pid, generation, "the server is replaced, on empty data");
+        Ok(())
     }
 
     /// A fresh process on fresh data, after a run that was broken off.
@@ -291,6 +297,7 @@ impl Server {
             *process.ending.borrow_mut() = None;
             // What an error would tell was told by the runs; the guard ends what is left.
             let _ = process.target.lock().await.stop(process::Stop::Kill).await;
+            info!(target: "streamspec::process", address = self.base(), "the server is stopped");
         }
     }
 
