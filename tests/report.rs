@@ -215,13 +215,19 @@ fn flaky_entries_never_decide_and_expired_ones_excuse_nothing() {
 #[test]
 fn a_baseline_that_cannot_be_meant_is_refused() {
     let dir = tempfile::tempdir().unwrap();
+    // Each is shown with the line on which it stands.
     let refused = |from: &str, to: &str, why: &str| {
         list(dir.path(), "");
         let path = dir.path().join("streamspec-baseline.toml");
-        std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace(from, to)).unwrap();
+        let right = std::fs::read_to_string(&path).unwrap();
+        let wrong = right.replace(from, to);
+        let line = 1 + right.lines().zip(wrong.lines()).position(|(right, wrong)| right != wrong).unwrap();
+        std::fs::write(&path, wrong).unwrap();
         let output = test(dir.path(), true, &[]);
         assert_eq!(code(&output), USAGE, "{}", text(&output));
-        assert!(text(&output).contains(why), "{}", text(&output));
+        for part in [why, &format!("streamspec-baseline.toml:{line}:")] {
+            assert!(text(&output).contains(part), "{part} is missing in {}", text(&output));
+        }
     };
     refused("RESUME-10", "RESUME-999", "there is no requirement `RESUME-999`");
     refused(SCENARIO, "two-cursors-at-onse", "did you mean `two-cursors-at-once`?");
