@@ -11,7 +11,8 @@ use tracing::info;
 
 use super::http::Clients;
 use super::money::Signatory;
-use super::process::{self, CommandLine, DataFolder, Ending, ProcessError, Readiness, Target, TargetSpec};
+use super::process::{self, CommandLine, CommandLineError, DataFolder, Ending, ProcessError, Readiness, Target, TargetSpec};
+use crate::contract::{Profile, Ready};
 use crate::provider::{Board, Provider, Script};
 use crate::run::binding::Request;
 use crate::scenario::Stop;
@@ -36,6 +37,34 @@ pub struct StartSpec {
     pub provider: bool,
     /// In which folder its data folder is made; `None` is the system's for temporary files.
     pub data_in: Option<PathBuf>,
+    /// The streamspec executable that guards it; `None` is this program, where it can, else the one that is installed.
+    pub guard: Option<PathBuf>,
+}
+
+impl StartSpec {
+    /// How `command` starts a server of this profile. Where `ready` does not say it, it is ready when it answers the profile's health
+    /// check, else when it listens.
+    ///
+    /// # Errors
+    /// When the command cannot be split into words.
+    pub fn of(command: &str, ready: &Ready, profile: &Profile) -> Result<StartSpec, CommandLineError> {
+        let health = profile.binding.health.as_ref().and_then(|h| h.request.strip_prefix("GET ")).map(|path| path.trim().to_owned());
+        Ok(StartSpec {
+            command: CommandLine::parse(command)?,
+            environment: Vec::new(),
+            folder: None,
+            ready: match (&ready.output, ready.path.clone().or(health)) {
+                (Some(line), _) => Readiness::Line(line.clone()),
+                (None, Some(path)) => Readiness::Http { path, status: ready.status },
+                (None, None) => Readiness::Port,
+            },
+            ready_within: Duration::from_millis(ready.within_ms),
+            stop_within: Duration::from_millis(ready.stop_within_ms),
+            provider: command.contains("{provider}"),
+            data_in: None,
+            guard: None,
+        })
+    }
 }
 
 /// A folder in memory that has room, where nobody chose another one by `TMPDIR`.
@@ -166,6 +195,7 @@ impl Server {
             port: None,
             ready: spec.ready,
             ready_within: spec.ready_within,
+            guard: spec.guard,
         })
         .await?;
         let address = target.address();
