@@ -11,7 +11,7 @@ use crate::capture::tape::{Tape, conversation, is_tape};
 use crate::capture::{self, Captured};
 use crate::contract::Profile;
 use crate::history::History;
-use crate::report::{Page, Paint, plural};
+use crate::report::{Page, Paint, plural, visible};
 
 /// Largest file that is read.
 const MOST_BYTES: u64 = 1 << 30;
@@ -106,8 +106,25 @@ fn keep(args: &CheckArgs, history: &History) -> Result<(), Complaint> {
 /// Prints what a file leaves open.
 pub(super) fn tell_open(open: &[String]) {
     for line in open {
-        print(&Page::of_stdout().prose("open: ", line));
+        print(&Page::of_stdout().prose("open: ", &visible(line)));
     }
+}
+
+/// Requirements of one family with numbers that follow each other, in short: `WIRE-1…3 OPEN-2`.
+fn in_ranges(ids: &[String]) -> String {
+    let parts = |id: &str| id.rsplit_once('-').and_then(|(family, number)| Some((family.to_owned(), number.parse::<u32>().ok()?)));
+    let mut ranges: Vec<(&str, Option<(String, u32)>, Option<u32>)> = Vec::new();
+    for id in ids {
+        let own = parts(id);
+        match (ranges.last_mut(), &own) {
+            (Some((_, Some((family, first)), last)), Some((of, number))) if family == of && last.unwrap_or(*first) + 1 == *number => {
+                *last = Some(*number);
+            }
+            _ => ranges.push((id, own, None)),
+        }
+    }
+    let words: Vec<String> = ranges.into_iter().map(|(id, _, last)| last.map_or(id.to_owned(), |last| format!("{id}…{last}"))).collect();
+    words.join(" ")
 }
 
 /// Prints what the checkers say; the exit code.
@@ -117,12 +134,24 @@ fn tell_of(name: &str, history: &History, profile: &Profile, paint: Paint) -> u8
     print(&page.fit(text));
     let open: usize = undecided.values().map(Vec::len).sum();
     for (why, ids) in &undecided {
-        print(&page.prose("undecided: ", &format!("{} ({why})", ids.join(" "))));
+        print(&page.prose("undecided: ", &format!("{} ({})", in_ranges(ids), visible(why))));
     }
     print(&format!("{name}: {judged} judged; {held} passed, {failed} failed, {open} undecided\n"));
     match (failed, judged) {
         (1.., _) => exit::VIOLATED,
         (_, 0) => exit::INCONCLUSIVE,
         _ => exit::OK,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_follow_each_other_are_a_range() {
+        let of = |ids: &[&str]| in_ranges(&ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&["WIRE-1", "WIRE-2", "WIRE-3", "WIRE-5", "OPEN-6", "OPEN-7", "ODD"]), "WIRE-1…3 WIRE-5 OPEN-6…7 ODD");
+        assert_eq!(of(&[]), "");
     }
 }

@@ -17,7 +17,7 @@ use super::{Complaint, exit, print, tell};
 use crate::capture::tape::{By, Bytes, Conversation, Moment, Tape, TapeHeader, Taped, conversation, replayed};
 use crate::contract::Profile;
 use crate::history::Micros;
-use crate::report::{Page, plural};
+use crate::report::{Page, plural, visible};
 use crate::world::live::proxy::{ClosedBy, ConnId, Framing, Happened, Link, LinkConfig, Observed, Side};
 
 /// Most bytes of a tape, as a file.
@@ -201,9 +201,10 @@ fn finish(spool: NamedTempFile, profile: &Profile, files: &Files) -> Result<u8, 
         return Ok(exit::NOTHING_RAN);
     }
     let mut comment = format!("Recorded through a proxy, by the profile {}.\n", profile.name);
-    for what in &replayed.left_out {
+    // A cursor in it is the client's word.
+    for what in replayed.left_out.iter().map(|what| visible(&what.replace('\n', "\\n"))) {
         comment.push_str(&format!("Left out: {what}.\n"));
-        print(&Page::of_stdout().prose("left out: ", what));
+        print(&Page::of_stdout().prose("left out: ", &what));
     }
     write_whole(&files.scenario, replayed.scenario.to_toml(comment.trim_end()))
         .map_err(|e| cannot(&files.scenario, e.kind().to_string()))?;

@@ -15,7 +15,7 @@ use crate::check::{Finding, judge};
 use crate::contract::{CATALOGUE, Level, Profile, requirement};
 use crate::explore::{About, Answer, Replay, replay};
 use crate::history::History;
-use crate::report::{Page, Paint, drawn, timeline};
+use crate::report::{Page, Paint, drawn, timeline, visible};
 use crate::run::suite::StopSign;
 use crate::scenario::Scenario;
 
@@ -152,9 +152,12 @@ pub(super) fn judged(history: &History, profile: &Profile, paint: Paint) -> Judg
                 let word = if must { paint.bad("FAILED") } else { paint.warn("WARNING") };
                 let _ = writeln!(done.text, "{word} {}: {says}", paint.bold(&verdict.requirement));
                 for violation in violations.iter().take(1) {
-                    let _ = writeln!(done.text, "  {}", violation.says);
-                    done.text.push_str(&drawn(&timeline(history, violation), Page::of_stdout()));
-                    let _ = writeln!(done.text, "  expected: {}\n  seen:     {}", violation.expected, violation.seen);
+                    // What a server sent must not steer the terminal.
+                    let page = Page::of_stdout();
+                    done.text.push_str(&page.prose("  ", &visible(&violation.says)));
+                    done.text.push_str(&drawn(&timeline(history, violation), page));
+                    done.text.push_str(&page.prose("  expected: ", &visible(&violation.expected)));
+                    done.text.push_str(&page.prose("  seen:     ", &visible(&violation.seen)));
                 }
             }
             Finding::Inconclusive { why } => {

@@ -127,7 +127,9 @@ impl Tape {
             from.lines().enumerate().map(|(at, line)| line.map_err(|e| format!("line {}: {e}", at + 1)).map(|line| (at + 1, line)));
         let wrong = |at: usize, line: &str, e: &serde_json::Error| {
             let shown: String = line.chars().take(80).collect();
-            format!("line {at}: {e}: `{shown}`")
+            // Its own line is one of one.
+            let why = e.to_string().replace(" at line 1 column ", " at column ");
+            format!("line {at}: {why}: `{shown}`")
         };
         let (at, first) = lines.next().ok_or("the file is empty; a tape begins with its header")??;
         let header: TapeHeader = serde_json::from_str(&first).map_err(|e| wrong(at, &first, &e))?;

@@ -97,7 +97,7 @@ fn no_handshake(status: &'static str) -> Case {
     let code = status.split(' ').next().unwrap_or_default();
     Case::new(&format!("socket-status-{code}"), "the handshake is answered with this status, and a body that looks like a message")
         .reply(Reply::status(status, "").send(event(SESSION, "t1", "turn-start", None)))
-        .check("C-SOCKET-3", Check::EndsOrWaits(1, 50))
+        .check("C-SOCKET-3", Check::EndsOrWaits(1, 100))
         .applies("C-SOCKET-3", &[])
 }
 
