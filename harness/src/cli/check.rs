@@ -113,18 +113,15 @@ pub(super) fn tell_open(open: &[String]) {
 /// Requirements of one family with numbers that follow each other, in short: `WIRE-1…3 OPEN-2`.
 fn in_ranges(ids: &[String]) -> String {
     let parts = |id: &str| id.rsplit_once('-').and_then(|(family, number)| Some((family.to_owned(), number.parse::<u32>().ok()?)));
-    let mut ranges: Vec<(&str, Option<(String, u32)>, Option<u32>)> = Vec::new();
-    for id in ids {
-        let own = parts(id);
-        match (ranges.last_mut(), &own) {
-            (Some((_, Some((family, first)), last)), Some((of, number))) if family == of && last.unwrap_or(*first) + 1 == *number => {
-                *last = Some(*number);
-            }
-            _ => ranges.push((id, own, None)),
-        }
-    }
-    let words: Vec<String> = ranges.into_iter().map(|(id, _, last)| last.map_or(id.to_owned(), |last| format!("{id}…{last}"))).collect();
-    words.join(" ")
+    let follows = |before: &String, id: &String| match (parts(before), parts(id)) {
+        (Some((of, before)), Some((family, number))) => of == family && before + 1 == number,
+        (_, _) => false,
+    };
+    let word = |run: &[String]| match run {
+        [first, .., last] => format!("{first}…{}", last.rsplit('-').next().unwrap_or_default()),
+        alone => alone.concat(),
+    };
+    ids.chunk_by(follows).map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Prints what the checkers say; the exit code.
