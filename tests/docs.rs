@@ -145,6 +145,7 @@ fn streamspec(folder: &Path, arguments: &[String]) -> Output {
         .envs([("NO_COLOR", "1"), ("COLUMNS", "80")])
         .env("PATH", path)
         .env_remove("GITHUB_ACTIONS")
+        .env_remove("RUST_LOG")
         .output()
         .expect("the binary runs")
 }
@@ -207,7 +208,10 @@ fn the_book_has_every_page_once() {
         assert_eq!(summary.matches(&format!("]({name})")).count(), 1, "docs/SUMMARY.md names {name} once");
         assert!(name == "README.md" || index.contains(&format!("]({name})")), "docs/README.md names {name}");
     }
-    assert!(Path::new(ROOT).join("docs/book.toml").is_file());
+    let book: toml::Table = std::fs::read_to_string(format!("{ROOT}/docs/book.toml")).unwrap().parse().unwrap();
+    assert_eq!(book["book"]["src"].as_str(), Some("."));
+    let site = Path::new("docs").join(book["build"]["build-dir"].as_str().unwrap());
+    assert_eq!(site, Path::new("docs/../book"), "a page's `../tests` leads to the same folder from the site as from `docs`");
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Nameable<'_> {
             let near = nearest(named, self.scenarios.iter().map(String::as_str))
                 .map_or_else(String::new, |near| format!("did you mean `{near}`? "));
             let wrong = format!("`{}` is no {what} of the profile {}", short(named), self.profile);
-            problems.at(&spot!["failure", nth, "scenario"], wrong, "not found", format!("{near}name one that `streamspec list {list}`"));
+            problems.at(&spot!["failure", nth, "scenario"], wrong, "not found", format!("{near}name one that `streamspec list {list}"));
         }
     }
 }

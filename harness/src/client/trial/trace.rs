@@ -27,7 +27,7 @@ pub(super) fn tell(case: &str, saw: &Saw) {
         Saw::ToldToClose => info!(target: "streamspec::operation", case, "the client is told to close"),
         Saw::InVain { what } => info!(target: "streamspec::wait", case, "waited in vain for {}", short(what)),
         Saw::Heard { nth, .. } => debug!(target: "streamspec::frame", case, "request {nth}: the client's first message"),
-        Saw::Ponged { nth } => debug!(target: "streamspec::frame", case, "request {nth}: the client's pong"),
+        Saw::Ponged { nth } => debug!(target: "streamspec::frame", case, "request {nth}: the client answers a ping"),
         Saw::Sent { nth, says } => debug!(target: "streamspec::frame", case, "request {nth}: {}", short(says)),
         Saw::Said(Said::Closed) => info!(target: "streamspec::connection", case, "the client has closed"),
         Saw::Said(_) => debug!(target: "streamspec::frame", case, "the client says a line"),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::unistd::AccessFlags;
 use tokio::sync::Mutex;
 use tracing::info;
 
@@ -67,7 +68,7 @@ impl StartSpec {
     }
 }
 
-/// A folder in memory that has room, where nobody chose another one by `TMPDIR`.
+/// A folder in memory that has room and may be written to, where nobody chose another one by `TMPDIR`.
 ///
 /// What a process leaves there outlives its kill as it does on a disk: a kill takes nothing that the process had written,
 /// written through or not. Only the waits for the disk are gone.
@@ -77,6 +78,7 @@ pub fn folder_in_memory() -> Option<PathBuf> {
     if std::env::var_os("TMPDIR").is_some() {
         return None;
     }
+    nix::unistd::access(SHARED_MEMORY, AccessFlags::W_OK | AccessFlags::X_OK).ok()?;
     let room = nix::sys::statvfs::statvfs(SHARED_MEMORY).ok()?;
     (room.blocks_available() * room.fragment_size() >= ROOM).then(|| PathBuf::from(SHARED_MEMORY))
 }

@@ -50,7 +50,7 @@ pub enum ProcessError {
         /// Who, as far as can be seen.
         by: Vec<ProcessId>,
     },
-    /// This program cannot guard a target, and without a guard it might outlive us.
+    /// There is no such program to guard a target with, and without a guard it might outlive us.
     NoGuard(String),
     /// The guard could not be started or broke down.
     Guard(io::Error),
