@@ -113,17 +113,20 @@ pub(super) fn tell_open(open: &[String]) {
 /// Requirements of one family with numbers that follow each other, in short: `WIRE-1…3 OPEN-2`.
 fn in_ranges(ids: &[String]) -> String {
     let parts = |id: &str| id.rsplit_once('-').and_then(|(family, number)| Some((family.to_owned(), number.parse::<u32>().ok()?)));
-    let mut ranges: Vec<(&str, Option<(String, u32)>, Option<u32>)> = Vec::new();
+    let mut words: Vec<String> = Vec::new();
+    let mut before: Option<(String, u32)> = None;
     for id in ids {
         let own = parts(id);
-        match (ranges.last_mut(), &own) {
-            (Some((_, Some((family, first)), last)), Some((of, number))) if family == of && last.unwrap_or(*first) + 1 == *number => {
-                *last = Some(*number);
+        let follows = before.as_ref().zip(own.as_ref()).is_some_and(|((of, last), (family, number))| of == family && last + 1 == *number);
+        match (follows, words.last_mut(), &own) {
+            (true, Some(word), Some((_, number))) => {
+                let first = word.split('…').next().unwrap_or_default();
+                *word = format!("{first}…{number}");
             }
-            _ => ranges.push((id, own, None)),
+            _ => words.push(id.clone()),
         }
+        before = own;
     }
-    let words: Vec<String> = ranges.into_iter().map(|(id, _, last)| last.map_or(id.to_owned(), |last| format!("{id}…{last}"))).collect();
     words.join(" ")
 }
 
