@@ -48,8 +48,8 @@ fn a_handful_of_broken_clients_is_killed_by_what_they_name() {
     let only: Vec<&str> = bugs.iter().flat_map(|bug| ["--only", *bug]).collect();
     let (code, text) = streamspec(&[&["selftest", "--clients"], only.as_slice()].concat());
     assert_eq!(code, OK, "{text}");
-    // Two of them are shown over WebSockets as well.
-    assert_eq!(text.matches("killed   ").count(), bugs.len() + 2, "{text}");
+    // Three of them are shown over WebSockets as well.
+    assert_eq!(text.matches("killed   ").count(), bugs.len() + 3, "{text}");
 }
 
 #[test]
