@@ -109,6 +109,19 @@ fn an_ephemeral_event_keeps_its_place() {
 }
 
 #[test]
+fn an_ephemeral_event_from_before_the_fence_keeps_its_place() {
+    let mut s = session(Retention::default(), BugSet::default());
+    append(&mut s, "a", 1);
+    let id = s.register(Start::Oldest);
+    s.announce("t", "x");
+    append(&mut s, "b", 1);
+    s.announce("t", "y");
+    s.fix_fence(id, Millis(1));
+    append(&mut s, "c", 1);
+    assert_eq!(drain(&mut s, id, 1), "1 ~x 2 |2 ~y 3");
+}
+
+#[test]
 fn the_terminal_is_last_and_a_reconnect_is_told() {
     let mut s = session(Retention::default(), BugSet::default());
     append(&mut s, "a", 1);

@@ -50,8 +50,9 @@ pub(in crate::cli) struct SimulateArgs {
     /// Run every seed twice, and once more by its recorded choices, and compare the histories byte for byte
     #[arg(long, conflicts_with_all = ["exhaustive", "schedule"])]
     pub(super) check_determinism: bool,
-    /// For every defect that can be simulated: how many schedules until its requirement finds it
-    #[arg(long, conflicts_with_all = ["exhaustive", "schedule", "bugs", "check_determinism"])]
+    /// For every defect that can be simulated, or for those that --bug names: how many schedules until its requirement finds it,
+    /// and how small the scenario becomes
+    #[arg(long, conflicts_with_all = ["exhaustive", "schedule", "check_determinism"])]
     pub(super) table: bool,
     /// Write each finding's scenario and history into this folder
     #[arg(long, value_name = "DIR")]

@@ -111,7 +111,7 @@ impl Prepared {
         }
         let method = args.pct.map_or(Method::Random, Method::Pct);
         if args.table {
-            return self.table(method, &stop);
+            return self.table(&args.bugs, method, &stop);
         }
         if args.check_determinism {
             return self.determinism(args, method, &stop);

@@ -1,9 +1,12 @@
 //! `--table`: how soon random schedules find each defect, and how small the scenario that shows it can be made.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
 
-use streamspec_reference_server::bugs::{BUGS, BugEntry, BugSet};
+use streamspec_reference_server::bugs::{BUGS, Bug, BugEntry, BugSet};
 
 use super::{Prepared, SHRINK_RUNS};
 use crate::cli::{exit, print};
@@ -19,8 +22,10 @@ pub(super) const TABLE_SEEDS: u64 = 2_000;
 const HUNTS: u64 = 5;
 /// Under how many random schedules a smaller scenario may show the defect; the calm one is tried first.
 const TRIES: u64 = 12;
-/// Runs that shrinking the scenario of one defect may take.
+/// Scenarios that may be tried to make that of one defect smaller.
 const SCENARIO_RUNS: u32 = 20_000;
+/// Observations that all their runs may come to: a scenario of large bursts is not tried so often as one of a few events.
+const OBSERVATIONS: u64 = 4_000_000;
 /// How small a scenario should become: steps, and faults among them.
 const SMALL: (usize, usize) = (6, 2);
 
@@ -36,32 +41,120 @@ struct Caught {
     deviations: usize,
 }
 
+/// What became of the search for one defect.
+enum Sought {
+    Caught(Caught),
+    Missed,
+    /// It cannot be simulated, for this reason.
+    Skipped(&'static str),
+}
+
 impl Prepared {
-    /// For each defect how many schedules it takes until the requirement that it names is violated, and how small the
-    /// scenario becomes.
-    pub(super) fn table(&self, method: Method, stop: &AtomicBool) -> u8 {
-        let (mut caught, mut missed, mut skipped) = (Vec::new(), 0, 0);
-        for entry in BUGS.iter().take_while(|_| !stop.load(Ordering::Relaxed)) {
-            let name = |word: String| format!("{word:<9} {:<24} {:<12}", entry.name, entry.killed_by);
-            if let Err(why) = simulable(entry.bug) {
-                skipped += 1;
-                print(&format!("{} {why}\n", name(self.paint.dim("skipped"))));
-                continue;
+    /// For each defect, or those of `only`, how many schedules it takes until the requirement that it names is violated, and
+    /// how small the scenario becomes.
+    pub(super) fn table(&self, only: &[Bug], method: Method, stop: &AtomicBool) -> u8 {
+        let asked: Vec<&BugEntry> = BUGS.iter().filter(|entry| only.is_empty() || only.contains(&entry.bug)).collect();
+        let (next, (tell, told)) = (AtomicUsize::new(0), mpsc::channel());
+        let mut sum = Sum::default();
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs.min(asked.len()) {
+                let (tell, next, asked) = (tell.clone(), &next, &asked);
+                scope.spawn(move || {
+                    loop {
+                        let nth = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(entry) = asked.get(nth).filter(|_| !stop.load(Ordering::Relaxed)) else { return };
+                        if tell.send((nth, self.seek(entry, method))).is_err() {
+                            return;
+                        }
+                    }
+                });
             }
-            match self.hunts(entry, method) {
-                Some(found) => {
-                    let Caught { median, scenario, small, deviations } = &found;
-                    let size = format!("{}, {}", plural(small.steps as u64, "step"), plural(small.faults as u64, "fault"));
-                    let schedule = plural(*deviations as u64, "deviation");
-                    print(&format!("{} after {median:>4}: {size}, {schedule}; from {scenario}\n", name(self.paint.good("found"))));
-                    caught.push(found);
+            drop(tell);
+            // In the order of the catalogue, whoever was found first.
+            let (mut early, mut shown) = (BTreeMap::new(), 0);
+            for (nth, sought) in told {
+                early.insert(nth, sought);
+                while let Some(sought) = early.remove(&shown) {
+                    self.show(asked[shown], sought, &mut sum);
+                    shown += 1;
                 }
-                None => {
-                    missed += 1;
-                    print(&format!("{} by none of {TABLE_SEEDS} schedules\n", name(self.paint.bad("MISSED"))));
-                }
+            }
+        });
+        sum.print();
+        if sum.missed > 0 { exit::VIOLATED } else { exit::OK }
+    }
+
+    fn show(&self, entry: &BugEntry, sought: Sought, sum: &mut Sum) {
+        let name = |word: String| format!("{word:<9} {:<24} {:<12}", entry.name, entry.killed_by);
+        match sought {
+            Sought::Caught(found) => {
+                let Caught { median, scenario, small, deviations } = &found;
+                let size = format!("{}, {}", plural(small.steps as u64, "step"), plural(small.faults as u64, "fault"));
+                let schedule = plural(*deviations as u64, "deviation");
+                print(&format!("{} after {median:>4}: {size}, {schedule}; from {scenario}\n", name(self.paint.good("found"))));
+                sum.caught.push(found);
+            }
+            Sought::Missed => {
+                sum.missed += 1;
+                print(&format!("{} by none of {TABLE_SEEDS} schedules\n", name(self.paint.bad("MISSED"))));
+            }
+            Sought::Skipped(why) => {
+                sum.skipped += 1;
+                print(&format!("{} {why}\n", name(self.paint.dim("skipped"))));
             }
         }
+    }
+
+    /// Looks for a defect several times; it is missed when the first seeds do not find it.
+    fn seek(&self, entry: &BugEntry, method: Method) -> Sought {
+        if let Err(why) = simulable(entry.bug) {
+            return Sought::Skipped(why);
+        }
+        let simulation = Simulation { bugs: BugSet::default().with(entry.bug), ..self.simulation.clone() };
+        let kills = |run: &Run| campaign::breaks(&simulation, run, entry.killed_by);
+        let hunt = |nth: u64| {
+            (nth * TABLE_SEEDS..(nth + 1) * TABLE_SEEDS).find_map(|seed| {
+                let (_, scenario) = campaign::case(&self.scenarios, seed);
+                let run = simulation.run(scenario, method.chooser(seed), seed);
+                kills(&run).then(|| (seed % TABLE_SEEDS + 1, scenario, run))
+            })
+        };
+        let Some(first) = hunt(0) else { return Sought::Missed };
+        let found: Vec<_> = std::iter::once(Some(first)).chain((1..HUNTS).map(hunt)).collect();
+        let mut after: Vec<u64> = found.iter().map(|found| found.as_ref().map_or(TABLE_SEEDS + 1, |(after, ..)| *after)).collect();
+        after.sort_unstable();
+        // What takes least to run is made small soonest.
+        let shortest = found.into_iter().flatten().min_by_key(|(_, _, run)| run.history.records.len());
+        let Some((_, scenario, Run { schedule, .. })) = shortest else { return Sought::Missed };
+
+        let left = Cell::new(OBSERVATIONS);
+        let choosers = || std::iter::once(Chooser::Fixed(Default::default())).chain((0..TRIES).map(Chooser::random));
+        let run = |scenario: &Scenario, chooser| {
+            let run = simulation.run(scenario, chooser, 0);
+            left.set(left.get().saturating_sub(run.history.records.len() as u64));
+            run
+        };
+        let shows = |scenario: &Scenario| choosers().map(|chooser| run(scenario, chooser)).find(kills);
+        let palette = Palette::new(Arc::clone(&simulation.profile), Capabilities::all(), &[]);
+        let small = smallest_by(scenario, &palette, SCENARIO_RUNS, |smaller| left.get() > 0 && shows(smaller).is_some());
+        let schedule = shows(&small.scenario).map_or(schedule, |run| run.schedule);
+        let (schedule, _) = campaign::shrink(&simulation, &small.scenario, &schedule, SHRINK_RUNS, kills);
+        let median = after[after.len() / 2];
+        Sought::Caught(Caught { median, scenario: scenario.name.clone(), small, deviations: schedule.deviations() })
+    }
+}
+
+/// What all of them come to.
+#[derive(Default)]
+struct Sum {
+    caught: Vec<Caught>,
+    missed: usize,
+    skipped: usize,
+}
+
+impl Sum {
+    fn print(&self) {
+        let Sum { caught, missed, skipped } = self;
         if !caught.is_empty() {
             let mut medians: Vec<u64> = caught.iter().map(|c| c.median).collect();
             medians.sort_unstable();
@@ -77,32 +170,5 @@ impl Prepared {
             ));
         }
         print(&format!("\n{} passed, {missed} failed, {skipped} skipped\n", caught.len()));
-        if missed > 0 { exit::VIOLATED } else { exit::OK }
-    }
-
-    /// Looks for a defect several times; `None` when the first seeds do not find it.
-    fn hunts(&self, entry: &BugEntry, method: Method) -> Option<Caught> {
-        let simulation = Simulation { bugs: BugSet::default().with(entry.bug), ..self.simulation.clone() };
-        let kills = |run: &Run| campaign::breaks(&simulation, run, entry.killed_by);
-        let hunt = |nth: u64| {
-            (nth * TABLE_SEEDS..(nth + 1) * TABLE_SEEDS).find_map(|seed| {
-                let (_, scenario) = campaign::case(&self.scenarios, seed);
-                let run = simulation.run(scenario, method.chooser(seed), seed);
-                kills(&run).then(|| (seed % TABLE_SEEDS + 1, scenario, run.schedule))
-            })
-        };
-        let (first, scenario, schedule) = hunt(0)?;
-        let mut after: Vec<u64> = (1..HUNTS).map(|nth| hunt(nth).map_or(TABLE_SEEDS + 1, |(after, ..)| after)).collect();
-        after.push(first);
-        after.sort_unstable();
-
-        let choosers = || std::iter::once(Chooser::Fixed(Default::default())).chain((0..TRIES).map(Chooser::random));
-        let shows = |scenario: &Scenario| choosers().map(|chooser| simulation.run(scenario, chooser, 0)).find(kills);
-        let palette = Palette::new(Arc::clone(&simulation.profile), Capabilities::all(), &[]);
-        let small = smallest_by(scenario, &palette, SCENARIO_RUNS, |smaller| shows(smaller).is_some());
-        let schedule = shows(&small.scenario).map_or(schedule, |run| run.schedule);
-        let (schedule, _) = campaign::shrink(&simulation, &small.scenario, &schedule, SHRINK_RUNS, kills);
-        let median = after[after.len() / 2];
-        Some(Caught { median, scenario: scenario.name.clone(), small, deviations: schedule.deviations() })
     }
 }
