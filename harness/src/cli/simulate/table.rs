@@ -43,7 +43,7 @@ struct Caught {
 
 /// What became of the search for one defect.
 enum Sought {
-    Caught(Caught),
+    Caught(Box<Caught>),
     Missed,
     /// It cannot be simulated, for this reason.
     Skipped(&'static str),
@@ -88,11 +88,11 @@ impl Prepared {
         let name = |word: String| format!("{word:<9} {:<24} {:<12}", entry.name, entry.killed_by);
         match sought {
             Sought::Caught(found) => {
-                let Caught { median, scenario, small, deviations } = &found;
+                let Caught { median, scenario, small, deviations } = &*found;
                 let size = format!("{}, {}", plural(small.steps as u64, "step"), plural(small.faults as u64, "fault"));
                 let schedule = plural(*deviations as u64, "deviation");
                 print(&format!("{} after {median:>4}: {size}, {schedule}; from {scenario}\n", name(self.paint.good("found"))));
-                sum.caught.push(found);
+                sum.caught.push(*found);
             }
             Sought::Missed => {
                 sum.missed += 1;
@@ -140,7 +140,7 @@ impl Prepared {
         let schedule = shows(&small.scenario).map_or(schedule, |run| run.schedule);
         let (schedule, _) = campaign::shrink(&simulation, &small.scenario, &schedule, SHRINK_RUNS, kills);
         let median = after[after.len() / 2];
-        Sought::Caught(Caught { median, scenario: scenario.name.clone(), small, deviations: schedule.deviations() })
+        Sought::Caught(Box::new(Caught { median, scenario: scenario.name.clone(), small, deviations: schedule.deviations() }))
     }
 }
 
