@@ -156,10 +156,22 @@ async fn shows(script_: Script) {
     assert_eq!(right, said(script_, None).await, "the right server says the same twice");
     let bugs = BUGS.iter().filter(|entry| entry.dialects.contains(&"sse")).map(|entry| entry.name);
     let bugs = bugs.filter(|name| !ELSEWHERE.contains(name) && script(name) == script_);
-    let wrong = stream::iter(bugs).map(async |name| (name, said(script_, Some(name)).await)).buffer_unordered(AT_ONCE);
-    let hidden: Vec<&str> =
-        wrong.collect::<Vec<_>>().await.into_iter().filter(|(_, wrong)| *wrong == right).map(|(name, _)| name).collect();
+    let wrong = stream::iter(bugs).map(async |name| (name, is_seen(script_, name, &right).await)).buffer_unordered(AT_ONCE);
+    let hidden: Vec<&str> = wrong.collect::<Vec<_>>().await.into_iter().filter(|(_, seen)| !seen).map(|(name, _)| name).collect();
     assert!(hidden.is_empty(), "no probe sees {hidden:?}");
+}
+
+/// How often a script is run until a defect shows: what overtakes must have something to overtake when it comes.
+const TRIES: usize = 20;
+
+/// True when the server with that defect says something else than the right one.
+async fn is_seen(script_: Script, bug: &str, right: &[String]) -> bool {
+    for _ in 0..TRIES {
+        if said(script_, Some(bug)).await != right {
+            return true;
+        }
+    }
+    false
 }
 
 macro_rules! shown {

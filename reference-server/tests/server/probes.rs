@@ -307,11 +307,14 @@ impl Probe {
         self.open(r#"{"id":"s"}"#).await;
         let mut slow = self.subscribe("/sessions/s/events", "").await.expect("a stream");
         let body = format!(r#"{{"data":"{}"}}"#, "x".repeat(64 << 10));
-        let since = Instant::now();
+        let mut stalled = false;
         for _ in 0..250 {
+            let since = Instant::now();
             ask(self.at, "POST", "/sessions/s/events", &[], &body).await;
+            // The defect makes one publish wait for three seconds; all of them may take longer where the machine is busy.
+            stalled |= since.elapsed() >= Duration::from_millis(2900);
         }
-        self.say("in time", since.elapsed() < Duration::from_millis(2500));
+        self.say("stalled", stalled);
         ask(self.at, "POST", "/sessions/s/close", &[], "").await;
         slow.all().await;
         self.say("received", String::from_utf8_lossy(&slow.body).matches("\nevent: message\n").count());
