@@ -12,11 +12,8 @@ fn read(base: &str) -> String {
     stream.set_read_timeout(Some(crate::support::DEADLINE)).unwrap();
     write!(stream, "GET /sessions/s/events HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
     let mut bytes = Vec::new();
-    let mut piece = [0; 4096];
     // A reset is an end as well.
-    while let Ok(count @ 1..) = stream.read(&mut piece) {
-        bytes.extend_from_slice(&piece[..count]);
-    }
+    let _ = stream.read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::config::ConfigArgs;
-use super::{Complaint, address};
+use super::{Complaint, address, tell};
 use crate::contract::{Profile, Signer, Target};
 use crate::run::suite::Subject;
 use crate::scenario::Capabilities;
@@ -208,6 +208,11 @@ fn bare(url: Option<String>, start: Option<String>) -> Target {
 fn start_spec(start: &str, target: &Target, profile: &Profile) -> Result<StartSpec, Complaint> {
     let spec = StartSpec::of(start, &target.ready, profile);
     let spec = spec.map_err(|e| Complaint::Usage(format!("the start command is none: {e}")))?;
+    for name in unfilled(start) {
+        tell(&format!(
+            "warning: nothing is put in place of `{{{name}}}` in the start command; {{port}}, {{dir}} and {{provider}} are filled in"
+        ));
+    }
     Ok(StartSpec {
         environment: target.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         folder: target.cwd.as_ref().map(PathBuf::from),
@@ -216,9 +221,23 @@ fn start_spec(start: &str, target: &Target, profile: &Profile) -> Result<StartSp
     })
 }
 
+/// Names in braces of a start command that stand for nothing; a shell's own (`${HOME}`) are none of ours.
+fn unfilled(start: &str) -> Vec<&str> {
+    let braces = start.match_indices('{').filter(|(at, _)| !start[..*at].ends_with('$'));
+    let names = braces.filter_map(|(at, _)| start[at + 1..].split_once('}').map(|(name, _)| name));
+    let is_word = |name: &&str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    names.filter(is_word).filter(|name| !["port", "dir", "provider"].contains(name)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_placeholder_that_stands_for_nothing_is_told() {
+        assert_eq!(unfilled("srv --data {data} --port {port} --dir={dir} {provider}"), ["data"]);
+        assert_eq!(unfilled(r#"sh -c 'X=${home} srv "{}" {"a":1} {port'"#), [""; 0]);
+    }
 
     #[test]
     fn a_quoted_word_is_one_word_of_a_shell() {
