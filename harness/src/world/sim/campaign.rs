@@ -370,13 +370,7 @@ pub struct Shrunk {
 /// The smallest schedule of a scenario that `still` holds for, found by at most `most` runs: shorter first, then
 /// calmer; where that leaves many deviations, by as many runs again among the schedules that have few.
 /// `schedule` itself must be one.
-pub fn shrink(
-    simulation: &Simulation,
-    scenario: &Scenario,
-    schedule: &Schedule,
-    most: u32,
-    still: impl Fn(&Run) -> bool,
-) -> Shrunk {
+pub fn shrink(simulation: &Simulation, scenario: &Scenario, schedule: &Schedule, most: u32, still: impl Fn(&Run) -> bool) -> Shrunk {
     let mut shrink = Shrink { simulation, scenario, still, best: schedule.clone().trimmed(), runs: 0, most };
     loop {
         let before = shrink.best.clone();
