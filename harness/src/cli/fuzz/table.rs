@@ -10,6 +10,7 @@ use crate::cli::plan::reference;
 use crate::cli::progress::Progress;
 use crate::cli::test::watch_for_interrupt;
 use crate::cli::{Complaint, exit, meant, print};
+use crate::contract::{CATALOGUE, Level};
 use crate::explore::{Failure, Plan, run as run_campaign};
 use crate::report::{Paint, plural};
 use crate::run::suite::{StopSign, Subject, SuiteError};
@@ -76,6 +77,9 @@ impl Prepared {
     fn seek(&self, entry: &BugEntry, subject: Subject, stop: &StopSign) -> Result<Sought, SuiteError> {
         if entry.killed_by.starts_with("LEAK-") {
             return Ok(Sought::Skipped("leaks show over many connections, not in one case; `streamspec test` samples them"));
+        }
+        if CATALOGUE.iter().any(|r| r.id == entry.killed_by && r.level != Level::Must) {
+            return Ok(Sought::Skipped("a server should not have it, and may; a campaign looks for what it must not have"));
         }
         let plan = Plan { subject, keep_going: false, ..self.plan.clone() };
         let progress = Progress::of_a_campaign();
