@@ -28,6 +28,8 @@ use crate::world::live::ServerError;
 
 /// How many kept scenarios a source chooses among for one case.
 const CHOICE: usize = 8;
+/// How often a violation that did not show alone is pursued in another case that shows it.
+const MOST_IN_RESERVE: usize = 3;
 /// Cases that wait to be pursued; more would be of the same bugs.
 const MOST_PENDING: usize = 64;
 /// Reasons of unfinished cases that are kept.
@@ -120,6 +122,8 @@ struct State {
     first: VecDeque<Scenario>,
     pending: VecDeque<Caught>,
     pursuing: bool,
+    /// Failures that did not show alone, which are handed over only when none is found that does.
+    reserve: Vec<Failure>,
 }
 
 /// A case that failed, waiting to be pursued.
@@ -197,8 +201,14 @@ pub fn run(
     });
     let Shared { state, failures, .. } = shared;
     drop(failures);
-    found_failures.into_iter().for_each(found);
-    let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found_failures.into_iter().for_each(&mut found);
+    let mut state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if state.standing.found == 0
+        && let Some(failure) = state.reserve.into_iter().next()
+    {
+        state.standing.found = 1;
+        found(failure);
+    }
     (Outcome { standing: state.standing, corpus: state.corpus }, error.map_or(Ok(()), Err))
 }
 
@@ -344,7 +354,7 @@ impl Lane<'_> {
                     return Ok(());
                 }
                 let found = state.standing.found;
-                let enough = found > 0 && !self.shared.plan.keep_going;
+                let enough = !self.shared.plan.keep_going && (found > 0 || !state.reserve.is_empty() && self.shared.is_over());
                 let State { pending, signatures, .. } = &mut *state;
                 pending.retain(|caught| !enough && !signatures.contains(&caught.signature));
                 let caught = pending.pop_front();
@@ -369,6 +379,14 @@ impl Lane<'_> {
             match pursued? {
                 Some(mut failure) => {
                     (failure.after_cases, failure.after) = (after_cases, after);
+                    // What cannot be repeated helps little: another case may show the same at will.
+                    if failure.about.never_alone && !plan.keep_going {
+                        state.reserve.push(failure);
+                        if state.reserve.iter().filter(|other| other.about.signature == signature).count() >= MOST_IN_RESERVE {
+                            state.signatures.insert(signature);
+                        }
+                        continue;
+                    }
                     state.standing.found += 1;
                     if !plan.keep_going {
                         self.shared.over.store(true, Ordering::Relaxed);
