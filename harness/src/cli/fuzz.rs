@@ -278,12 +278,14 @@ impl Prepared {
 
     fn summary(&self, standing: &Standing, missed: &[&str], took: Duration, paint: Paint) -> String {
         let mut out = String::from("\n");
-        for goal in &self.applying {
+        // What ends with its first failure is about that failure.
+        let explored = standing.found == 0 || self.plan.keep_going;
+        for goal in self.applying.iter().filter(|_| explored) {
             let cases = standing.goals[*goal];
             let count = if cases == 0 { paint.warn("      never") } else { format!("{cases:>11}") };
             let _ = writeln!(out, "{count}  {:<34} {}", GOALS[*goal].name, paint.dim(GOALS[*goal].says));
         }
-        out.push('\n');
+        out.push_str(if explored { "\n" } else { "" });
         if !missed.is_empty() {
             let _ = writeln!(out, "{} never reached: {}", paint.bad("required goals"), missed.join(", "));
         }
