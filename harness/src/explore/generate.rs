@@ -3,6 +3,8 @@
 //! A scenario is a handful of stretches, each about one theme that the palette offers; what the stretches ask of each other
 //! is not looked after here: `mend` makes them one scenario.
 
+mod plain;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -17,6 +19,7 @@ use crate::scenario::{
     Publish, PublishFault, Read, Restart, Resume, Seam, SeamTime, Shape, SnapshotStep, Stall, Start, Step, Stop, Subscribe, Text, Upto,
     Writer,
 };
+use plain::{cutting, last, open, publish, publishing, resume, resuming, stall, subscribe, subscribing};
 
 /// Steps of whole scenarios, not yet mended; with steps that touch the process, if that is asked for.
 pub(crate) fn steps(palette: &Palette, with_process: bool) -> BoxedStrategy<Vec<Step>> {
@@ -479,6 +482,25 @@ fn restarts() -> BoxedStrategy<Vec<Step>> {
         let from = Start::Class(CursorClass::OtherEpoch);
         vec![Step::Restart(Restart { wipe: true, ..restart }), open, publish("u", 9), subscribe("b", "u", from), publish("u", 1)]
     });
+    let evicted = (restart.clone(), select(vec![EvictBy::Records, EvictBy::Bytes, EvictBy::Age]), 1_u32..6, reader()).prop_map(
+        |(restart, by, n, r)| {
+            let retain = match by {
+                EvictBy::Records => Retain { records: Some(3), ..Retain::default() },
+                EvictBy::Bytes => Retain { bytes: Some(16 << 10), ..Retain::default() },
+                EvictBy::Age => Retain { age_ms: Some(200), ..Retain::default() },
+            };
+            let session = "v".to_owned();
+            vec![
+                Step::Open(Open { session: session.clone(), retain: Some(retain), refuse: false, reborn_of: None, unwatched: false }),
+                publish("v", n),
+                Step::Evict(Evict { session, by, beyond: 0 }),
+                Step::Restart(Restart { wipe: false, ..restart }),
+                publish("v", 2),
+                subscribe(&r, "v", Start::Oldest),
+                last(&r),
+            ]
+        },
+    );
     let written = (restart, mostly_few(4..40), 1_u32..6, 1_u32..30, any::<bool>(), reader()).prop_map(
         |(restart, count, concurrent, acks, keyed, r)| {
             let name = "w".to_owned();
@@ -494,66 +516,5 @@ fn restarts() -> BoxedStrategy<Vec<Step>> {
             ]
         },
     );
-    prop_oneof![3 => plain, 2 => keyed, 3 => resumed, 1 => reborn, 3 => written].boxed()
-}
-
-fn open(session: &str) -> Step {
-    Step::Open(Open { session: session.to_owned(), retain: None, refuse: false, reborn_of: None, unwatched: false })
-}
-
-fn publishing(session: &str, count: u32) -> Publish {
-    Publish {
-        by: None,
-        session: session.to_owned(),
-        count: Count::N(count),
-        text: Text::Plain,
-        durable: true,
-        keyed: false,
-        concurrent: 1,
-        fault: None,
-        again: None,
-        retry: false,
-    }
-}
-
-fn publish(session: &str, count: u32) -> Step {
-    Step::Publish(publishing(session, count))
-}
-
-fn subscribing(reader: &str, session: &str, from: Start) -> Subscribe {
-    let (reader, session) = (reader.to_owned(), session.to_owned());
-    Subscribe { reader, session, from, role: Role::Plain, beside: false, readers: 1, pay: None, content: None }
-}
-
-fn subscribe(reader: &str, session: &str, from: Start) -> Step {
-    Step::Subscribe(subscribing(reader, session, from))
-}
-
-fn resuming(reader: &str) -> Resume {
-    Resume { reader: reader.to_owned(), overlap: false, same_cursor: false, refuse_first: 0, beside: false }
-}
-
-fn resume(reader: &str) -> Step {
-    Step::Resume(resuming(reader))
-}
-
-fn last(reader: &str) -> Step {
-    Step::Await(Await { reader: reader.to_owned(), upto: Upto::Last, judges: None })
-}
-
-fn stall(reader: &str, after_events: u32, slow: bool) -> Step {
-    let stall = Stall { reader: reader.to_owned(), after_events };
-    if slow { Step::Stall(stall) } else { Step::Hold(stall) }
-}
-
-fn cutting(reader: &str) -> Cut {
-    Cut {
-        reader: reader.to_owned(),
-        how: How::Rst,
-        after_events: None,
-        inside: None,
-        after_bytes: None,
-        before_headers: false,
-        before_terminal: false,
-    }
+    prop_oneof![3 => plain, 2 => keyed, 3 => resumed, 1 => reborn, 2 => evicted, 3 => written].boxed()
 }

@@ -1,6 +1,6 @@
 //! The writer: takes numbers, commits groups, then makes visible and answers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ const COMPANY: Duration = Duration::from_millis(2);
 const WRITE_BEHIND: Duration = Duration::from_millis(150);
 /// How long a bug lets a publish wait for the slowest reader.
 const STALL: Duration = Duration::from_secs(3);
-/// How often it does; then the slow reader's queue counts as gone.
+/// How often it does for one session; then the slow reader's queue counts as gone.
 const STALLS: u32 = 2;
 /// How many events that reader may be behind.
 const SLOW: u64 = 64;
@@ -33,7 +33,7 @@ pub(super) struct Writer {
     /// What a bug has acknowledged without storing it, and when it will be stored.
     behind: Vec<Change>,
     due: Option<Instant>,
-    stalls: u32,
+    stalls: HashMap<String, u32>,
 }
 
 /// What to do for one request once its group is durable.
@@ -57,7 +57,7 @@ struct Group {
 
 impl Writer {
     pub(super) fn new(hub: Arc<Hub>, store: Box<dyn Store>) -> Writer {
-        Writer { hub, store, batch: 0, behind: Vec::new(), due: None, stalls: 0 }
+        Writer { hub, store, batch: 0, behind: Vec::new(), due: None, stalls: HashMap::new() }
     }
 
     /// Works until it is told to stop.
@@ -259,13 +259,14 @@ impl Writer {
 
     /// A full queue of one reader, awaited by the publisher.
     fn wait_for_the_slowest(&mut self, cell: &Cell) {
-        if self.stalls == STALLS {
+        let id = cell.lock().id.clone();
+        if self.stalls.get(&id).is_some_and(|stalls| *stalls == STALLS) {
             return;
         }
         let until = Instant::now() + STALL;
         while cell.lock().slowest() >= SLOW {
             if Instant::now() >= until {
-                self.stalls += 1;
+                *self.stalls.entry(id).or_default() += 1;
                 return;
             }
             std::thread::sleep(Duration::from_millis(10));
