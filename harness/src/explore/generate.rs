@@ -71,6 +71,22 @@ fn bounds() -> BoxedStrategy<Retain> {
     .boxed()
 }
 
+/// A session of its own with a bound of any kind, and what that bound takes away of it.
+fn bounded() -> BoxedStrategy<Vec<Step>> {
+    (select(vec![EvictBy::Records, EvictBy::Bytes, EvictBy::Age]), 1_u32..6)
+        .prop_map(|(by, n)| {
+            let retain = match by {
+                EvictBy::Records => Retain { records: Some(3), ..Retain::default() },
+                EvictBy::Bytes => Retain { bytes: Some(16 << 10), ..Retain::default() },
+                EvictBy::Age => Retain { age_ms: Some(200), ..Retain::default() },
+            };
+            let session = "v".to_owned();
+            let open = Open { session: session.clone(), retain: Some(retain), refuse: false, reborn_of: None, unwatched: false };
+            vec![Step::Open(open), publish("v", n), Step::Evict(Evict { session, by, beyond: 0 })]
+        })
+        .boxed()
+}
+
 /// A number within `range`, three times of four from its lowest quarter: most bugs need few events, some need many, and
 /// what few events take is run more often in the same time.
 fn mostly_few(range: std::ops::Range<u32>) -> BoxedStrategy<u32> {
@@ -121,6 +137,10 @@ fn stretch(theme: Theme) -> BoxedStrategy<Vec<Step>> {
             (session(), reader(), 0_u32..3, start()).prop_map(|(session, r, beyond, from)| {
                 let evict = Step::Evict(Evict { session: session.clone(), by: EvictBy::Records, beyond });
                 vec![evict, subscribe(&r, &session, from), last(&r)]
+            }),
+            (bounded(), reader(), start()).prop_map(|(mut steps, r, from)| {
+                steps.extend([subscribe(&r, "v", from), last(&r)]);
+                steps
             }),
             (session(), select(vec![EvictBy::Records, EvictBy::Records, EvictBy::Bytes, EvictBy::Age]))
                 .prop_map(|(session, by)| vec![Step::Evict(Evict { session, by, beyond: 2 })]),
@@ -482,25 +502,11 @@ fn restarts() -> BoxedStrategy<Vec<Step>> {
         let from = Start::Class(CursorClass::OtherEpoch);
         vec![Step::Restart(Restart { wipe: true, ..restart }), open, publish("u", 9), subscribe("b", "u", from), publish("u", 1)]
     });
-    let evicted = (restart.clone(), select(vec![EvictBy::Records, EvictBy::Bytes, EvictBy::Age]), 1_u32..6, reader()).prop_map(
-        |(restart, by, n, r)| {
-            let retain = match by {
-                EvictBy::Records => Retain { records: Some(3), ..Retain::default() },
-                EvictBy::Bytes => Retain { bytes: Some(16 << 10), ..Retain::default() },
-                EvictBy::Age => Retain { age_ms: Some(200), ..Retain::default() },
-            };
-            let session = "v".to_owned();
-            vec![
-                Step::Open(Open { session: session.clone(), retain: Some(retain), refuse: false, reborn_of: None, unwatched: false }),
-                publish("v", n),
-                Step::Evict(Evict { session, by, beyond: 0 }),
-                Step::Restart(Restart { wipe: false, ..restart }),
-                publish("v", 2),
-                subscribe(&r, "v", Start::Oldest),
-                last(&r),
-            ]
-        },
-    );
+    let evicted = (restart.clone(), bounded(), reader()).prop_map(|(restart, mut steps, r)| {
+        let restart = Step::Restart(Restart { wipe: false, ..restart });
+        steps.extend([restart, publish("v", 2), subscribe(&r, "v", Start::Oldest), last(&r)]);
+        steps
+    });
     let written = (restart, mostly_few(4..40), 1_u32..6, 1_u32..30, any::<bool>(), reader()).prop_map(
         |(restart, count, concurrent, acks, keyed, r)| {
             let name = "w".to_owned();
