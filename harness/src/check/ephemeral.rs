@@ -110,7 +110,7 @@ fn cursorless(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
         judge.require("EPHEMERAL-1", got.what.cursor.is_none(), || Violation {
             says: format!("the live-only event {} carries a cursor on {}", event.marker, conn.name()),
             expected: "none: it is not stored, so nobody can resume behind it".to_owned(),
-            seen: got.what.cursor.clone().unwrap_or_default(),
+            seen: got.what.cursor.as_deref().unwrap_or_default().to_owned(),
             records: vec![got.record, event.invoked.record],
             shape: "ephemeral-with-cursor".to_owned(),
         });

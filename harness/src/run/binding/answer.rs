@@ -1,6 +1,7 @@
 //! The answers to a long-poll: their records, what they say as a whole, and the cursor to ask with next.
 
 use serde_json::Value;
+use smol_str::SmolStr;
 
 use super::shape::{Lens, Raw, Seen, bounded, see, see_records, taken};
 use crate::contract::FrameMatch;
@@ -26,7 +27,7 @@ pub struct Polled {
     /// whole holds behind its records, and a gap is one before them.
     pub seen: Vec<Seen>,
     /// The cursor to ask with next.
-    pub next: Option<String>,
+    pub next: Option<SmolStr>,
 }
 
 /// What an answer to a long-poll means. An empty body is no records.

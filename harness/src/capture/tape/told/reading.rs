@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
+use smol_str::SmolStr;
+
 use super::{Exchange, Known, Stream, Teller, answer, ended, request};
 use crate::capture::decoded::{Item, Items};
 use crate::capture::header;
@@ -71,7 +73,7 @@ impl Teller<'_> {
 
     /// Polls that follow each other by their cursors are one stream.
     fn polls<'e>(&self, streams: &[(usize, &'e Exchange, Option<String>)]) -> Result<Vec<Reading<'e>>, String> {
-        let mut readings: Vec<(Reading<'e>, Option<String>)> = Vec::new();
+        let mut readings: Vec<(Reading<'e>, Option<SmolStr>)> = Vec::new();
         for (session, exchange, cursor) in streams {
             let head = exchange.answer.as_ref();
             let body = unpacked(exchange)?.into_iter().flat_map(|(_, piece)| piece).collect::<Vec<u8>>();
@@ -81,7 +83,9 @@ impl Teller<'_> {
             let status = exchange.status().unwrap_or_default();
             let polled = see_answer(lens, &PollAnswer { status, header: &of_header, text: &text }).unwrap_or_default();
             let at = exchange.over.map_or(self.end, |(at, _)| at);
-            let follows = readings.iter_mut().find(|(reading, next)| reading.session == *session && next.is_some() && next == cursor);
+            let follows = readings
+                .iter_mut()
+                .find(|(reading, next)| reading.session == *session && next.is_some() && next.as_deref() == cursor.as_deref());
             let (reading, next) = match follows {
                 Some(known) => known,
                 None => {
@@ -201,7 +205,7 @@ impl Teller<'_> {
 
     /// Records what came on a connection; bytes behind the last whole frame.
     fn items(&mut self, conn: ConnId, items: &Stream, session: usize, reader: usize, presented: Option<String>) -> u64 {
-        let mut cursor = presented;
+        let mut cursor = presented.map(SmolStr::from);
         let mut before = BTreeSet::new();
         let mut unfinished = 0;
         for (at, item) in items {
@@ -226,7 +230,7 @@ impl Teller<'_> {
                 Item::Unfinished(bytes) => unfinished = *bytes,
             }
         }
-        self.sessions[session].readers[reader].cursor = cursor;
+        self.sessions[session].readers[reader].cursor = cursor.map(String::from);
         unfinished
     }
 
@@ -241,7 +245,7 @@ impl Teller<'_> {
         let payload = one.body.take().unwrap_or_else(|| digest.clone());
         one.marker = None;
         let told = &self.sessions[session];
-        let by_cursor = own.as_ref().and_then(|cursor| told.by_cursor.get(cursor).copied());
+        let by_cursor = own.as_ref().and_then(|cursor| told.by_cursor.get(cursor.as_str()).copied());
         let found = by_cursor.or_else(|| {
             let same = |(_, known): &(usize, &Known)| {
                 known.durable == one.durable && known.digest.same(&payload) && known.asked.is_none_or(|asked| asked <= at)
@@ -254,7 +258,7 @@ impl Teller<'_> {
         let found = found.or_else(|| own.is_some().then(|| self.foreign(session, payload.clone())));
         let Some(found) = found else { return one };
         if let Some(cursor) = own {
-            self.sessions[session].by_cursor.entry(cursor).or_insert(found);
+            self.sessions[session].by_cursor.entry(cursor.into()).or_insert(found);
         }
         before.insert(found);
         one.marker = Some(self.sessions[session].events[found].marker);
