@@ -93,8 +93,12 @@ mod tests {
     fn polled(binding: &Binding, status: u16, headers: &[(&str, &str)], text: &str) -> Result<Vec<(Kind, Option<String>)>, String> {
         let header = |name: &str| headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| (*value).to_owned());
         let polled = see_answer(Lens::bare(binding), &PollAnswer { status, header: &header, text })?;
-        assert_eq!(polled.next, header("next").filter(|next| !next.is_empty()));
-        Ok(polled.seen.into_iter().map(|s| (s.kind, s.marker.map(|m| m.n.to_string()).or(s.cursor).or(s.points_to))).collect())
+        assert_eq!(polled.next.as_deref(), header("next").filter(|next| !next.is_empty()).as_deref());
+        Ok(polled
+            .seen
+            .into_iter()
+            .map(|s| (s.kind, s.marker.map(|m| m.n.to_string()).or(s.cursor.or(s.points_to).map(String::from))))
+            .collect())
     }
 
     fn said(text: &str) -> Option<String> {
