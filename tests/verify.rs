@@ -1,4 +1,5 @@
-//! `streamspec::verify` in the tests of somebody's server: an axum router that each test serves itself, on a runtime of one thread.
+//! `streamspec::verify` in the tests of somebody's server: an axum router that each test serves itself, on a runtime of one thread,
+//! and a program that streamspec starts.
 
 #[path = "verify/rooms.rs"]
 mod rooms;
@@ -6,7 +7,7 @@ mod rooms;
 use std::time::Duration;
 
 use rooms::Defect;
-use streamspec::{Outcome, Report, Target, VerifyError};
+use streamspec::{Outcome, Profile, Report, Target, VerifyError};
 
 /// The protocol of the rooms, and of the examples in other languages.
 const PROFILE: &str = include_str!("../docs/examples/rooms.toml");
@@ -14,6 +15,16 @@ const PROFILE: &str = include_str!("../docs/examples/rooms.toml");
 /// A few places of each sweep do for what is tested here; the time is for a machine that is busy with other things.
 fn target(url: String) -> Target {
     Target::at(url).profile_toml(PROFILE).jobs(2).sweep_limit(3).deadline(Duration::from_secs(120))
+}
+
+/// The profile of the reference server, which may be as late as a busy machine makes it.
+fn patient() -> String {
+    let own = Profile::built_in_text("sse").unwrap();
+    let times = ["delivery_ms = 2000", "headers_ms = 1000", "heartbeat_ms = 500"];
+    times.iter().fold(own.to_owned(), |text, time| {
+        assert!(text.contains(time), "{time}");
+        text.replace(time, &format!("{} = 60000", time.split(' ').next().unwrap()))
+    })
 }
 
 async fn resumes_with(defect: Option<Defect>, target: impl Fn(Target) -> Target) -> Report {
@@ -60,6 +71,24 @@ async fn a_router_that_repeats_the_cursor_fails_another_requirement() {
     assert_eq!(report.verdict("SEAM-1").unwrap().outcome(), Outcome::Passed, "{report}");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_server_that_a_command_starts_is_killed_and_started_again() {
+    let own = env!("CARGO_BIN_EXE_streamspec");
+    let restarted = |bug: &str, deadline: u64| {
+        let command = format!("{own} serve --data {{dir}} --port {{port}} --heartbeat 500ms{bug}");
+        Target::start(command).guard(own).profile_toml(patient()).only("kill-and-resume").jobs(1).deadline(Duration::from_secs(deadline))
+    };
+    let right = streamspec::verify(restarted("", 120)).await.unwrap();
+    right.assert_conforms();
+    assert!(right.verdict("RESTART-1").unwrap().judged() > 0, "{right}");
+
+    let forgetful = streamspec::verify(restarted(" --bug sessions-forgotten", 6)).await.unwrap();
+    let verdict = forgetful.verdict("RESTART-5").unwrap();
+    assert_eq!(verdict.outcome(), Outcome::Failed, "{forgetful}");
+    assert!(verdict.to_string().contains("rerun:  Target::start(…).only(\"kill-and-resume\")"), "{verdict}");
+}
+
 #[tokio::test]
 async fn a_known_failure_fails_nothing_until_it_is_gone() {
     let of = |url| target(url).only("resume-after-cut").known("RESUME-1", "issue 7");
@@ -88,6 +117,9 @@ async fn what_cannot_be_verified_is_an_error_that_says_what_to_do() {
     }
     let at = || Target::at("http://127.0.0.1:1").profile_toml(PROFILE);
     assert!(matches!(refused(at()).await, VerifyError::Unreachable(why) if why.starts_with("nothing answers at http://127.0.0.1:1")));
+    let unguarded = Target::start("true {port}").guard("/no/such/streamspec");
+    assert!(matches!(refused(unguarded).await, VerifyError::Unreachable(why) if why.contains("there is no program `/no/such/streamspec`")));
+    assert!(matches!(refused(Target::start("true 'x")).await, VerifyError::Usage(why) if why.contains("the start command is none")));
     assert!(matches!(refused(Target::at("localhost")).await, VerifyError::Usage(why) if why.contains("is no URL")));
     assert!(
         matches!(refused(at().only("resume-after-cat")).await, VerifyError::Usage(why) if why.contains("did you mean `resume-after-cut`?"))

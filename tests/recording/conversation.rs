@@ -1,9 +1,8 @@
 //! `streamspec record --upstream`: the conversation of the built-in reader with the reference server.
 
 use std::path::Path;
-use std::time::Duration;
 
-use crate::support::{DEADLINE, OK, Running, USAGE, VIOLATED, ask, close, open, publish, server, streamspec, timeless, timeless_of};
+use crate::support::{OK, Running, USAGE, VIOLATED, close, open, publish, server, streamspec, timeless};
 
 /// Records a conversation in `folder` with a server that has these bugs: two events before a reader comes, some while it is
 /// there, and the end. The recorder's last lines.
@@ -37,7 +36,7 @@ fn recorded(folder: &Path, bugs: &[&str], live: usize) -> Vec<String> {
 fn a_recorded_conversation_is_judged_and_had_again() {
     let folder = tempfile::tempdir().unwrap();
     let lines = recorded(folder.path(), &[], 2);
-    assert_eq!(lines[0], "7 exchanges recorded: 4 events published, 0 known by cursor alone", "{lines:?}");
+    assert_eq!(lines[0], "7 exchanges recorded: 4 events published, 0 by others", "{lines:?}");
     let file = |name: &str| folder.path().join(name).display().to_string();
     let (profile, history, tape, scenario) = (file("timeless.toml"), file("talk.ndjson"), file("talk.tape"), file("talk.toml"));
     // The history and the tape say the same, and the order, the seam and the end were judged.
@@ -95,48 +94,6 @@ fn what_a_wrong_server_did_is_found_in_the_recording() {
     assert!(code == VIOLATED && text.contains("STILL FAILS talk"), "{text}");
     let (code, text) = streamspec(&["replay", &scenario, "--profile", &profile, "--repeat", "1"]);
     assert_eq!(code, OK, "{text}");
-}
-
-#[test]
-fn a_conversation_over_a_web_socket_is_kept_and_judged() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str| folder.path().join(name).display().to_string();
-    let data = file("data");
-    let server = Running::start(&["serve", "--dialect", "dispatch", "--data", &data, "--port", "0"]);
-    let upstream = server.urls().remove(0);
-    let profile = timeless_of(folder.path(), "dispatch");
-    let profile = profile.to_str().unwrap();
-    let output = file("talk.ndjson");
-    let recorder = Running::start(&["record", "--upstream", &upstream, "--profile", profile, "-o", &output]);
-    let base = recorder.urls().remove(0);
-    let turn = |message: &str| {
-        let body = format!("{{\"conversationId\":\"talk\",\"message\":\"{message}\"}}");
-        let (status, answer) = ask(&base, "POST", "/chat", &body);
-        assert_eq!(status, 200, "{answer}");
-    };
-    turn("first");
-    let socket = base.replace("http://", "ws://") + "/ws";
-    let mut reader = Running::start(&["tail", "--profile", "dispatch", "--session", "talk", &socket]);
-    // A subscription is not answered: turns are told until the reader has seen one begin.
-    let began = (0..DEADLINE.as_secs()).find_map(|_| {
-        turn("words of a turn");
-        reader.line_within(Duration::from_secs(1))
-    });
-    assert!(began.expect("the reader sees a turn").contains("\"turn-start\""));
-    let (code, lines) = reader.finish();
-    assert!(code == OK && lines.iter().any(|line| line.contains("turn-sealed")), "{lines:?}");
-    let (code, lines) = recorder.interrupt();
-    assert_eq!(code, OK, "{lines:?}");
-    for path in [&output, &file("talk.tape")] {
-        let (code, text) = streamspec(&["check", path, "--profile", profile]);
-        assert!(code == OK && text.contains(" 0 failed"), "{text}");
-        let judged = text.lines().last().unwrap().split_whitespace().nth(1).unwrap().parse::<u32>();
-        assert!(judged.unwrap() >= 8, "{text}");
-    }
-    let scenario = std::fs::read_to_string(file("talk.toml")).unwrap();
-    for id in ["WIRE-2", "CAUSE-1", "FINAL-1"] {
-        assert!(scenario.contains(&format!("\"{id}\"")), "{id} was not judged: {scenario}");
-    }
 }
 
 #[test]

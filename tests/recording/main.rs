@@ -11,3 +11,4 @@ mod proxy;
 mod python;
 mod review;
 mod support;
+mod turns;

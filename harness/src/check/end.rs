@@ -45,7 +45,7 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
         judge.not_applicable("END-6", "the profile's streams stay open after the terminal");
     }
     for expect in expects {
-        let end = SessionEnd::of(expect, contract);
+        let end = SessionEnd::of(expect, profile);
         for conn in expect.conns().filter(|c| c.is_stream() && !answers::foreign(c)) {
             if conn.accepted() {
                 once(conn, terminal, judge);
@@ -154,14 +154,17 @@ struct SessionEnd<'c, 'h> {
     closed: Option<Micros>,
     /// The cursors that name its terminal.
     cursors: FxHashSet<&'h str>,
+    /// Streams are asked for by a message behind the handshake.
+    on_sockets: bool,
 }
 
 impl<'c, 'h> SessionEnd<'c, 'h> {
-    fn of(expect: &Expect<'_, 'h>, contract: &'c Contract) -> SessionEnd<'c, 'h> {
+    fn of(expect: &Expect<'_, 'h>, profile: &'c Profile) -> SessionEnd<'c, 'h> {
         let mut cursors: FxHashSet<&str> = expect.session.terminal_cursor.into_iter().collect();
         cursors
             .extend(expect.conns().flat_map(|c| &c.got).filter(|g| g.what.kind == Kind::Terminal).filter_map(|g| g.what.cursor.as_deref()));
-        SessionEnd { contract, closed: expect.session.closed, cursors }
+        let on_sockets = profile.binding.subscribe.format == Format::Websocket;
+        SessionEnd { contract: &profile.contract, closed: expect.session.closed, cursors, on_sockets }
     }
 
     /// True for a connection that asked after the close and must find the session closed.
@@ -230,13 +233,25 @@ impl<'c, 'h> SessionEnd<'c, 'h> {
         });
     }
 
+    /// True when the server knew of the connection early enough to tell it the terminal. One that is not kept for those who
+    /// come later is owed to those who were answered before the close; on a socket, which asks for its stream only behind the
+    /// handshake, to those who had been sent something of it.
+    fn was_there(&self, conn: &ConnView<'_>, closing: Micros, closed: Micros) -> bool {
+        if self.contract.terminal.as_ref().is_some_and(|terminal| terminal.replayed) {
+            return conn.is_stream() && conn.accepted() && conn.connect.at < closed;
+        }
+        let known = if self.on_sockets { conn.got.first().map(|got| got.at) } else { conn.answer.map(|answer| answer.at) };
+        conn.is_stream() && conn.accepted() && known.is_some_and(|known| known < closing)
+    }
+
     /// END-1 over a reader's life: one that was there at the close, and that the run waited for, got the terminal on some
     /// connection.
     fn readers(&self, expect: &Expect<'_, '_>, judge: &mut Judge) {
         let Some(closed) = self.closed.filter(|_| expect.session.deleting.is_none()) else { return };
         let told: FxHashSet<&str> =
             expect.conns().filter(|c| terminals(c).next().is_some()).map(|c| c.connect.what.reader.as_str()).collect();
-        let there = |c: &&ConnView<'_>| c.is_stream() && c.accepted() && c.connect.at < closed && !c.disturbed() && !is_slow(c);
+        let closing = expect.session.closing.unwrap_or(closed);
+        let there = |c: &&ConnView<'_>| self.was_there(c, closing, closed) && !c.disturbed() && !is_slow(c);
         for conn in expect.conns().filter(there).filter(|c| !answers::foreign(c) && !told.contains(c.connect.what.reader.as_str())) {
             let in_vain = conn.waits.iter().find(|w| w.what.until == Until::Terminal && !w.what.reached && patient(w.what, self.contract));
             let Some(wait) = in_vain.filter(|w| conn.ended_at() > w.at) else { continue };

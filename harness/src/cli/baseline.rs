@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Complaint, meant, tell};
-use crate::contract::{BASELINE_FILE, Baseline, BaselineFile, CLIENT_CATALOGUE, Known, KnownEntry};
+use super::{Complaint, tell};
+use crate::contract::{BASELINE_FILE, Baseline, BaselineFile, Known, KnownEntry, Nameable};
 use crate::report::{Heading, Tally, replace};
 
 /// Where the failures stand that are known.
@@ -58,14 +58,7 @@ impl BaselineArgs {
         if !wanted {
             return Ok(known);
         }
-        let file = BaselineFile::load(path)?;
-        // One file serves the tests of servers and of clients.
-        let of_clients = |entry: &KnownEntry| CLIENT_CATALOGUE.iter().any(|r| r.id == entry.requirement);
-        for entry in file.failure.iter().filter(|entry| entry.profile.as_ref().is_none_or(|of| of == profile)) {
-            if of_clients(entry) == tested.clients {
-                known_scenario(path, entry, tested)?;
-            }
-        }
+        let file = BaselineFile::load(path, &Nameable { profile, scenarios: tested.scenarios, clients: tested.clients })?;
         Ok(known.and(file, profile))
     }
 
@@ -91,23 +84,5 @@ impl BaselineArgs {
         }
         tell(&format!("{}: {} known failures", path.display(), file.failure.len()));
         Some(heading.baseline.clone().and(file, &heading.profile))
-    }
-}
-
-/// Complains about a scenario that there is not.
-fn known_scenario(path: &Path, entry: &KnownEntry, tested: &Tested<'_>) -> Result<(), Complaint> {
-    let Tested { profile, scenarios, clients, .. } = *tested;
-    let (what, list) =
-        if clients { ("case", "client-cases` shows") } else { ("scenario", "scenarios` shows, or give its folder with --scenarios") };
-    match &entry.scenario {
-        Some(scenario) if !scenarios.contains(scenario) => {
-            let hint = meant(scenario, scenarios.iter().map(String::as_str));
-            Err(Complaint::Usage(format!(
-                "{}: `{scenario}`, listed for {}, is no {what} of the profile {profile}; {hint}name one that `streamspec list {list}",
-                path.display(),
-                entry.requirement
-            )))
-        }
-        Some(_) | None => Ok(()),
     }
 }

@@ -117,7 +117,7 @@ fn test(args: &ClientArgs) -> Result<u8, Complaint> {
     let stop = StopSign::default();
     watch_for_interrupt(&stop);
     let mut tally = Tally::default();
-    let mut progress = Progress::new(chosen.len());
+    let progress = Progress::new(chosen.len());
     let began = Instant::now();
     let patience = Patience { start: args.deadline.max(Duration::from_secs(30)), step: args.deadline, watch: args.watch };
     let trials = chosen.into_iter().map(|case| Trial { case, client: client.clone(), patience }).collect();

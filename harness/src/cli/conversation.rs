@@ -222,9 +222,9 @@ fn write_whole(path: &Path, text: String) -> std::io::Result<()> {
 /// What is on a tape, in one line.
 pub(super) fn summary(told: &Conversation) -> String {
     format!(
-        "{} recorded: {} published, {} known by cursor alone\n",
+        "{} recorded: {} published, {} by others\n",
         plural(told.exchanges as u64, "exchange"),
         plural(told.published as u64, "event"),
-        told.foreign
+        told.foreign.len()
     )
 }

@@ -150,15 +150,15 @@ impl Table {
         let counts = Counts::of(&rows, &prepared.heading);
         let judged: u64 = rows.iter().map(|row| row.judged).sum();
         let word = if done.code == exit::OK { page.paint.good("pass") } else { page.paint.bad("FAIL") };
-        self.progress.clear();
-        print(&format!(
+        let mut told = format!(
             "{word} {:<width$}  {:>4} cases {:>8} judgements  {counts}  {:.1} s\n",
             prepared.heading.profile, prepared.tally.cases, judged, done.seconds
-        ));
+        );
         if done.ran && done.code != exit::OK {
-            print(&prepared.golden.report(page));
-            print(&format!("\n{}\n", write_text(&prepared.tally, &prepared.heading, done.seconds, page)));
+            told += &prepared.golden.report(page);
+            told += &format!("\n{}\n", write_text(&prepared.tally, &prepared.heading, done.seconds, page));
         }
+        self.progress.aside(|| print(&told));
         self.sum.add(&counts);
         self.cases += prepared.tally.cases;
         self.codes.push(done.code);

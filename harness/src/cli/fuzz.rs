@@ -180,14 +180,13 @@ impl Prepared {
             &self.plan,
             &stop,
             |mut failure| {
-                progress.clear();
                 let kept = failure.save(FAILURES.as_ref());
                 let saved = args.save.as_ref().map(|folder| failure.save_scenario(folder));
                 let paths: Vec<PathBuf> = kept.into_iter().chain(saved.into_iter().flatten()).collect();
                 if paths.len() < 1 + usize::from(args.save.is_some()) {
                     trouble.get_or_insert(format!("a failure could not be written; {FAILURES} must be a folder that can be written to"));
                 }
-                print(&told(&failure, &paths, &self.resolved.again, paint));
+                progress.aside(|| print(&told(&failure, &paths, &self.resolved.again, paint)));
                 if args.report.is_some() {
                     campaign.borrow_mut().found(distinct(&failure));
                 }

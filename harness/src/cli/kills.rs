@@ -158,7 +158,7 @@ fn lenient(mut case: Case) -> Case {
 
 /// Runs the trials and adds what they show to the rows of their clients.
 fn hunt(trials: Vec<(Key, Trial)>, jobs: usize, found: &mut BTreeMap<Key, Row>) -> Result<(), Complaint> {
-    let mut progress = Progress::new(trials.len());
+    let progress = Progress::new(trials.len());
     // A case is told apart by the client that it was run with.
     let (names, trials): (Vec<Key>, Vec<Trial>) = trials
         .into_iter()

@@ -30,6 +30,7 @@ mod simulate;
 mod sweep;
 mod tail;
 mod test;
+mod verbosity;
 mod watch;
 
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ use plan::TargetArgs;
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    verbosity: verbosity::Verbosity,
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,6 +119,7 @@ fn begin() -> u8 {
         Err(complaint) => return complain(&complaint),
     };
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    verbosity::listen(&arguments.verbosity);
     let wants = |config: &config::ConfigArgs| config.print_config;
     let shows = match &arguments.command {
         Some(Command::Test(args)) => wants(&args.target.config),

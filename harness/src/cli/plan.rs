@@ -182,6 +182,7 @@ pub(super) fn reference(profile: &Profile, bugs: &[&str]) -> Result<StartSpec, C
         stop_within: Duration::from_secs(5),
         provider: profile.reference.iter().any(|word| word.contains("{provider}")),
         data_in: folder_in_memory(),
+        guard: None,
     })
 }
 
@@ -205,22 +206,13 @@ fn bare(url: Option<String>, start: Option<String>) -> Target {
 }
 
 fn start_spec(start: &str, target: &Target, profile: &Profile) -> Result<StartSpec, Complaint> {
-    let command = CommandLine::parse(start).map_err(|e| Complaint::Usage(format!("the start command is none: {e}")))?;
-    let health = profile.binding.health.as_ref().and_then(|h| h.request.strip_prefix("GET ")).map(|path| path.trim().to_owned());
-    let ready = match (&target.ready.output, target.ready.path.clone().or(health)) {
-        (Some(line), _) => Readiness::Line(line.clone()),
-        (None, Some(path)) => Readiness::Http { path, status: target.ready.status },
-        (None, None) => Readiness::Port,
-    };
+    let spec = StartSpec::of(start, &target.ready, profile);
+    let spec = spec.map_err(|e| Complaint::Usage(format!("the start command is none: {e}")))?;
     Ok(StartSpec {
-        command,
         environment: target.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         folder: target.cwd.as_ref().map(PathBuf::from),
-        ready,
-        ready_within: Duration::from_millis(target.ready.within_ms),
-        stop_within: Duration::from_millis(target.ready.stop_within_ms),
-        provider: start.contains("{provider}") || target.env.values().any(|value| value.contains("{provider}")),
-        data_in: None,
+        provider: spec.provider || target.env.values().any(|value| value.contains("{provider}")),
+        ..spec
     })
 }
 

@@ -18,9 +18,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tracing::{debug, info};
 
 use super::{Complaint, address, complain, exit, print, tell};
-use crate::world::live::proxy::{Fault, Framing, Happened, Link, LinkConfig, Place, Plan};
+use crate::report::visible;
+use crate::world::live::proxy::{Fault, Framing, Happened, Link, LinkConfig, Observed, Place, Plan};
 
 /// For how many connections that are accepted at once the waiting faults are laid out.
 const AHEAD: usize = 64;
@@ -108,7 +110,8 @@ async fn serve(args: &ProxyArgs, to: &Upstream) -> Result<(), String> {
     let (mut terminate, mut interrupt) = (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
     let (host, upstream) = (to.host(), to.resolve().await?);
     let (happened, mut happening) = mpsc::unbounded_channel();
-    let observer = Arc::new(move |observed: crate::world::live::proxy::Observed| {
+    let observer = Arc::new(move |observed: Observed| {
+        told_of(&observed);
         // The receiver goes only with the whole proxy.
         let _ = happened.send(observed.what);
     });
@@ -134,6 +137,28 @@ async fn serve(args: &ProxyArgs, to: &Upstream) -> Result<(), String> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+/// Tells what happened, for `-v`. Of heads no header is told, for it may be a secret.
+fn told_of(observed: &Observed) {
+    let conn = observed.conn.0;
+    match &observed.what {
+        Happened::Accepted { from } => info!(target: "streamspec::connection", conn, "accepted from {from}"),
+        Happened::Unreachable { error } => info!(target: "streamspec::connection", conn, "the server cannot be reached: {error}"),
+        Happened::RequestHead { method, target, .. } => {
+            let path = target.split('?').next().unwrap_or_default();
+            info!(target: "streamspec::operation", conn, "{} {}", visible(method), visible(path));
+        }
+        Happened::ResponseHead { status, .. } => info!(target: "streamspec::operation", conn, "status {status}"),
+        Happened::EventPassed { event } => debug!(target: "streamspec::frame", conn, "event {event} passed"),
+        Happened::Applied { fault } => info!(target: "streamspec::fault", conn, "struck: {fault:?}"),
+        Happened::NotReached { fault } => info!(target: "streamspec::fault", conn, "its place never came: {fault:?}"),
+        Happened::Resent { answer } => info!(target: "streamspec::operation", conn, "sent a second time: {answer:?}"),
+        Happened::Unreadable { side, why } => {
+            info!(target: "streamspec::connection", conn, "bytes of the {side:?} cannot be followed: {why}")
+        }
+        Happened::Closed { by } => info!(target: "streamspec::connection", conn, "closed by {by:?}"),
+    }
 }
 
 /// A fault that was asked for.

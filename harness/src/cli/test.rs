@@ -255,7 +255,7 @@ impl Prepared {
     /// Runs the scenarios and counts what they bring; says on standard error what kept them from running.
     fn execute(&mut self, args: &TestArgs, stop: &StopSign, reports: &mut Reports) -> Done {
         let began = Instant::now();
-        let mut progress = Progress::new(cases(&self.suite));
+        let progress = Progress::new(cases(&self.suite));
         let suite = self.suite.clone();
         self.announce(reports);
         let mut ran = run_all(std::slice::from_ref(&suite), suite.jobs, stop, |_, told| {

@@ -109,6 +109,8 @@ bugs! {
 
     SubscribesOnce "subscribes-once" "C-SOCKET-1" "DISP-3" "only the first connection subscribes";
     TakesAll "takes-all" "C-SOCKET-2" "DISP-14" "events of other conversations are applied";
+    InsistsOnHandshake "insists-on-handshake" "C-SOCKET-3" "issue 5" "a refused handshake is tried again at once";
+    MutePongs "mute-pongs" "C-SOCKET-4" "RFC 6455 5.5.2" "pings are not answered";
 
     MuteInit "mute-init" "C-ADAPT-1" "issue 5" "the adapter does not answer `init`";
     OtherVersion "other-version" "C-ADAPT-1" "issue 5" "the adapter speaks a version that was not offered";
@@ -130,8 +132,12 @@ pub static SOCKET_BUGS: &[Bug] = &[
     Bug::NoRefetch,
     Bug::ReturnsAfterEnd,
     Bug::AppliesAfterClose,
+    Bug::SavesSeldom,
+    Bug::SkipsFirst,
     Bug::SubscribesOnce,
     Bug::TakesAll,
+    Bug::InsistsOnHandshake,
+    Bug::MutePongs,
 ];
 
 impl std::str::FromStr for Bug {

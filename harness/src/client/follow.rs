@@ -14,6 +14,7 @@ use super::bugs::{Bug, BugSet};
 use super::reader::{Applied, Next, Reader, Shape, Stop, Types};
 use super::state::Position;
 
+mod mute;
 mod socket;
 
 /// A snapshot larger than this is not read.

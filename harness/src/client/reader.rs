@@ -14,7 +14,6 @@ use super::bugs::{Bug, BugSet};
 use super::mangle::Mangle;
 use super::state::Position;
 pub use messages::Shape;
-use messages::Turn;
 
 use crate::wire::Limits;
 use crate::wire::sse::{Decoder, Frame, Item};
@@ -110,8 +109,8 @@ pub struct Reader {
     failures: u32,
     asked: bool,
     body: Option<Body>,
-    /// Where it stands in a turn, for streams without cursors.
-    turn: Turn,
+    /// Of a stream without cursors: events of its turn that came on this connection.
+    seen: u64,
 }
 
 /// A body that is being read.
@@ -128,18 +127,7 @@ impl Reader {
     pub fn new(types: Types, can_refetch: bool, stored: Option<Position>, bugs: BugSet) -> Reader {
         let to_skip = if stored.is_some() && bugs.has(Bug::SkipsFirst) { 2 } else { 0 };
         let position = stored.unwrap_or_default();
-        Reader {
-            types,
-            can_refetch,
-            bugs,
-            position,
-            to_skip,
-            retry: RECONNECTION,
-            failures: 0,
-            asked: false,
-            body: None,
-            turn: Turn::default(),
-        }
+        Reader { types, can_refetch, bugs, position, to_skip, retry: RECONNECTION, failures: 0, asked: false, body: None, seen: 0 }
     }
 
     /// Another first wait than three seconds.

@@ -20,6 +20,24 @@ pub struct Position {
     /// Ids of events that were applied, the newest last.
     order: VecDeque<String>,
     known: FxHashSet<String>,
+    /// Of a stream without cursors: the turn that is being told.
+    pub(super) turn: Turn,
+}
+
+/// A turn, and how much of it was applied. Whoever comes back is told it from its beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Turn {
+    /// The server's name for it; empty before the first one.
+    pub(super) id: String,
+    /// How many of its events were applied.
+    pub(super) applied: u64,
+}
+
+impl Turn {
+    fn is_none(&self) -> bool {
+        self.id.is_empty()
+    }
 }
 
 /// The form in which it is stored.
@@ -28,6 +46,8 @@ pub struct Position {
 struct Stored {
     cursor: String,
     recent: VecDeque<String>,
+    #[serde(default, skip_serializing_if = "Turn::is_none")]
+    turn: Turn,
 }
 
 impl Position {
@@ -71,7 +91,7 @@ impl Position {
         };
         let stored: Stored = serde_json::from_slice(&text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
         let known = stored.recent.iter().cloned().collect();
-        Ok(Some(Position { cursor: stored.cursor, order: stored.recent, known }))
+        Ok(Some(Position { cursor: stored.cursor, order: stored.recent, known, turn: stored.turn }))
     }
 
     /// Replaces what is stored, atomically.
@@ -80,7 +100,7 @@ impl Position {
     /// When the folder cannot be written to.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let recent = self.order.iter().skip(self.order.len().saturating_sub(STORED)).cloned().collect();
-        let stored = Stored { cursor: self.cursor.clone(), recent };
+        let stored = Stored { cursor: self.cursor.clone(), recent, turn: self.turn.clone() };
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         serde_json::to_writer(&mut file, &stored)?;
@@ -112,9 +132,10 @@ mod tests {
         assert_eq!(Position::load(&path).unwrap(), None);
         let mut position = Position::at("e:7\u{2028}".to_owned());
         (0..300).for_each(|n| position.applied(&format!("e:{n}")));
+        position.turn = Turn { id: "t".to_owned(), applied: 3 };
         position.save(&path).unwrap();
         let back = Position::load(&path).unwrap().unwrap();
-        assert_eq!(back.cursor, position.cursor);
+        assert_eq!((back.cursor.as_str(), &back.turn), (position.cursor.as_str(), &position.turn));
         assert!(back.knows("e:299") && back.knows("e:44") && !back.knows("e:43"), "the newest 256 are stored");
         Position::clear(&path).unwrap();
         Position::clear(&path).unwrap();

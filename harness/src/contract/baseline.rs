@@ -9,9 +9,9 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Known;
-use super::file::{FileError, Problems, read, short, spot, text_of};
+use super::file::{FileError, Problems, nearest, read, short, spot, text_of};
 use super::validate::known_requirement;
+use super::{CLIENT_CATALOGUE, Known};
 
 /// The file that is read where none is named.
 pub const BASELINE_FILE: &str = "streamspec-baseline.toml";
@@ -71,6 +71,39 @@ pub enum Excuse<'b> {
     Expired(&'b KnownEntry),
     /// It fails somewhere where it is not listed.
     None,
+}
+
+/// The scenarios that entries of a file may name.
+#[derive(Clone, Copy, Debug)]
+pub struct Nameable<'n> {
+    /// The profile of the run.
+    pub profile: &'n str,
+    /// The names of its scenarios; of its cases, where a client is tested.
+    pub scenarios: &'n [String],
+    /// True where a client is tested.
+    pub clients: bool,
+}
+
+impl Nameable<'_> {
+    /// One file serves the tests of servers and of clients, under any profile.
+    fn concerns(&self, entry: &KnownEntry) -> bool {
+        let of_clients = CLIENT_CATALOGUE.iter().any(|r| r.id == entry.requirement);
+        of_clients == self.clients && entry.profile.as_deref().is_none_or(|of| of == self.profile)
+    }
+
+    fn validate(&self, file: &BaselineFile, problems: &mut Problems<'_>) {
+        let (what, list) = match self.clients {
+            true => ("case", "client-cases` shows"),
+            false => ("scenario", "scenarios` shows, or give its folder with --scenarios"),
+        };
+        for (nth, entry) in file.failure.iter().enumerate().filter(|(_, entry)| self.concerns(entry)) {
+            let Some(named) = entry.scenario.as_ref().filter(|named| !self.scenarios.contains(named)) else { continue };
+            let near = nearest(named, self.scenarios.iter().map(String::as_str))
+                .map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+            let wrong = format!("`{}` is no {what} of the profile {}", short(named), self.profile);
+            problems.at(&spot!["failure", nth, "scenario"], wrong, "not found", format!("{near}name one that `streamspec list {list}`"));
+        }
+    }
 }
 
 impl Baseline {
@@ -142,18 +175,22 @@ impl Baseline {
 }
 
 impl BaselineFile {
-    /// The file at `path`.
+    /// The file at `path`, for a run of these scenarios.
     ///
     /// # Errors
-    /// When it cannot be read or used, lists what is no requirement, or an entry has no reason or no day of the calendar.
-    pub fn load(path: &Path) -> Result<BaselineFile, FileError> {
-        BaselineFile::parse(&path.display().to_string(), &text_of(path, "baseline")?)
+    /// When it cannot be read or used, lists what is no requirement, an entry has no reason or no day of the calendar, or one that
+    /// is about this run names a scenario that there is not.
+    pub fn load(path: &Path, run: &Nameable<'_>) -> Result<BaselineFile, FileError> {
+        read(&path.display().to_string(), &text_of(path, "baseline")?, |file: &BaselineFile, problems| {
+            validate(file, problems);
+            run.validate(file, problems);
+        })
     }
 
     /// The file in `text`; `file` is how messages call it.
     ///
     /// # Errors
-    /// As [`BaselineFile::load`].
+    /// As [`BaselineFile::load`], but for the names of scenarios.
     pub fn parse(file: &str, text: &str) -> Result<BaselineFile, FileError> {
         read(file, text, validate)
     }

@@ -18,7 +18,7 @@ mod transcript;
 mod validate;
 
 pub use ask::{Acknowledged, AuthContract, Condition, Exchange, FilesContract, Recipient, Talk};
-pub use baseline::{BASELINE_FILE, Baseline, BaselineFile, Excuse, KnownEntry};
+pub use baseline::{BASELINE_FILE, Baseline, BaselineFile, Excuse, KnownEntry, Nameable};
 pub use binding::*;
 pub use catalogue::{CATALOGUE, CLIENT_CATALOGUE, CLIENT_FAMILIES, FAMILIES, Level, Requirement, requirement};
 pub use client_target::ClientTarget;

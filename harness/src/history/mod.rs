@@ -6,6 +6,7 @@ mod money;
 mod record;
 mod view;
 mod wire;
+pub(crate) mod words;
 
 pub use file::HistoryError;
 pub use marker::{Body, Marker};

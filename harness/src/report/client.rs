@@ -64,6 +64,7 @@ fn said(saw: &Saw) -> (&'static str, String) {
         Saw::Started { life: 1 } => ("client", "starts".to_owned()),
         Saw::Started { .. } => ("client", "starts again".to_owned()),
         Saw::Request(request) => ("client", asked(request)),
+        Saw::Ponged { nth } => ("client", format!("#{nth} sends a pong")),
         Saw::Heard { nth, text } => ("client", format!("#{nth} sends {}", visible(&text.chars().take(MOST).collect::<String>()))),
         Saw::Refused { nth } => ("server", format!("refuses connection {nth}")),
         Saw::Sent { nth, says } => ("server", format!("#{nth} sends {says}")),

@@ -34,7 +34,10 @@ pub enum Rerun {
         arguments: String,
     },
     /// By the test that called the library.
-    Test,
+    Test {
+        /// How it named the target: `at` or `start`.
+        target: &'static str,
+    },
 }
 
 /// How a requirement stands in a report, what is known of it taken into account.
@@ -94,9 +97,9 @@ impl Heading {
                 let seed = self.seed.map(|seed| format!(" --seed {seed:#x}")).unwrap_or_default();
                 format!("streamspec {subcommand}{arguments} --only {scenario}{seed}")
             }
-            Rerun::Test => {
+            Rerun::Test { target } => {
                 let seed = self.seed.map(|seed| format!(".seed({seed:#x})")).unwrap_or_default();
-                format!("Target::at(…).only({scenario:?}){seed}")
+                format!("Target::{target}(…).only({scenario:?}){seed}")
             }
         }
     }

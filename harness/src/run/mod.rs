@@ -6,6 +6,7 @@ pub mod progress;
 mod pulse;
 pub mod recorder;
 pub mod suite;
+pub(crate) mod trace;
 mod walk;
 
 pub(crate) use walk::class_of;

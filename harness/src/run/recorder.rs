@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
+use super::trace::Trace;
 use crate::history::{ConnId, Message, Micros, Of, OpId, Record, What, Wire};
 
 /// A run that observes more than this is ended; histories beyond it help nobody.
@@ -34,6 +35,8 @@ struct Inner {
     planted: Vec<String>,
     /// How many bytes of messages may still be kept; `None` where none are.
     wire: Option<usize>,
+    /// Tells of each observation, where somebody listens.
+    trace: Trace,
 }
 
 impl Default for Recorder {
@@ -60,9 +63,15 @@ impl Recorder {
             let mut inner = self.lock();
             // Tasks read the clock before they get the lock; the list stays ordered in time all the same.
             let at = inner.records.last().map_or(at, |last| at.max(last.at));
+            inner.trace.tell(&what);
             inner.records.push(Record { at, what });
         }
         self.wake();
+    }
+
+    /// From now on what is told of the run names this case.
+    pub fn tell_as(&self, case: &str) {
+        self.lock().trace.of(case);
     }
 
     /// From now on messages are kept as well.

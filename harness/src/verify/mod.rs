@@ -21,9 +21,8 @@ pub use target::Target;
 
 /// Breaks the streams of a server and judges what its readers saw.
 ///
-/// It runs every scenario that applies to the profile and can be run on a server that is reached by its URL, or those that
-/// were selected. What needs control of a process (kills, restarts, pauses) is not applicable here: `streamspec test --start`
-/// does that.
+/// It runs every scenario that applies to the profile and can be run on the server, or those that were selected. What needs
+/// control of a process (kills, restarts, pauses) is run where the target is a command ([`Target::start`]).
 ///
 /// A future that is dropped stops the run.
 ///
@@ -76,7 +75,7 @@ pub enum VerifyError {
     File(FileError),
     /// The target is not described as it must be: the text says what is wrong, and what to do.
     Usage(String),
-    /// No server answers at the URL.
+    /// No server answers at the URL, or the command brings none.
     Unreachable(String),
     /// A defect of streamspec.
     Defect(String),

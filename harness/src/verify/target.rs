@@ -1,16 +1,18 @@
 //! What is verified, and how.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::contract::{Baseline, CATALOGUE, Known, KnownFailure, Profile, RequirementSet, names_a_host, nearest, requirement};
+use crate::contract::{Baseline, CATALOGUE, Known, KnownFailure, Profile, Ready, RequirementSet, names_a_host, nearest, requirement};
 use crate::report::{Heading, Rerun, Tally};
 use crate::run::binding::unset;
 use crate::run::suite::{Lateness, StopSign, Subject, Suite, SuiteError, Told, cases, run_all};
 use crate::scenario::{Capabilities, Scenario};
+use crate::world::live::StartSpec;
 
 use super::selection::{Selection, select, unknown};
 use super::{Report, VerifyError};
@@ -36,7 +38,7 @@ const JOBS_A_CORE: usize = 4;
 #[derive(Clone, Debug)]
 #[must_use = "a target does nothing until it is verified"]
 pub struct Target {
-    url: String,
+    place: Place,
     profile: Protocol,
     scenarios: Vec<Scenario>,
     only: Vec<String>,
@@ -48,6 +50,15 @@ pub struct Target {
     jobs: Option<usize>,
     repeat: u32,
     sweep_limit: Option<u32>,
+}
+
+/// Where the server is.
+#[derive(Clone, Debug)]
+enum Place {
+    /// It runs at this URL.
+    Url(String),
+    /// This command starts it, under a guard.
+    Start { command: String, guard: Option<PathBuf> },
 }
 
 /// Where the profile comes from.
@@ -62,8 +73,30 @@ impl Target {
     /// A server that runs at this URL (`http://127.0.0.1:8080`). Its protocol is that of the built-in profile `sse`, unless
     /// another profile is named.
     pub fn at(url: impl Into<String>) -> Target {
+        Target::of(Place::Url(url.into()))
+    }
+
+    /// A server that this command starts, as often as the run needs one: on a port that stands for `{port}`, with a data folder that
+    /// stands for `{dir}`. It is killed and started again, paused, and wiped; nothing of it is left when the run is over. No shell
+    /// runs the command. It is ready when it answers the profile's health check, else when it listens.
+    ///
+    /// A server is started by a guard, a small process that ends all of it when this one is gone. The guard is the executable of
+    /// streamspec that [`Target::guard`] or the variable `STREAMSPEC_GUARD` names, else the one that is installed.
+    pub fn start(command: impl Into<String>) -> Target {
+        Target::of(Place::Start { command: command.into(), guard: None })
+    }
+
+    /// The streamspec executable that guards what [`Target::start`] starts. Without effect on a server at a URL.
+    pub fn guard(mut self, program: impl Into<PathBuf>) -> Target {
+        if let Place::Start { guard, .. } = &mut self.place {
+            *guard = Some(program.into());
+        }
+        self
+    }
+
+    fn of(place: Place) -> Target {
         Target {
-            url: url.into(),
+            place,
             profile: Protocol::Named("sse".to_owned()),
             scenarios: Vec::new(),
             only: Vec::new(),
@@ -167,8 +200,10 @@ impl Target {
 
     /// Reads what must be read and finds out what is to be run.
     pub(super) fn prepare(self) -> Result<Prepared, VerifyError> {
-        if !names_a_host(&self.url) {
-            return Err(VerifyError::Usage(format!("`{}` is no URL; write it as http://127.0.0.1:8080", self.url)));
+        if let Place::Url(url) = &self.place
+            && !names_a_host(url)
+        {
+            return Err(VerifyError::Usage(format!("`{url}` is no URL; write it as http://127.0.0.1:8080")));
         }
         let profile = match self.profile {
             Protocol::Named(name) => Profile::load(&name)?,
@@ -193,14 +228,24 @@ impl Target {
         if let Some(what) = unknown(&self.only, &all, "`streamspec list scenarios` shows what there is") {
             return Err(VerifyError::Usage(what));
         }
-        let Selection { scenarios, tally } = select(all, &self.only, &profile, &Capabilities::of_url(&self.url));
+        let (name, rerun, capabilities, subject) = match self.place {
+            Place::Url(url) => {
+                (url.clone(), Rerun::Test { target: "at" }, Capabilities::of_url(&url), Subject::Url { url, provider: None })
+            }
+            Place::Start { command, guard } => {
+                let spec = StartSpec::of(&command, &Ready::default(), &profile);
+                let spec = spec.map_err(|why| VerifyError::Usage(format!("the start command is none: {why}")))?;
+                (command, Rerun::Test { target: "start" }, Capabilities::all(), Subject::Start(StartSpec { guard, ..spec }))
+            }
+        };
+        let Selection { scenarios, tally } = select(all, &self.only, &profile, &capabilities);
         let seed = self.seed.unwrap_or_else(rand::random);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let heading = Heading {
             profile: profile.name.clone(),
-            target: self.url.clone(),
+            target: name,
             seed: Some(seed),
-            rerun: Rerun::Test,
+            rerun,
             tested: "server",
             baseline: Baseline::of_target(&self.known),
             requirements,
@@ -208,7 +253,7 @@ impl Target {
         let suite = Suite {
             deadline: self.deadline.unwrap_or(Duration::from_millis(profile.contract.liveness.delivery_ms) * 2),
             profile: Arc::new(profile),
-            subject: Subject::Url { url: self.url, provider: None },
+            subject,
             scenarios,
             seed,
             jobs: self.jobs.unwrap_or(cores * JOBS_A_CORE),

@@ -104,6 +104,30 @@ pub(super) fn subscription(binding: &Binding, message: &str) -> Option<String> {
     json(binding.subscribe.json.as_ref()?, &value, &mut fit).then(|| fit.values.remove("session")).flatten()
 }
 
+/// The conversation in which a message of a WebSocket begins a turn, by the message that `open` sends. What it says to the model
+/// there is a script of the harness's own, and here anything.
+pub(super) fn begins(binding: &Binding, message: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(message).ok()?;
+    binding.open.as_ref()?.socket.as_ref()?.send.iter().find_map(|template| {
+        let mut fit = Fit::default();
+        json(&without_scripts(template), &value, &mut fit).then(|| fit.values.remove("session")).flatten()
+    })
+}
+
+/// A template without the members that hold a script of the model provider.
+fn without_scripts(template: &Value) -> Value {
+    match template {
+        Value::Object(fields) => {
+            let is_script = |value: &Value| value.as_str().is_some_and(|text| text.contains("[[say "));
+            Value::Object(
+                fields.iter().filter(|(_, value)| !is_script(value)).map(|(name, of)| (name.clone(), without_scripts(of))).collect(),
+            )
+        }
+        Value::Array(items) => Value::Array(items.iter().map(without_scripts).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => template.clone(),
+    }
+}
+
 /// The parts of a request.
 struct Parts<'e> {
     exchange: &'e Exchange,

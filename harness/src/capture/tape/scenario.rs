@@ -64,7 +64,9 @@ pub fn replayed(conversation: &Conversation, profile: &Profile, name: &str) -> R
         sweep_limit: None,
         transcript: Default::default(),
     };
-    Replayed { scenario, left_out: writer.left_out }
+    let left_out =
+        writer.left_out.into_iter().map(|(what, times)| if times == 1 { what } else { format!("{what}, {times} times") }).collect();
+    Replayed { scenario, left_out }
 }
 
 /// What is known of a conversation before it is walked through.
@@ -78,8 +80,8 @@ struct Foresight<'c> {
     early: BTreeMap<SessionIx, BTreeSet<Marker>>,
     published: BTreeMap<SessionIx, usize>,
     publishes: BTreeMap<OpId, &'c Publish>,
-    /// Events of somebody else.
-    foreign: BTreeSet<Marker>,
+    /// Sessions whose end was asked for on the tape.
+    ended: BTreeSet<SessionIx>,
 }
 
 #[derive(Default)]
@@ -102,6 +104,9 @@ impl<'c> Foresight<'c> {
                     Action::Open { session, .. } => {
                         known.opened.insert(*session);
                     }
+                    Action::Close { session, .. } => {
+                        known.ended.insert(*session);
+                    }
                     Action::Publish(publish) => {
                         known.publishes.insert(invoke.op, publish);
                         *known.published.entry(publish.session).or_default() += 1;
@@ -110,8 +115,6 @@ impl<'c> Foresight<'c> {
                 },
                 What::Complete(complete) => {
                     known.outcomes.insert(complete.op, &complete.outcome);
-                    let publish = known.publishes.get(&complete.op).filter(|_| is_foreign(&complete.outcome));
-                    known.foreign.extend(publish.map(|publish| publish.marker));
                 }
                 What::Answer(answer) => known.brought.entry(answer.conn).or_default().answered = true,
                 What::End(end) => known.brought.entry(end.conn).or_default().end = Some(&end.how),
@@ -124,9 +127,10 @@ impl<'c> Foresight<'c> {
                         Kind::Event | Kind::Commit | Kind::Heartbeat | Kind::Other => {}
                     }
                     if let Some(marker) = delivery.marker {
-                        let live = brought.boundary;
+                        // Who watches a turn is sent its words as they are said, as far as anybody can tell.
+                        let live = brought.boundary || conversation.turns;
                         brought.events.insert(marker);
-                        if seen.insert(marker) && known.foreign.contains(&marker) && !live {
+                        if seen.insert(marker) && conversation.foreign.contains(&marker) && !live {
                             known.early.entry(SessionIx(marker.session)).or_default().insert(marker);
                         }
                     }
@@ -138,17 +142,13 @@ impl<'c> Foresight<'c> {
     }
 }
 
-/// True for the outcome of a publish that nobody saw.
-fn is_foreign(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Unknown { why } if why == "nobody saw it published")
-}
-
 struct Writer<'c> {
     conversation: &'c Conversation,
     profile: &'c Profile,
     foresight: Foresight<'c>,
     steps: Vec<Step>,
-    left_out: Vec<String>,
+    /// What is not in it, and how often.
+    left_out: Vec<(String, u32)>,
     names: BTreeMap<SessionIx, String>,
     /// The place of each event among those that the scenario publishes in its session, from 1.
     places: BTreeMap<SessionIx, Vec<Marker>>,
@@ -163,7 +163,10 @@ struct Writer<'c> {
 
 impl Writer<'_> {
     fn left_out(&mut self, what: String) {
-        self.left_out.push(what);
+        match self.left_out.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, times)) => *times += 1,
+            None => self.left_out.push((what, 1)),
+        }
     }
 
     fn name(&self, session: SessionIx) -> String {
@@ -196,6 +199,11 @@ impl Writer<'_> {
                 let session = self.open.get(&delivery.conn).map(|(_, session)| *session);
                 if let (Some(cursor), Some(newest), Some(session)) = (&delivery.cursor, newest, session) {
                     self.stands(session, cursor, newest);
+                }
+                // An end that nobody asked for on the tape is one when it is seen.
+                if let Some(session) = session.filter(|session| delivery.kind == Kind::Terminal && !self.foresight.ended.contains(session))
+                {
+                    self.closes(session);
                 }
             }
             What::End(end) => {
@@ -256,26 +264,17 @@ impl Writer<'_> {
                 });
                 self.opens(*session, reborn_of);
             }
-            Action::Publish(publish) => {
-                let foreign = outcome.is_some_and(is_foreign);
-                match failed {
-                    _ if foreign => {}
-                    Some(status) => self.left_out(format!("a publish to {} that was refused with {status}", self.name(publish.session))),
-                    None => self.published(publish),
-                }
-            }
+            Action::Publish(publish) => match failed {
+                _ if self.conversation.foreign.contains(&publish.marker) => {}
+                Some(status) => self.left_out(format!("a publish to {} that was refused with {status}", self.name(publish.session))),
+                None => self.published(publish),
+            },
             Action::Close { session, .. } if self.closed.contains(session) => {
                 self.left_out(format!("another close of {}", self.name(*session)))
             }
             Action::Close { session, .. } => match failed {
                 Some(status) => self.left_out(format!("a close of {} that was refused with {status}", self.name(*session))),
-                None => {
-                    self.steps.push(Step::Close(Close { session: self.name(*session), racing: 0 }));
-                    self.closed.insert(*session);
-                    for (conn, reader) in self.readers(*session) {
-                        self.ends(conn, reader);
-                    }
-                }
+                None => self.closes(*session),
             },
             Action::Delete { session } => match failed {
                 Some(status) => self.left_out(format!("a delete of {} that was refused with {status}", self.name(*session))),
@@ -283,6 +282,17 @@ impl Writer<'_> {
             },
             Action::Custom { name, session, .. } => self.custom(op, name, *session, failed),
             Action::Health | Action::Pay(_) | Action::Probe { .. } => {}
+        }
+    }
+
+    /// The end of a session, once, and what its readers see of it.
+    fn closes(&mut self, session: SessionIx) {
+        if self.profile.binding.close.is_none() || !self.closed.insert(session) {
+            return;
+        }
+        self.steps.push(Step::Close(Close { session: self.name(session), racing: 0 }));
+        for (conn, reader) in self.readers(session) {
+            self.ends(conn, reader);
         }
     }
 
@@ -304,18 +314,24 @@ impl Writer<'_> {
             }
             return;
         }
-        if publish.durable {
-            self.places.entry(session).or_default().push(publish.marker);
+        self.says(publish.marker, publish.durable, keyed);
+    }
+
+    /// Publishes an event, alone or with those right before it, and waits for it where it was read.
+    fn says(&mut self, marker: Marker, durable: bool, keyed: bool) {
+        let session = SessionIx(marker.session);
+        if durable {
+            self.places.entry(session).or_default().push(marker);
         }
         let waiting: Vec<String> =
-            self.readers(session).into_iter().filter(|(conn, _)| self.brings(*conn, publish.marker)).map(|(_, r)| r).collect();
+            self.readers(session).into_iter().filter(|(conn, _)| self.brings(*conn, marker)).map(|(_, reader)| reader).collect();
         let many = self.foresight.published.get(&session).is_some_and(|all| *all > ONE_BY_ONE);
         // Waits for the group so far move behind the event that joins it.
         let waits = if many { waiting.len() } else { 0 };
         let at = self.steps.len().saturating_sub(waits);
         let own = self.name(session);
         let same = self.steps[..at].last().is_some_and(|step| {
-            matches!(step, Step::Publish(last) if last.session == own && last.durable == publish.durable && last.keyed == keyed && !last.retry)
+            matches!(step, Step::Publish(last) if last.session == own && last.durable == durable && last.keyed == keyed && !last.retry)
         });
         let behind = self.steps[at..].iter().all(|step| matches!(step, Step::Await(wait) if wait.upto == Upto::Last));
         if same && behind && (waiting.is_empty() || many) {
@@ -324,9 +340,9 @@ impl Writer<'_> {
             }
             return;
         }
-        self.steps.push(self.publishes(session, 1, publish.durable, keyed));
+        self.steps.push(self.publishes(session, 1, durable, keyed));
         // What is live-only is not the newest event that a reader could be asked for.
-        for reader in waiting.into_iter().filter(|_| publish.durable) {
+        for reader in waiting.into_iter().filter(|_| durable) {
             self.waits(reader, Upto::Last);
         }
     }
@@ -343,15 +359,8 @@ impl Writer<'_> {
     fn foreign(&mut self, marker: Marker) {
         let session = SessionIx(marker.session);
         let there = self.places.get(&session).is_some_and(|places| places.contains(&marker));
-        if there || !self.foresight.foreign.contains(&marker) {
-            return;
-        }
-        self.places.entry(session).or_default().push(marker);
-        self.steps.push(self.publishes(session, 1, true, false));
-        for (conn, reader) in self.readers(session) {
-            if self.brings(conn, marker) {
-                self.waits(reader, Upto::Last);
-            }
+        if !there && self.conversation.foreign.contains(&marker) {
+            self.says(marker, true, false);
         }
     }
 
@@ -425,11 +434,14 @@ impl Writer<'_> {
     fn custom(&mut self, op: OpId, name: &str, session: Option<SessionIx>, failed: Option<u16>) {
         let of = session.map(|session| self.name(session));
         match (name, of) {
-            ("history", Some(session)) if failed.is_none() => {
+            ("history", Some(session)) if failed.is_none() && self.profile.binding.history.is_some() => {
                 self.steps.push(Step::Read(Read { session, limit: None, from: Start::Oldest, moving: false }));
             }
-            ("snapshot", Some(session)) if failed.is_none() => self.steps.push(Step::Snapshot(SnapshotStep { session })),
-            (own, session) if self.profile.binding.ops.contains_key(own) => {
+            ("snapshot", Some(session)) if failed.is_none() && self.profile.binding.snapshot.is_some() => {
+                self.steps.push(Step::Snapshot(SnapshotStep { session }))
+            }
+            // Whatever begins turns is left out where the sessions are turns: `open` begins them.
+            (own, session) if self.profile.binding.ops.contains_key(own) && (session.is_some() || !self.conversation.turns) => {
                 let expect = failed.map(|_| Expect { refused: true, ..Expect::default() });
                 self.steps.push(Step::Do(Box::new(Do {
                     op: own.to_owned(),

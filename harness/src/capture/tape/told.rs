@@ -6,24 +6,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Tape;
-use super::exchange::{Exchange, Over, Stamp, exchanges};
+use super::exchange::{Exchange, Stamp, exchanges};
 use super::meaning::{Asks, Meaning, meaning, shown};
-use crate::capture::{decoded::Item, header};
-use crate::contract::{Operation, Profile, StatusSet};
+use crate::contract::{Format, Operation, Profile};
 use crate::history::{
-    Action, Answer, Body, Complete, ConnId, Header, Headers, History, Invoke, Marker, Message, Micros, Named, Of, OpId, Outcome, Publish,
-    Record, Session, SessionIx, What, Wire,
+    Action, Body, Complete, ConnId, Header, History, Invoke, Marker, Message, Micros, Named, Of, OpId, Outcome, Publish, Record, Session,
+    SessionIx, What, Wire,
 };
-use crate::run::binding::taken;
 
+mod answered;
 mod reading;
+mod turns;
 
+use answered::{MOST_TEXT, cursor_of, done, outcome, request, take, text};
 use reading::Reader;
-
-/// Longest text of a message that is kept.
-const MOST_TEXT: usize = 256 << 10;
-/// Most of a refusal's body that is kept.
-const MOST_BODY: usize = 400;
+use turns::{Known as KnownTurns, Turns};
 
 /// What a tape tells under a profile.
 #[derive(Debug)]
@@ -34,8 +31,10 @@ pub struct Conversation {
     pub exchanges: usize,
     /// Events whose publishing is on the tape.
     pub published: usize,
-    /// Events that somebody else published.
-    pub foreign: usize,
+    /// Events that somebody else published, or a model said.
+    pub foreign: BTreeSet<Marker>,
+    /// True when each session is a turn of a conversation, begun by something that is no operation of the profile.
+    pub turns: bool,
     /// What could not be understood, or is not judged, for people.
     pub open: Vec<String>,
     /// What stands for the placeholders of operations of the profile's own, by their numbers.
@@ -55,6 +54,13 @@ pub fn conversation(tape: Tape, profile: &Profile) -> Result<Conversation, Strin
         teller.open.push("the tape was as long as it may be: what followed is missing".to_owned());
     }
     let meanings: Vec<Option<Meaning>> = exchanges.iter().map(|exchange| meaning(&profile.binding, exchange)).collect();
+    let turns = Turns::of(profile);
+    let is_stream = |meaning: &Option<Meaning>| matches!(meaning, Some(Meaning { asks: Asks::Stream { .. }, .. }));
+    let sockets: Vec<&Exchange> = match turns {
+        Some(_) => exchanges.iter().zip(&meanings).filter(|(_, meaning)| is_stream(meaning)).map(|(exchange, _)| exchange).collect(),
+        None => Vec::new(),
+    };
+    teller.turns = turns.as_ref().map(|turns| teller.know_turns(turns, &sockets));
     let mut streams = Vec::new();
     for (exchange, meaning) in exchanges.iter().zip(meanings) {
         if let Some(why) = &exchange.lost {
@@ -62,14 +68,21 @@ pub fn conversation(tape: Tape, profile: &Profile) -> Result<Conversation, Strin
         }
         match meaning {
             None => teller.strange(exchange),
+            Some(Meaning { asks: Asks::Stream { .. }, .. }) if turns.is_some() => {}
             Some(Meaning { asks: Asks::Stream { cursor }, session }) => {
-                let at = teller.session(session.as_deref().unwrap_or_default(), exchange.asked);
+                // Where a message subscribes, the handshake says nothing of a session.
+                let names_one = profile.binding.subscribe.format != Format::Websocket || profile.binding.subscribe.json.is_none();
+                let at = names_one.then(|| teller.session(session.as_deref().unwrap_or_default(), exchange.asked));
                 streams.push((at, exchange, cursor));
             }
             Some(Meaning { asks, session }) => teller.operation(exchange, asks, session.as_deref()),
         }
     }
-    teller.streams(&streams)?;
+    let readings = match &turns {
+        Some(turns) => teller.watched(turns, &sockets),
+        None => teller.readings(&streams)?,
+    };
+    teller.tell(readings);
     Ok(teller.finish(exchanges.len()))
 }
 
@@ -103,8 +116,12 @@ struct Teller<'p> {
     deleted: BTreeSet<usize>,
     ops: u32,
     conns: u32,
+    /// Readers of all sessions.
+    readers: usize,
     published: usize,
-    foreign: usize,
+    foreign: BTreeSet<Marker>,
+    /// The turns that are the sessions, in a profile of turns.
+    turns: Option<KnownTurns>,
     /// Requests for pages and snapshots.
     pages: u64,
     strange: BTreeMap<String, usize>,
@@ -123,8 +140,10 @@ impl<'p> Teller<'p> {
             deleted: BTreeSet::new(),
             ops: 0,
             conns: 0,
+            readers: 0,
             published: 0,
-            foreign: 0,
+            foreign: BTreeSet::new(),
+            turns: None,
             pages: 0,
             strange: BTreeMap::new(),
             open: Vec::new(),
@@ -147,6 +166,13 @@ impl<'p> Teller<'p> {
             return *known;
         }
         let reborn_of = self.by_name.get(name).map(|old| SessionIx(*old as u32));
+        let ix = self.introduce(name, at, reborn_of);
+        self.by_name.insert(name.to_owned(), ix);
+        ix
+    }
+
+    /// A new session, which the server calls so.
+    fn introduce(&mut self, name: &str, at: Stamp, reborn_of: Option<SessionIx>) -> usize {
         let ix = self.sessions.len();
         let session = SessionIx(ix as u32);
         self.record(at, What::Session(Session { session, name: format!("s{}", ix + 1), retain: None, reborn_of }));
@@ -162,7 +188,6 @@ impl<'p> Teller<'p> {
             keys: BTreeMap::new(),
         };
         self.sessions.push(told);
-        self.by_name.insert(name.to_owned(), ix);
         ix
     }
 
@@ -216,7 +241,12 @@ impl<'p> Teller<'p> {
                 self.custom(exchange, operation, name, session, BTreeMap::new());
             }
             Asks::Op { name, with } => {
-                let session = named.map(|named| SessionIx(self.session(named, asked) as u32));
+                let session = match &self.turns {
+                    // What is asked while a turn runs, or may change what runs, is about no turn that is over.
+                    Some(turns) => named.filter(|_| exchange.method == "GET").and_then(|named| turns.settled(named, asked)),
+                    None => named.map(|named| self.session(named, asked)),
+                };
+                let session = session.map(|session| SessionIx(session as u32));
                 self.custom(exchange, binding.ops.get(&name), &name, session, with);
             }
             Asks::Stream { .. } => unreachable!("streams are told when all operations are"),
@@ -375,6 +405,7 @@ impl<'p> Teller<'p> {
             exchanges,
             published: self.published,
             foreign: self.foreign,
+            turns: self.turns.is_some(),
             open: self.open,
             with,
         }
@@ -421,98 +452,3 @@ fn in_order(records: &mut [Record]) -> BTreeMap<OpId, OpId> {
     }
     ops
 }
-
-/// Headers that every client of HTTP sends in its own way.
-const USUAL: [&str; 13] = [
-    "host",
-    "connection",
-    "user-agent",
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "content-length",
-    "transfer-encoding",
-    "origin",
-    "referer",
-    "cache-control",
-    "pragma",
-    "upgrade-insecure-requests",
-];
-
-fn request(exchange: &Exchange) -> Message {
-    let usual = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        USUAL.contains(&name.as_str()) || name.starts_with("sec-")
-    };
-    // Credentials are nobody's business but the client's.
-    let value = |name: &str, value: &str| {
-        let secret = ["authorization", "cookie", "proxy-authorization"].iter().any(|known| name.eq_ignore_ascii_case(known));
-        if secret { "…".to_owned() } else { value.to_owned() }
-    };
-    let headers: Headers =
-        exchange.headers.iter().filter(|(name, _)| !usual(name)).map(|(name, of)| (name.clone(), value(name, of))).collect();
-    let body = (!exchange.body.is_empty()).then(|| text(&exchange.body, MOST_TEXT));
-    Message::Request { method: exchange.method.clone(), target: exchange.target.clone(), headers, body }
-}
-
-fn text(bytes: &[u8], most: usize) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(most)]);
-    text.into_owned()
-}
-
-/// True when the answer says that it was done.
-fn done(operation: Option<&Operation>, exchange: &Exchange) -> bool {
-    let ok = operation.and_then(|operation| operation.ok.as_ref());
-    exchange.status().is_some_and(|status| ok.map_or((200..300).contains(&status), |ok: &StatusSet| ok.contains(status)))
-}
-
-fn outcome(exchange: &Exchange, operation: Option<&Operation>) -> Outcome {
-    match exchange.status() {
-        None => Outcome::Unknown { why: "no answer came".to_owned() },
-        Some(status) if done(operation, exchange) => Outcome::Ok { status, cursor: cursor_of(exchange, operation).map(Into::into) },
-        Some(status) => Outcome::Failed { status, body: text(&exchange.whole_body(), MOST_BODY) },
-    }
-}
-
-fn cursor_of(exchange: &Exchange, operation: Option<&Operation>) -> Option<String> {
-    take(exchange, operation?, "cursor")
-}
-
-/// What the binding takes out of an answer under a name.
-fn take(exchange: &Exchange, operation: &Operation, name: &str) -> Option<String> {
-    let source = operation.take.get(name)?;
-    let document = serde_json::from_slice(&exchange.whole_body()).ok();
-    let headers = &exchange.answer.as_ref()?.headers;
-    taken(source, document.as_ref(), |name| header(headers, name).map(str::to_owned))
-}
-
-/// The head of an answer to a stream, for the history.
-fn answer(conn: ConnId, exchange: &Exchange, accepted: bool) -> Option<(Stamp, Answer)> {
-    let head = exchange.answer.as_ref()?;
-    let text_of = |name: &str| header(&head.headers, name).map(|value| value.chars().take(200).collect());
-    let answer = Answer {
-        conn,
-        status: head.status,
-        accepted,
-        content_type: text_of("content-type"),
-        cache_control: text_of("cache-control"),
-        body: if accepted { String::new() } else { text(&exchange.whole_body(), MOST_BODY) },
-    };
-    Some((head.at, answer))
-}
-
-/// How a stream ended, and when.
-fn ended(exchange: &Exchange, accepted: bool, end: Stamp) -> (Stamp, crate::history::Ended) {
-    use crate::history::Ended;
-    match exchange.over {
-        None => (end, Ended::Ours),
-        Some((at, Over::Whole)) if accepted => (at, Ended::Eof),
-        Some((at, Over::Whole)) => (at, Ended::Done),
-        Some((at, Over::ClientLeft)) => (at, Ended::Ours),
-        Some((at, Over::Broken)) if exchange.answer.is_none() => (at, Ended::NoAnswer { why: "the connection ended before".to_owned() }),
-        Some((at, Over::Broken)) => (at, Ended::Broken { why: "the connection ended in the middle".to_owned() }),
-    }
-}
-
-/// Items of a stream in the order of the tape.
-type Stream = Vec<(Stamp, Item)>;

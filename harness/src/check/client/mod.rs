@@ -5,6 +5,7 @@
 
 mod orders;
 mod sequence;
+mod socket;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,7 @@ use std::collections::BTreeSet;
 
 use super::judge::Judge;
 use super::verdict::{Verdict, Violation};
-use crate::client::trial::{Case, Check, Entry, Event, Request, SESSION, Said, Saw, TERMINAL, Want};
+use crate::client::trial::{Case, Check, Entry, Event, Request, Said, Saw, TERMINAL, Want};
 use crate::contract::{CLIENT_CATALOGUE, Requirement};
 
 /// The verdicts on the requirements that `case` is about, in the order of the catalogue.
@@ -66,6 +67,8 @@ impl<'l> View<'l> {
             Check::Refetches { after } => self.refetches(*after),
             Check::QuietAfterClose => self.quiet_after_close(),
             Check::Subscribes(nth) => self.subscribes(*nth),
+            Check::Pongs(nth) => self.pongs(*nth),
+            Check::EndsOrWaits(nth, least) => self.ends_or_waits(*nth, *least),
             Check::Leaves(nth) => self.leaves(*nth),
             Check::KeepsKey(publish) => self.keeps_key(*publish),
             Check::Reports { publish, outcome } => self.reports(*publish, *outcome),
@@ -287,30 +290,6 @@ impl<'l> View<'l> {
                 vec![from],
             ),
         }
-    }
-
-    fn subscribes(&self, nth: u32) -> Found {
-        let Some((asked, _)) = self.request(nth) else { return self.not_reached(&format!("request {nth}")) };
-        let expected = format!("`{{\"type\":\"chat.subscribe\",\"conversationId\":\"{SESSION}\"}}`");
-        let heard = self.log.iter().enumerate().find_map(|(at, entry)| match &entry.what {
-            Saw::Heard { nth: n, text } if *n == nth => Some((at, text)),
-            _ => None,
-        });
-        let Some((at, text)) = heard else {
-            return match self.at_behind(asked, |saw| matches!(saw, Saw::InVain { .. })) {
-                Some(at) => {
-                    let says = format!("connection {nth} is opened, and nothing is subscribed to on it");
-                    violated("not-subscribed", says, expected, "no message".to_owned(), vec![at, asked])
-                }
-                None => self.not_reached(&format!("the subscription on connection {nth}")),
-            };
-        };
-        let message: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-        if message["type"] == "chat.subscribe" && message["conversationId"] == SESSION {
-            return Found::Held;
-        }
-        let says = format!("the first message on connection {nth} does not subscribe to the conversation");
-        violated("not-subscribed", says, expected, format!("`{}`", text.chars().take(120).collect::<String>()), vec![at])
     }
 
     fn quiet_after_close(&self) -> Found {

@@ -55,7 +55,7 @@ impl View<'_> {
 
     /// No event twice.
     pub(super) fn once(&self, but: &[String]) -> Found {
-        let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut first: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         let mut judged = 0;
         // Only a later life can repeat what an earlier one applied.
         let begins = |saw: &Saw| matches!(saw, Saw::Started { .. } | Saw::Ordered { what: Ordered::Restart {}, .. });
@@ -64,7 +64,7 @@ impl View<'_> {
         }
         for (at, event) in self.applied().filter(|(_, event)| event.type_name() != TERMINAL && !but.contains(&event.data)) {
             judged += 1;
-            if let Some(before) = first.insert(&event.data, at) {
+            if let Some(before) = first.insert((event.type_name(), &event.data), at) {
                 return violated(
                     "repeated",
                     "an event is applied again after the restart".to_owned(),

@@ -1,7 +1,7 @@
 //! END. The terminal of a session with events 1 to n has the number n + 1.
 
 use crate::check::story::{Story, after, cursor_of, presenting};
-use crate::contract::AfterGap;
+use crate::contract::{AfterGap, Format};
 use crate::history::{Action, ConnId, CursorClass, Ended, From, Kind, OpId, Outcome, Publish, Retain, Surface, Until};
 
 /// A live reader that got events 1 to 3.
@@ -62,6 +62,21 @@ fn a_reader_that_is_not_told_is_seen() {
     story.close(4);
     story.wait_in_vain(a, Until::Terminal, 2_500);
     assert_eq!(story.violates("END-1")[0].shape, "never");
+}
+
+#[test]
+fn whom_a_server_knew_in_time_is_told_a_terminal_that_is_not_kept() {
+    let mut story = Story::new().under(|c| c.terminal.as_mut().unwrap().replayed = false);
+    story.profile.binding.subscribe.format = Format::Websocket;
+    let (greeted, silent) = (story.stream("greeted", From::Start), story.stream("silent", From::Start));
+    story.publish(1..=1);
+    story.got(greeted, [1]);
+    story.close(2);
+    // The message that asks for the stream may have been read behind the close.
+    story.wait_in_vain(silent, Until::Terminal, 2_500);
+    assert!(!story.violated().contains(&"END-1".to_owned()), "{:?}", story.violated());
+    story.wait_in_vain(greeted, Until::Terminal, 2_500);
+    assert!(story.violated().contains(&"END-1".to_owned()), "{:?}", story.violated());
 }
 
 #[test]

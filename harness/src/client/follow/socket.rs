@@ -4,13 +4,15 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
-use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::Request;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, connect_async_with_config};
 
+use super::mute::Mute;
 use super::{AtWork, FollowError, HEAD_WITHIN};
 use crate::client::bugs::Bug;
 use crate::client::reader::{Applied, Next, Shape, Stop};
@@ -31,8 +33,9 @@ impl<A: FnMut(&[Applied]) -> io::Result<()>> AtWork<A> {
         };
         let limits = WebSocketConfig::default().max_message_size(Some(MOST_MESSAGE)).max_frame_size(Some(MOST_MESSAGE));
         let opened = timeout(HEAD_WITHIN, connect_async_with_config(request, Some(limits), true)).await;
-        let mut socket = match opened {
+        let socket = match opened {
             Ok(Ok((socket, _))) => socket,
+            Ok(Err(Error::Http(_))) if self.what.bugs.has(Bug::InsistsOnHandshake) => return Ok(Next::Reconnect(Duration::ZERO)),
             Ok(Err(Error::Http(answer))) => {
                 self.give(&[Applied::Error { error: format!("the server answers with status {}", answer.status().as_u16()) }])?;
                 return Ok(Next::Stop(Stop::Refused));
@@ -40,6 +43,20 @@ impl<A: FnMut(&[Applied]) -> io::Result<()>> AtWork<A> {
             Ok(Err(_)) | Err(_) => return Ok(self.reader.no_answer()),
         };
         self.reader.opened();
+        if self.what.bugs.has(Bug::MutePongs) {
+            let mute = WebSocketStream::from_raw_socket(Mute(socket.into_inner()), Role::Client, Some(limits)).await;
+            return self.messages(mute, shape, again).await;
+        }
+        self.messages(socket, shape, again).await
+    }
+
+    /// Subscribes, and reads until the connection is over or left.
+    async fn messages<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        mut socket: WebSocketStream<S>,
+        shape: &Shape,
+        again: bool,
+    ) -> Result<Next, FollowError> {
         if !(again && self.what.bugs.has(Bug::SubscribesOnce)) {
             // What cannot be sent shows as the end of the connection.
             let _ = socket.send(Message::text(shape.subscribe.clone())).await;

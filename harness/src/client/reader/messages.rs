@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 
 use super::super::bugs::Bug;
+use super::super::state::Turn;
 use super::{Applied, Next, Reader, Stop};
 
 /// Where the parts of a message are: JSON pointers.
@@ -28,20 +29,10 @@ pub struct Shape {
     pub refused: Vec<(String, Value)>,
 }
 
-/// Where a reader stands in a turn.
-#[derive(Debug, Default)]
-pub(super) struct Turn {
-    id: String,
-    /// Events of it that were applied.
-    applied: u64,
-    /// Events of it that came on this connection.
-    seen: u64,
-}
-
 impl Reader {
     /// A WebSocket was opened.
     pub fn opened(&mut self) {
-        self.turn.seen = 0;
+        self.seen = 0;
     }
 
     /// A message came.
@@ -50,7 +41,7 @@ impl Reader {
         let word = |pointer: &str| message.pointer(pointer).and_then(Value::as_str);
         let Some(event_type) = word(&shape.type_at) else {
             // Behind an event it is about something else.
-            let refused = self.turn.seen == 0 && !shape.refused.is_empty();
+            let refused = self.seen == 0 && !shape.refused.is_empty();
             if refused && shape.refused.iter().all(|(at, value)| message.pointer(at) == Some(value)) {
                 out.push(Applied::Error { error: format!("the subscription is refused: {text}") });
                 return Next::Stop(Stop::Refused);
@@ -63,22 +54,27 @@ impl Reader {
         // A connection that brings events is no failure.
         self.failures = 0;
         let turn = word(&shape.turn_at).unwrap_or_default();
-        if turn != self.turn.id {
-            let before = std::mem::replace(&mut self.turn, Turn { id: turn.to_owned(), ..Turn::default() });
+        if turn != self.position.turn.id {
+            let before = std::mem::replace(&mut self.position.turn, Turn { id: turn.to_owned(), applied: 0 });
+            self.seen = 0;
             if !before.id.is_empty() && !self.bugs.has(Bug::SwallowsGap) {
                 out.push(Applied::Gap { gap: json!({ "turn": before.id }) });
                 if self.can_refetch && !self.bugs.has(Bug::NoRefetch) {
                     // The turn that runs is told again on the next connection.
-                    self.turn = Turn::default();
+                    self.position.turn = Turn::default();
                     return Next::Refetch;
                 }
             }
         }
-        self.turn.seen += 1;
-        if self.turn.seen <= self.turn.applied && !self.bugs.has(Bug::AppliesAgain) {
+        self.seen += 1;
+        if self.seen <= self.position.turn.applied && !self.bugs.has(Bug::AppliesAgain) {
             return Next::Read;
         }
-        self.turn.applied = self.turn.seen;
+        self.position.turn.applied = self.seen;
+        if self.to_skip > 0 {
+            self.to_skip -= 1;
+            return Next::Read;
+        }
         let data = shape.data_at.iter().find_map(|at| message.pointer(at)).map(|data| match data {
             Value::String(text) => text.clone(),
             other => other.to_string(),
@@ -133,6 +129,19 @@ mod tests {
         assert_eq!(told(&mut reader, "s", "t", "text", "c").0.len(), 1);
         assert_eq!(told(&mut reader, "other", "t", "text", "d").0, []);
         assert_eq!(told(&mut reader, "s", "t", "sealed", "").1, Next::Stop(Stop::Ended));
+    }
+
+    #[test]
+    fn a_turn_goes_on_in_another_life_of_its_reader() {
+        let mut before = reader();
+        for word in ["a", "b"] {
+            let _ = told(&mut before, "s", "t", "text", word);
+        }
+        let types = Types { gap: vec![], terminal: vec!["sealed".to_owned()], boundary: vec![] };
+        let mut reader = Reader::new(types, false, Some(before.position().clone()), BugSet::default());
+        let applied = |reader: &mut Reader, turn, word| told(reader, "s", turn, "text", word).0.len();
+        assert_eq!(["a", "b", "c"].map(|word| applied(&mut reader, "t", word)), [0, 0, 1]);
+        assert_eq!(applied(&mut reader, "t2", "a"), 2, "the rest of the turn is missing, and the next one is told");
     }
 
     #[test]

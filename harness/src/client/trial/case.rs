@@ -135,6 +135,8 @@ pub enum Step {
     Fragments(String, usize),
     /// Sends what a client of WebSockets is to bear beside text: a ping, and a binary message.
     Beside,
+    /// Sends a ping, and waits for its pong.
+    Ping,
     /// Waits until the client has applied an event with this data.
     Until(String),
     /// Waits until the client has said that it closed the stream.
@@ -230,6 +232,10 @@ pub enum Check {
     QuietAfterClose,
     /// The first message on this WebSocket subscribes.
     Subscribes(u32),
+    /// The ping on this WebSocket is answered.
+    Pongs(u32),
+    /// Behind this answer no request comes, or none earlier than this many milliseconds.
+    EndsOrWaits(u32, u64),
     /// The client leaves this connection by itself.
     Leaves(u32),
     /// Every request with this publish has its own key.

@@ -31,6 +31,11 @@ pub enum Saw {
         /// The message.
         text: String,
     },
+    /// The client has answered a ping on a WebSocket.
+    Ponged {
+        /// On which.
+        nth: u32,
+    },
     /// A connection was refused: reset before a request was read. It counts as a request for the stream.
     Refused {
         /// Which.

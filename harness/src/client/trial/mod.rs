@@ -20,6 +20,7 @@ mod run;
 mod shared;
 mod socket;
 mod suite;
+mod trace;
 
 pub use case::{BOUNDARY, Case, Check, Due, GAP, Head, Need, Reference, Reply, SEALED, Step, TERMINAL, Want};
 pub use cases::{SESSION, cases, cases_of};

@@ -225,7 +225,14 @@ impl Responder {
                 }
             }
             Step::Restart => self.demand(Demand::Restart).await,
-            Step::Send(_) | Step::Pieces(..) | Step::Replay(_) | Step::Say(_) | Step::Fragments(..) | Step::Beside | Step::Hold => {
+            Step::Send(_)
+            | Step::Pieces(..)
+            | Step::Replay(_)
+            | Step::Say(_)
+            | Step::Fragments(..)
+            | Step::Beside
+            | Step::Ping
+            | Step::Hold => {
                 unreachable!("it belongs to one kind of stream, which a test of the cases shows: {step:?}")
             }
         }

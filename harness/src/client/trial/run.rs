@@ -66,7 +66,7 @@ pub async fn run(trial: Trial) -> Ran {
         let why = "it needs orders, which only an adapter takes (--adapter)".to_owned();
         return Ran { log: Vec::new(), aborted: None, unsupported: Some(why), errors: String::new() };
     }
-    let shared = Arc::new(Shared::new());
+    let shared = Arc::new(Shared::new(&trial.case.name));
     let mut errors = String::new();
     let ended = match Stage::set(&trial, &shared).await {
         Ok(mut stage) => {

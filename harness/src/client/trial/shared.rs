@@ -15,6 +15,8 @@ const MOST_ENTRIES: usize = 200_000;
 /// The log of one case.
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// What the case is called.
+    case: String,
     origin: Instant,
     log: Mutex<Vec<Entry>>,
     length: watch::Sender<usize>,
@@ -22,8 +24,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new() -> Shared {
-        Shared { origin: Instant::now(), log: Mutex::default(), length: watch::Sender::new(0), trouble: Mutex::default() }
+    pub(super) fn new(case: &str) -> Shared {
+        let (length, log, trouble) = (watch::Sender::new(0), Mutex::default(), Mutex::default());
+        Shared { case: case.to_owned(), origin: Instant::now(), log, length, trouble }
     }
 
     /// Writes down what was seen now. False when the log is full.
@@ -32,6 +35,7 @@ impl Shared {
         if log.len() >= MOST_ENTRIES {
             return false;
         }
+        super::trace::tell(&self.case, &what);
         let at = Micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX));
         log.push(Entry { at, what });
         let length = log.len();

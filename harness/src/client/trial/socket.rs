@@ -15,6 +15,9 @@ use super::case::{Reply, Step};
 use super::log::{Request, Saw};
 use super::responder::{Gone, Over, POLITE, Responder, leave};
 
+/// What a ping that is to be answered carries.
+const PING: &[u8] = b"are you there?";
+
 type Socket = WebSocketStream<TcpStream>;
 
 impl Responder {
@@ -86,6 +89,7 @@ impl Responder {
                     self.give(socket, Message::Binary(b"{\"type\":\"binary\"}".to_vec().into())).await?;
                     self.shared.saw(Saw::Sent { nth, says: "a ping and a binary message".to_owned() });
                 }
+                Step::Ping => self.ping(socket, nth).await?,
                 Step::Hold => {
                     let left = async { while let Some(Ok(_)) = socket.next().await {} };
                     if timeout(self.patience, left).await.is_ok() {
@@ -102,6 +106,31 @@ impl Responder {
             }
         }
         Ok(Over::Whole)
+    }
+
+    /// Sends a ping, and waits for the pong with the same content.
+    async fn ping(&self, socket: &mut Socket, nth: u32) -> Result<(), Gone> {
+        self.give(socket, Message::Ping(PING.to_vec().into())).await?;
+        self.shared.saw(Saw::Sent { nth, says: "a ping".to_owned() });
+        let pong = async {
+            loop {
+                match socket.next().await {
+                    Some(Ok(Message::Pong(content))) if content == PING => return Ok(()),
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Gone),
+                    Some(Ok(_)) => {}
+                }
+            }
+        };
+        match timeout(self.patience, pong).await {
+            Ok(pong) => {
+                pong?;
+                self.shared.saw(Saw::Ponged { nth });
+            }
+            Err(_) => {
+                self.shared.saw(Saw::InVain { what: format!("the pong on connection {nth}") });
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the first message of the client. What else it sends is read where the server waits for its end.

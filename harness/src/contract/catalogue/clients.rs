@@ -226,6 +226,12 @@ catalogue! {
     "C-SOCKET-2" Must "only events of the conversation that was subscribed to are applied",
         from "DISP-14", by "what is applied among broadcasts, errors, pings, binary messages and another conversation's events",
         likely "every message is taken for an event of one's own";
+    "C-SOCKET-3" Must "a handshake that is refused ends the client, or is tried again after a wait; nothing of the answer is applied",
+        from "issue 5", by "requests and applied events after 200, 404 and 503 with a message as body",
+        likely "every end of a WebSocket is taken for a lost connection, and nothing counts the failures";
+    "C-SOCKET-4" Must "a ping is answered by a pong with its content",
+        from "RFC 6455 5.5.2", by "a ping inside a turn, which goes on when its pong has come",
+        likely "nothing reads while the application works";
 
     "C-ADAPT-1" Must "`init` is answered with the version that it names, and features that there are",
         from "docs/client-testing.md", by "the first answer of each life of the client",

@@ -180,6 +180,9 @@ impl Mending<'_> {
         if fault.is_some() {
             session.unsure = true;
             session.newest_ephemeral = false;
+        } else if text == Text::HostileType {
+            // A server may refuse such a type, and then there is no event.
+            session.unsure = true;
         } else {
             session.publish(count);
         }

@@ -83,6 +83,14 @@ fn every_event_that_is_named_was_acknowledged() {
 }
 
 #[test]
+fn an_event_whose_type_may_be_refused_is_not_awaited() {
+    let palette = palette(|_| {});
+    let steps = "{ open = { session = \"s\" } }, { publish = { session = \"s\", count = 2, text = \"hostile-type\" } },
+         { subscribe = { reader = \"a\", session = \"s\" } }, { await = { reader = \"a\", upto = \"last\" } }";
+    assert_eq!(mended(steps, &palette)[2..], ["subscribe = { reader = \"a\", session = \"s\" }"]);
+}
+
+#[test]
 fn what_makes_sense_is_left_as_it_is() {
     let palette = palette(|_| {});
     for scenario in ["resume-after-cut", "late-delivery", "kill-under-a-writer", "retry-after-a-kill", "seam-in-replay", "two-sessions"] {

@@ -7,8 +7,9 @@ mod say;
 use crate::check::Violation;
 use crate::history::{History, Marker, What};
 
+pub(super) use crate::history::words::{lane, short};
+pub(super) use say::Cast;
 use say::Said;
-pub(super) use say::{Cast, lane, short};
 
 /// A line of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

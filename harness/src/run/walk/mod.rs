@@ -76,6 +76,7 @@ pub(crate) struct Walk<'w, W: World> {
 
 /// Walks `scenario` over `world`. Observations are in the world's recorder, also when the walk was aborted.
 pub async fn walk<'w, W: World>(world: &'w W, profile: &'w Profile, scenario: &'w Scenario, patience: Patience) -> Result<(), Abort> {
+    world.recorder().tell_as(&scenario.name);
     let background = RefCell::default();
     let (whole, cast) = (scenario.steps.as_slice(), RefCell::default());
     let walk = Walk { world, profile, patience, whole, cast, background, missed: Cell::new(0), step: Cell::new(0) };

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tracing::info;
 
 use super::http::Clients;
 use super::money::Signatory;
-use super::process::{self, CommandLine, DataFolder, Ending, ProcessError, Readiness, Target, TargetSpec};
+use super::process::{self, CommandLine, CommandLineError, DataFolder, Ending, ProcessError, Readiness, Target, TargetSpec};
+use crate::contract::{Profile, Ready};
 use crate::provider::{Board, Provider, Script};
 use crate::run::binding::Request;
 use crate::scenario::Stop;
@@ -35,6 +37,34 @@ pub struct StartSpec {
     pub provider: bool,
     /// In which folder its data folder is made; `None` is the system's for temporary files.
     pub data_in: Option<PathBuf>,
+    /// The streamspec executable that guards it; `None` is this program, where it can, else the one that is installed.
+    pub guard: Option<PathBuf>,
+}
+
+impl StartSpec {
+    /// How `command` starts a server of this profile. Where `ready` does not say it, it is ready when it answers the profile's health
+    /// check, else when it listens.
+    ///
+    /// # Errors
+    /// When the command cannot be split into words.
+    pub fn of(command: &str, ready: &Ready, profile: &Profile) -> Result<StartSpec, CommandLineError> {
+        let health = profile.binding.health.as_ref().and_then(|h| h.request.strip_prefix("GET ")).map(|path| path.trim().to_owned());
+        Ok(StartSpec {
+            command: CommandLine::parse(command)?,
+            environment: Vec::new(),
+            folder: None,
+            ready: match (&ready.output, ready.path.clone().or(health)) {
+                (Some(line), _) => Readiness::Line(line.clone()),
+                (None, Some(path)) => Readiness::Http { path, status: ready.status },
+                (None, None) => Readiness::Port,
+            },
+            ready_within: Duration::from_millis(ready.within_ms),
+            stop_within: Duration::from_millis(ready.stop_within_ms),
+            provider: command.contains("{provider}"),
+            data_in: None,
+            guard: None,
+        })
+    }
 }
 
 /// A folder in memory that has room, where nobody chose another one by `TMPDIR`.
@@ -129,6 +159,7 @@ impl Server {
         let address = addresses.next().ok_or_else(|| dead("the name has no address".to_owned()))?;
         let probe = tokio::time::timeout(Duration::from_secs(5), tokio::net::TcpStream::connect(address)).await;
         probe.map_err(|_| dead("no answer within 5 s".to_owned()))?.map_err(|e| dead(e.to_string()))?;
+        info!(target: "streamspec::process", %address, "a server is there");
         let base = url.trim_end_matches('/').to_owned();
         let upstream = (parsed.scheme() == "http").then_some(address);
         Ok(Server {
@@ -164,9 +195,12 @@ impl Server {
             port: None,
             ready: spec.ready,
             ready_within: spec.ready_within,
+            guard: spec.guard,
         })
         .await?;
         let address = target.address();
+        let pid = target.processes().first().map_or(0, |process| process.pid);
+        info!(target: "streamspec::process", %address, pid, "the server is started and ready");
         let process =
             Process { ending: RefCell::new(target.ending()), target: Mutex::new(target), stop_within, generation: Cell::new(0), folder };
         Ok(Server {
@@ -271,7 +305,9 @@ impl Server {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.start_again(true).await.map(drop)
+        let (pid, generation) = self.start_again(true).await?;
+        info!(target: "streamspec::process", pid, generation, "the server is replaced, on empty data");
+        Ok(())
     }
 
     /// A fresh process on fresh data, after a run that was broken off.
@@ -291,6 +327,7 @@ impl Server {
             *process.ending.borrow_mut() = None;
             // What an error would tell was told by the runs; the guard ends what is left.
             let _ = process.target.lock().await.stop(process::Stop::Kill).await;
+            info!(target: "streamspec::process", address = self.base(), "the server is stopped");
         }
     }
 

@@ -42,7 +42,8 @@ fn whole(begun: u32, words: &[(u32, &str)], ended: u32) -> Check {
 pub(super) fn cases() -> Vec<Case> {
     let mut all = vec![one_turn()];
     all.extend(broken());
-    all.extend([refused(), headers(), others(), fragments(), long(), burst(), missed(), closed()]);
+    all.extend(["200 OK", "404 Not Found", "503 Service Unavailable"].map(no_handshake));
+    all.extend([refused(), headers(), others(), ping(), fragments(), long(), burst(), missed(), closed(), killed()]);
     for case in &mut all {
         case.socket = true;
     }
@@ -89,6 +90,33 @@ fn refused() -> Case {
         case = case.check("C-RETRY-5", wait(nth)).check("C-RETRY-6", Check::Comes(nth));
     }
     case
+}
+
+/// A WebSocket is no event stream: libraries do not tell a refusal from a lost connection, so both an end and a wait are right.
+fn no_handshake(status: &'static str) -> Case {
+    let code = status.split(' ').next().unwrap_or_default();
+    Case::new(&format!("socket-status-{code}"), "the handshake is answered with this status, and a body that looks like a message")
+        .reply(Reply::status(status, "").send(event(SESSION, "t1", "turn-start", None)))
+        .check("C-SOCKET-3", Check::EndsOrWaits(1, 50))
+        .applies("C-SOCKET-3", &[])
+}
+
+fn ping() -> Case {
+    Case::new("socket-ping", "a ping between two words of a turn")
+        .reply(sealed(told("t1", &["a"]).step(Step::Ping).step(word("t1", "b")), "t1"))
+        .check("C-SOCKET-4", Check::Pongs(1))
+}
+
+/// Each word is sent when the one before was applied, so that at the kill only the last can be under way.
+fn killed() -> Case {
+    let due = [(1, "turn-start", ""), (1, "text-delta", "a"), (1, "text-delta", "b"), (2, "text-delta", "c"), (2, SEALED, "")];
+    Case::new("socket-killed", "the client is killed inside a turn, and started again; the turn is told from its beginning")
+        .needs(Need::State)
+        .reply(told("t1", &["a"]).until("a").step(word("t1", "b")).until("b").step(Step::Kill))
+        .reply(sealed(told("t1", &["a", "b", "c"]), "t1"))
+        .check("C-SOCKET-1", Check::Subscribes(2))
+        .check("C-RESTORE-2", Check::Once { but: vec!["b".to_owned()] })
+        .check("C-RESTORE-3", Check::Misses(dues(&due)))
 }
 
 fn headers() -> Case {

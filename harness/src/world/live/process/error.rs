@@ -51,7 +51,7 @@ pub enum ProcessError {
         by: Vec<ProcessId>,
     },
     /// This program cannot guard a target, and without a guard it might outlive us.
-    NoGuard,
+    NoGuard(String),
     /// The guard could not be started or broke down.
     Guard(io::Error),
     /// Everything ended before the target was ready.
@@ -135,9 +135,9 @@ impl fmt::Display for ProcessError {
             Self::PortTaken { port, by } => {
                 write!(f, "port {port} is taken by {}; end it, or let streamspec choose a port with {{port}}", list(by))
             }
-            Self::NoGuard => write!(
+            Self::NoGuard(program) => write!(
                 f,
-                "cannot guard the target: call `guard_if_asked` first in `main`, or set {} to a streamspec executable",
+                "cannot guard the target: there is no program `{program}`; install streamspec, or set {} to its executable",
                 super::GUARD_VARIABLE
             ),
             Self::Guard(error) => write!(f, "the guard process failed: {error}"),

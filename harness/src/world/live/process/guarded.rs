@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -45,8 +45,9 @@ pub(super) struct Guarded {
     pub(super) stderr: Stream,
 }
 
-fn guard_command() -> Result<Command, ProcessError> {
-    if let Some(program) = std::env::var_os(GUARD_VARIABLE) {
+/// What a guard is started with: `program` where one is named, else this executable where it can guard, else what is installed.
+fn guard_command(program: Option<&Path>) -> Result<Command, ProcessError> {
+    if let Some(program) = program.map(|program| program.as_os_str().to_owned()).or_else(|| std::env::var_os(GUARD_VARIABLE)) {
         let mut command = Command::new(program);
         command.arg(GUARD_ARGUMENT);
         return Ok(command);
@@ -59,7 +60,9 @@ fn guard_command() -> Result<Command, ProcessError> {
         return Ok(command);
     }
     if !this_program_can_guard() {
-        return Err(ProcessError::NoGuard);
+        let mut command = Command::new("streamspec");
+        command.arg(GUARD_ARGUMENT);
+        return Ok(command);
     }
     // The link still works when the file has been replaced by a newer build.
     let itself =
@@ -71,17 +74,20 @@ fn guard_command() -> Result<Command, ProcessError> {
 
 impl Guarded {
     /// Starts a guard and the job under it; returns once the job's first process runs.
-    pub(super) async fn start(job: Job) -> Result<Self, ProcessError> {
+    pub(super) async fn start(job: Job, guard: Option<&Path>) -> Result<Self, ProcessError> {
         let word = job.words[0].clone();
         let (ours, theirs) = StdUnixStream::pair().map_err(ProcessError::Guard)?;
         ours.set_nonblocking(true).map_err(ProcessError::Guard)?;
-        let mut command = guard_command()?;
+        let mut command = guard_command(guard)?;
         command.stdin(OwnedFd::from(theirs)).stdout(Stdio::piped()).stderr(Stdio::piped());
         // SAFETY: setsid is async-signal-safe.
         unsafe {
             command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(io::Error::from));
         }
-        let mut guard = command.spawn().map_err(ProcessError::Guard)?;
+        let mut guard = command.spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ProcessError::NoGuard(command.as_std().get_program().to_string_lossy().into_owned()),
+            _ => ProcessError::Guard(error),
+        })?;
         // Our copy of the guard's end must go, or the socket would never close.
         drop(command);
         let guard_pid = guard.id().expect("a child that was not waited for has a pid");

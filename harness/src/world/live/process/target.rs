@@ -39,6 +39,8 @@ pub struct TargetSpec {
     pub ready: Readiness,
     /// How long it may take.
     pub ready_within: Duration,
+    /// The streamspec executable that guards it; `None` is this program, where it can, else the one that is installed.
+    pub guard: Option<PathBuf>,
 }
 
 /// So many ports are tried before one that is taken is left to its error.
@@ -280,7 +282,7 @@ impl Target {
         let fill = |value: &str| value.replace("{port}", &self.port.to_string()).replace("{dir}", &data.to_string_lossy());
         let environment = self.spec.environment.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
         let words = self.spec.command.fill(self.port, &data);
-        let guarded = Guarded::start(Job { words, folder: self.spec.folder.clone(), environment }).await?;
+        let guarded = Guarded::start(Job { words, folder: self.spec.folder.clone(), environment }, self.spec.guard.as_deref()).await?;
 
         let last = Arc::new(Mutex::new(None));
         let learns_port = self.spec.port.is_none() && !self.spec.names_port();

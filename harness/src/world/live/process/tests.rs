@@ -92,6 +92,7 @@ fn plays_the_parent() {
 
 fn spec(command: &str, folder: &TempDir) -> TargetSpec {
     TargetSpec {
+        guard: None,
         command: CommandLine::parse(command).expect("a command line"),
         folder: None,
         environment: vec![(PORT.to_owned(), "{port}".to_owned()), ("SERVER".to_owned(), part("server"))],
