@@ -2,6 +2,7 @@
 
 use super::expect::{Expect, real_time};
 use super::judge::Judge;
+use super::sights::Firsts;
 use super::verdict::Violation;
 use super::{answers, batches};
 use crate::contract::{Contract, CursorOrder};
@@ -47,8 +48,9 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
 
 /// ORDER-1 by real time, ORDER-2 against the order that the strongest view shows.
 fn sequence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    let mut seen = rustc_hash::FxHashSet::with_capacity_and_hasher(conn.got.len(), rustc_hash::FxBuildHasher);
-    let firsts = conn.arrivals().filter(|(g, e)| g.what.kind == Kind::Event && g.what.durable && seen.insert(*e));
+    let events = || conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable);
+    let first = Firsts::of(events());
+    let firsts = events().filter(|(got, event)| first.before(*event, got).is_none());
     // The event sent latest among those already delivered: whatever was acknowledged before that came too late.
     let mut latest: Option<(usize, Micros, usize)> = None;
     let mut highest: Option<(u32, usize, usize)> = None;

@@ -1,23 +1,20 @@
 //! DELIVER-2, SEAM-2, RESTART-2, IDEM-1, IDEM-2: what a connection delivers twice, and why.
 
-use rustc_hash::{FxBuildHasher, FxHashMap};
-
 use super::deliver::is_slow;
 use super::expect::{Expect, Phase};
 use super::judge::Judge;
+use super::sights::Firsts;
 use super::verdict::Violation;
-use crate::history::{ConnView, Delivery, Kind, Micros, Seen, Surface};
-
-type Firsts<'c, 'h> = FxHashMap<usize, &'c Seen<&'h Delivery>>;
+use crate::history::{ConnView, Kind, Micros, Surface};
 
 pub(super) fn check(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    let mut first = Firsts::with_capacity_and_hasher(conn.got.len(), FxBuildHasher);
+    let events = || conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable);
+    let first = Firsts::of(events());
     let judged = conn.is_stream() && !is_slow(conn);
     let (mut in_seams, mut outside) = (0, 0);
-    for (got, event) in conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable) {
+    for (got, event) in events() {
         let in_seam = || expect.phase(event, conn) == Phase::Seam && conn.is_stream();
-        let Some(before) = first.get(&event) else {
-            first.insert(event, got);
+        let Some(before) = first.before(event, got) else {
             if judged {
                 *(if in_seam() { &mut in_seams } else { &mut outside }) += 1;
             }
@@ -72,8 +69,8 @@ fn stored_twice_by(expect: &Expect<'_, '_>, event: usize, conn: &ConnView<'_>) -
 /// IDEM, events that a restart recovered for RESTART-2.
 fn once(expect: &Expect<'_, '_>, conn: &ConnView<'_>, shown: &Firsts<'_, '_>, judge: &mut Judge) {
     let stop = last_stop(expect, conn.connect.at);
-    for event in shown.keys() {
-        let e = &expect.session.events[*event];
+    for event in shown.events() {
+        let e = &expect.session.events[event];
         if e.acked_at().is_some_and(|acked| acked > conn.connect.at) {
             continue;
         }

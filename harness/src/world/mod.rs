@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smol_str::SmolStr;
+
 use crate::history::{ConnId, From, Micros, OpId, Outcome, Probe, Resources, Retain, Role, Surface};
 use crate::run::binding::Seen;
 use crate::run::progress::Progress;
@@ -179,7 +181,7 @@ pub struct PageAnswer {
     /// Its events.
     pub seen: Vec<Seen>,
     /// The cursor behind it (history: of the next page; snapshot: at which it is true).
-    pub cursor: Option<String>,
+    pub cursor: Option<SmolStr>,
     /// Whether more follows, where the answer says so.
     pub more: Option<bool>,
     /// The beginning of a refusal's body.

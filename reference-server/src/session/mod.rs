@@ -14,7 +14,7 @@ mod retention;
 mod subscription;
 
 pub use append::{Append, Prepared, Refusal, race};
-pub use cursor::{Cursor, Epoch};
+pub use cursor::{Cursor, CursorText, Epoch};
 pub use read::{Page, Refused, Snapshot, Start};
 pub use retention::{Millis, Retention};
 pub use subscription::{Frame, HELD_BACK_MS, SubscriptionId};
@@ -257,6 +257,12 @@ impl Session {
     }
 
     fn event(&self, seq: u64) -> Option<&Event> {
+        // Where nothing was removed for good the numbers are dense, and the place is known.
+        let first = self.events.front()?.seq;
+        let dense = usize::try_from(seq.checked_sub(first)?).ok().and_then(|at| self.events.get(at));
+        if let Some(event) = dense.filter(|event| event.seq == seq) {
+            return Some(event);
+        }
         self.events.binary_search_by_key(&seq, |event| event.seq).ok().map(|at| &self.events[at])
     }
 }

@@ -232,7 +232,7 @@ impl<'v, 'h> Expect<'v, 'h> {
         }
         let marker = waited.what.until.marker()?;
         let own = std::ptr::eq(self.view.sessions.get(marker.session as usize)?, self.session);
-        let event = self.session.by_marker.get(&marker.n).copied().filter(|_| own)?;
+        let event = self.session.event_of(marker.n).filter(|_| own)?;
         self.session.events[event].durable.then_some(event)
     }
 

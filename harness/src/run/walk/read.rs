@@ -142,7 +142,7 @@ impl<W: World> Walk<'_, W> {
                 return Ok(connection.from.clone());
             }
             if let Some((value, class)) = connection.progress.state().cursor.clone() {
-                return Ok(From::Cursor { value, class, beside: None });
+                return Ok(From::Cursor { value: value.into(), class, beside: None });
             }
             // SSE-28: a connection that dies before its first id leaves the one it was opened with.
             if let From::Cursor { value, class, .. } = &connection.from {

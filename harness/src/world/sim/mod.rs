@@ -43,7 +43,7 @@ use link::{Link, Packet};
 use node::{Answer, Effect, Node, Request};
 use schedule::Scheduler;
 pub use schedule::{Actor, Chooser, Generator, Schedule};
-use waiting::{Due, Exchanges, Timers};
+use waiting::{Due, Exchanges, Timers, Waiter};
 
 /// What one action takes, in microseconds of virtual time.
 const ACTION: u64 = 0;
@@ -228,7 +228,7 @@ struct Exchange {
     timeout: Due,
     brought: Brought,
     /// Who waits for it.
-    waker: Option<Waker>,
+    waiter: Option<Waiter>,
 }
 
 #[derive(Debug)]
@@ -274,7 +274,10 @@ struct Inner {
     /// Given to timers and exchanges; ties of time are broken by it.
     next: u64,
     /// Who waits for observations.
-    wakers: Vec<Waker>,
+    waiters: Vec<Waiter>,
+    /// The waker of the walk, and whether the walk is to be polled although nobody called it.
+    root: Waker,
+    walk_is_due: bool,
     /// Names of sessions, once each.
     names: Vec<Arc<str>>,
     exchanges: Exchanges,
@@ -299,11 +302,23 @@ struct SimWorld {
     profile: Arc<Profile>,
     recorder: Recorder,
     inner: RefCell<Inner>,
+    woken: Arc<Woken>,
 }
 
 /// Set by whoever wakes the walk.
 #[derive(Debug)]
 struct Woken(AtomicBool);
+
+impl Woken {
+    /// True when somebody did since this was asked last. All of them are on this thread.
+    fn taken(&self) -> bool {
+        let woken = self.0.load(Ordering::Relaxed);
+        if woken {
+            self.0.store(false, Ordering::Relaxed);
+        }
+        woken
+    }
+}
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
@@ -321,6 +336,8 @@ impl SimWorld {
         // The grain of the network and of the server's writing are choices like any other.
         let arrive_at_once = [usize::MAX, 1][scheduler.choose(2)];
         let write_at_once = [64, 1, 4][scheduler.choose(3)];
+        let woken = Arc::new(Woken(AtomicBool::new(false)));
+        let root = Waker::from(Arc::clone(&woken));
         let inner = Inner {
             now: 0,
             scheduler,
@@ -328,7 +345,9 @@ impl SimWorld {
             ready: Vec::new(),
             timers: Timers::default(),
             next: 0,
-            wakers: Vec::new(),
+            waiters: Vec::new(),
+            root,
+            walk_is_due: true,
             names: Vec::new(),
             exchanges: Exchanges::default(),
             wires: BTreeMap::new(),
@@ -343,17 +362,19 @@ impl SimWorld {
             arrive_at_once,
             write_at_once,
         };
-        SimWorld { profile: Arc::clone(&simulation.profile), recorder: Recorder::with_room(ROOM.take()), inner: RefCell::new(inner) }
+        let recorder = Recorder::of_simulation(ROOM.take());
+        SimWorld { profile: Arc::clone(&simulation.profile), recorder, inner: RefCell::new(inner), woken }
     }
 
     /// Polls the walk whenever something woke it, and lets something happen whenever nothing did.
     fn drive(&self, walk: impl Future<Output = Result<(), Abort>>) -> Result<(), Abort> {
-        let woken = Arc::new(Woken(AtomicBool::new(true)));
-        let waker = Waker::from(Arc::clone(&woken));
-        let mut context = Context::from_waker(&waker);
+        let root = self.inner.borrow().root.clone();
+        let mut context = Context::from_waker(&root);
         let mut walk = pin!(walk);
         loop {
-            if woken.0.swap(false, Ordering::Relaxed)
+            let due = std::mem::take(&mut self.inner.borrow_mut().walk_is_due);
+            let woken = self.woken.taken();
+            if (due || woken)
                 && let Poll::Ready(ended) = walk.as_mut().poll(&mut context)
             {
                 return ended;

@@ -23,11 +23,11 @@ impl Disk {
     fn apply(&mut self, change: &Change) {
         match change {
             Change::Open { id, epoch, retention } => {
-                let stored = Stored { id: id.clone(), epoch: *epoch, retention: *retention, ..Stored::default() };
-                self.0.insert(id.clone(), stored);
+                let stored = Stored { id: id.as_ref().to_owned(), epoch: *epoch, retention: *retention, ..Stored::default() };
+                self.0.insert(id.as_ref().to_owned(), stored);
             }
             Change::Append { id, event, key } => {
-                let Some(stored) = self.0.get_mut(id) else { return };
+                let Some(stored) = self.0.get_mut(id.as_ref()) else { return };
                 stored.head = stored.head.max(event.seq);
                 if event.terminal {
                     stored.closed = Some(event.seq);
@@ -36,16 +36,16 @@ impl Disk {
                 stored.keys.extend(key.clone());
             }
             Change::Prune { id, oldest } => {
-                if let Some(stored) = self.0.get_mut(id) {
+                if let Some(stored) = self.0.get_mut(id.as_ref()) {
                     let gone = stored.events.partition_point(|event| event.seq < *oldest);
                     stored.events.drain(..gone);
                 }
             }
             Change::Delete { id } => {
-                self.0.remove(id);
+                self.0.remove(id.as_ref());
             }
             Change::Truncate { id } => {
-                if let Some(stored) = self.0.get_mut(id) {
+                if let Some(stored) = self.0.get_mut(id.as_ref()) {
                     let head = stored.head;
                     stored.events.pop_if(|newest| newest.seq == head && !newest.terminal);
                 }

@@ -1,5 +1,7 @@
 //! The writer: takes up what has come, and makes it visible once it is on the disk.
 
+use std::sync::Arc;
+
 use streamspec_reference_server::bugs::Bug;
 use streamspec_reference_server::session::{Append, Event, Millis, Prepared, Refusal, Session, race};
 use streamspec_reference_server::store::{Change, Store};
@@ -65,7 +67,7 @@ impl Node {
         self.effects.push(Effect::Commit(0));
     }
 
-    fn prepare(&mut self, now: Millis, ex: u32, id: &str, append: Append, group: &mut Group) {
+    fn prepare(&mut self, now: Millis, ex: u32, id: &Arc<str>, append: Append, group: &mut Group) {
         let Some(slot) = self.find(id).filter(|_| !deleted(group, id)) else { return self.refuse_unknown(ex) };
         let session = &mut self.slots[slot].session;
         match session.prepare(&append, now, self.batch) {
@@ -73,9 +75,9 @@ impl Node {
                 let key = append.key.and_then(|key| session.key_use(&key).cloned().map(|used| (key, used)));
                 let oldest = session.oldest();
                 group.done.push(Done::Append { ex, slot, at: group.changes.len() });
-                group.changes.push(Change::Append { id: id.to_owned(), event, key });
+                group.changes.push(Change::Append { id: Arc::clone(id), event, key });
                 if oldest > 1 {
-                    group.changes.push(Change::Prune { id: id.to_owned(), oldest });
+                    group.changes.push(Change::Prune { id: Arc::clone(id), oldest });
                 }
             }
             Ok(Prepared::Again(cursor)) => group.done.push(Done::Again { ex, cursor: self.rules.show(cursor) }),
@@ -95,20 +97,20 @@ impl Node {
 
     /// Lets the concurrent events of each session race for their numbers, two by two.
     fn race(&self, group: &mut Group) {
-        let mut waiting: Vec<(&str, &mut Event)> = Vec::new();
+        let mut waiting: Vec<(&Arc<str>, &mut Event)> = Vec::new();
         for change in &mut group.changes {
             let Change::Append { id, event, .. } = change else { continue };
-            match waiting.iter().position(|(other, _)| other == id) {
+            match waiting.iter().position(|(other, _)| ***other == **id) {
                 Some(at) => race(waiting.swap_remove(at).1, event, self.bugs),
-                None => waiting.push((id.as_str(), event)),
+                None => waiting.push((&*id, event)),
             }
         }
     }
 
     /// The group is on the disk: it becomes visible and is answered.
     pub(in crate::world::sim) fn commit(&mut self, now: Millis) {
-        let slowest = self.slots.iter().map(|slot| slot.session.slowest()).max().unwrap_or(0);
-        if self.bugs.has(Bug::SlowStallsAll) && self.committing.is_some() && slowest >= SLOW && self.stalls < STALLS {
+        let slowest = || self.slots.iter().map(|slot| slot.session.slowest()).max().unwrap_or(0);
+        if self.bugs.has(Bug::SlowStallsAll) && self.committing.is_some() && self.stalls < STALLS && slowest() >= SLOW {
             self.stalls += 1;
             return self.effects.push(Effect::Commit(STALL_MS));
         }
@@ -126,11 +128,11 @@ impl Node {
         for one in done {
             match one {
                 Done::Open { ex, id, epoch, retention } => {
-                    let session = Session::new(id.clone(), epoch, retention, self.bugs);
+                    let session = Session::new(id.as_ref().to_owned(), epoch, retention, self.bugs);
                     self.slots.push(Slot { session, listed: true, streams: Vec::new() });
-                    let taken = [("session".to_owned(), id)].into();
+                    let taken = [("session".to_owned(), id.as_ref().to_owned())].into();
                     let reply = Reply { outcome: Outcome::Ok { status: 201, cursor: None }, taken, answer: None };
-                    self.effects.push(Effect::Answer(ex, Answer::Reply(reply)));
+                    self.effects.push(Effect::Answer(ex, Answer::Reply(Box::new(reply))));
                 }
                 Done::Append { ex, slot, at } => {
                     let Change::Append { event, .. } = &mut changes[at] else { unreachable!("the index was taken when it was pushed") };
@@ -173,5 +175,5 @@ impl Node {
 }
 
 fn deleted(group: &Group, id: &str) -> bool {
-    group.changes.iter().any(|change| matches!(change, Change::Delete { id: other } if other == id))
+    group.changes.iter().any(|change| matches!(change, Change::Delete { id: other } if **other == *id))
 }
