@@ -16,7 +16,7 @@ use super::answers;
 use super::deliver::is_slow;
 use super::expect::Expect;
 use super::judge::Judge;
-use super::sights::Firsts;
+use super::sights::Repeats;
 use super::verdict::Violation;
 use crate::contract::{Contract, Format, Profile};
 use crate::history::{Action, ConnView, Kind, Marker, Micros, Outcome, Process, Role, Seen, Until, View, Wait};
@@ -79,7 +79,7 @@ fn in_time(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, st
         Role::Plain | Role::Witness | Role::Slow | Role::Overlap | Role::Churn | Role::Driven => "LIVE-1",
     };
     let events = || conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event);
-    let first = Firsts::of(events());
+    let first = Repeats::of(conn, events());
     for (got, event) in events().filter(|(got, event)| first.before(*event, got).is_none()) {
         let e = &expect.session.events[event];
         let Some(acked) = e.acked.filter(|_| e.invoked.at > live && e.invoked.at > conn.connect.at) else { continue };

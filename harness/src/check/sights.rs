@@ -1,6 +1,6 @@
 //! Which events of its session a connection showed, and where first.
 
-use crate::history::{Delivery, Seen};
+use crate::history::{ConnView, Delivery, Seen};
 
 /// The first deliveries of events on one connection, by event. Events mostly arrive in the order in which they were sent, and
 /// then this is a list that was never sorted and no table.
@@ -23,14 +23,24 @@ impl<'c, 'h> Firsts<'c, 'h> {
         self.0.binary_search_by_key(&event, |(event, _)| *event).ok().map(|at| self.0[at].1)
     }
 
-    /// The first delivery of an event, if it is another one than `got`, which is among the arrivals.
-    pub(super) fn before(&self, event: usize, got: &Seen<&'h Delivery>) -> Option<&'c Seen<&'h Delivery>> {
-        self.get(event).filter(|first| first.record != got.record)
-    }
-
     /// The events, each once, ascending.
     pub(super) fn events(&self) -> impl Iterator<Item = usize> {
         self.0.iter().map(|(event, _)| *event)
+    }
+}
+
+/// What arrived on one connection more than once. On most connections nothing did, and then nothing is looked up.
+pub(super) struct Repeats<'c, 'h>(Option<Firsts<'c, 'h>>);
+
+impl<'c, 'h> Repeats<'c, 'h> {
+    /// Those among some arrivals of a connection, which are in their order.
+    pub(super) fn of(conn: &ConnView<'h>, arrivals: impl Iterator<Item = (&'c Seen<&'h Delivery>, usize)>) -> Repeats<'c, 'h> {
+        Repeats((!conn.ascends).then(|| Firsts::of(arrivals)))
+    }
+
+    /// The first delivery of an event, if it is another one than `got`, which is among the arrivals.
+    pub(super) fn before(&self, event: usize, got: &Seen<&'h Delivery>) -> Option<&'c Seen<&'h Delivery>> {
+        self.0.as_ref()?.get(event).filter(|first| first.record != got.record)
     }
 }
 
@@ -46,11 +56,12 @@ mod tests {
         for order in [vec![0, 1, 2, 3], vec![0, 2, 1, 2, 0, 3], vec![3, 3, 0], vec![]] {
             let got: Vec<Seen<&Delivery>> =
                 (0..order.len()).map(|record| Seen { record, at: Micros(record as u64), what: &delivery }).collect();
-            let firsts = Firsts::of(got.iter().zip(order.iter().copied()));
+            let arrivals = || got.iter().zip(order.iter().copied());
+            let (firsts, repeats) = (Firsts::of(arrivals()), Repeats(Some(Firsts::of(arrivals()))));
             for (record, event) in order.iter().enumerate() {
                 let first = order.iter().position(|other| other == event).unwrap();
                 assert_eq!(firsts.get(*event).unwrap().record, first);
-                assert_eq!(firsts.before(*event, &got[record]).map(|before| before.record), (first != record).then_some(first));
+                assert_eq!(repeats.before(*event, &got[record]).map(|before| before.record), (first != record).then_some(first));
             }
             let mut distinct = order.clone();
             distinct.sort_unstable();

@@ -5,6 +5,7 @@
 //! [`World::wait`], so that a simulated world can advance its clock instead.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,7 +112,7 @@ pub struct Opening {
     /// Which session of the run, for the record.
     pub session: crate::history::SessionIx,
     /// Which session.
-    pub address: Address,
+    pub address: Rc<Address>,
     /// Where it starts.
     pub from: From,
     /// What is special about it.

@@ -26,6 +26,7 @@ impl<'h> View<'h> {
         };
         let room = Room::of(history);
         view.ops.reserve(room.ops);
+        view.conns.reserve(room.deliveries.len());
         for (record, entry) in history.records.iter().enumerate() {
             view.take(record, entry.at, &entry.what);
             if let What::Connect(connect) = &entry.what {
@@ -57,6 +58,7 @@ impl<'h> View<'h> {
                         former.succeeded = true;
                     }
                     self.sessions.push(SessionView {
+                        events: Vec::with_capacity(USUAL),
                         name: &session.name,
                         retain: session.retain,
                         reborn_of: session.reborn_of,
@@ -97,6 +99,8 @@ impl<'h> View<'h> {
                         got: Vec::new(),
                         events: Vec::new(),
                         newest: None,
+                        ascends: true,
+                        last: 0,
                         comments: Vec::new(),
                         lint: Vec::new(),
                         opinion: None,
@@ -273,6 +277,10 @@ impl<'h> View<'h> {
         let event = own.and_then(|marker| session.event_of(marker.n));
         conn.got.push(Seen { record, at, what: delivery });
         conn.events.push(event.map(|event| event as u32));
+        if let Some(event) = event.map(|event| event as u32) {
+            conn.ascends &= event >= conn.last;
+            conn.last = event + 1;
+        }
         conn.newest = event.filter(|_| delivery.durable).or(conn.newest);
         match (event, delivery.cursor.as_deref()) {
             (_, _) if conn.astray => {}

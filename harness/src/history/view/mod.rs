@@ -80,7 +80,7 @@ pub struct SessionView<'h> {
     /// Its events in the order in which they were first sent.
     pub events: Vec<EventView<'h>>,
     /// From a marker's number to its place in `events`, for those whose place is not one below it.
-    pub(super) elsewhere: FxHashMap<u32, usize>,
+    pub(crate) elsewhere: FxHashMap<u32, usize>,
     /// When its close was sent, and when that was acknowledged.
     pub closing: Option<Micros>,
     /// When its close was acknowledged.
@@ -184,6 +184,11 @@ pub struct ConnView<'h> {
     pub events: Vec<Option<u32>>,
     /// The durable event of its session that arrived last, by its place there.
     pub newest: Option<usize>,
+    /// True while each event of its session that arrived has its place there behind all that arrived before: then nothing
+    /// arrived twice.
+    pub ascends: bool,
+    /// One more than the place of the event of its session that arrived last.
+    pub(super) last: u32,
     /// Comments and keep-alives.
     pub comments: Vec<Seen<()>>,
     /// What the decoder found.

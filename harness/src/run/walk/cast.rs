@@ -84,11 +84,11 @@ pub(super) struct Keyed {
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) session: String,
-    pub(super) connections: Vec<Connection>,
+    pub(super) connections: Vec<Rc<Connection>>,
 }
 
 /// One of its connections.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Connection {
     pub(super) conn: ConnId,
     pub(super) reader: String,
@@ -129,7 +129,7 @@ impl SessionState {
 }
 
 impl Reader {
-    pub(super) fn newest(&self) -> Option<&Connection> {
+    pub(super) fn newest(&self) -> Option<&Rc<Connection>> {
         self.connections.last()
     }
 }
@@ -171,7 +171,7 @@ impl Cast {
         all
     }
 
-    fn connections_of<'a>(&'a self, session: &'a str) -> impl Iterator<Item = &'a Connection> {
+    fn connections_of<'a>(&'a self, session: &'a str) -> impl Iterator<Item = &'a Rc<Connection>> {
         self.readers.values().filter(move |r| r.session == session).flat_map(|r| &r.connections)
     }
 }

@@ -6,7 +6,7 @@
 //! run is a function of profile, bugs, scenario and [`Schedule`].
 //!
 //! What is behind what: `schedule.rs` chooses, `node` is the server in steps, `rules.rs` bends it to the contract,
-//! `store.rs` is its disk, `letters.rs` its payloads, `link.rs` the network and the reader's end of a stream, `step.rs` lets one thing happen,
+//! `store.rs` is its disk, `letters.rs` its payloads, `shown.rs` its cursors, `link.rs` the network and the reader's end of a stream, `step.rs` lets one thing happen,
 //! `waiting.rs` holds timers and exchanges, `world.rs` is the runner's side, and `campaign.rs` runs many schedules.
 
 pub mod campaign;
@@ -15,6 +15,7 @@ mod link;
 mod node;
 mod rules;
 mod schedule;
+mod shown;
 mod step;
 mod store;
 #[cfg(test)]
@@ -252,7 +253,7 @@ enum Failure {
 #[derive(Debug)]
 struct Wire {
     link: Link,
-    id: String,
+    id: Arc<str>,
     from: From,
     /// `Deliver` is among the actions.
     delivers: bool,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 use streamspec_reference_server::session::{Cursor, Epoch, Frame, Refused, Retention};
 
-use super::letters;
+use super::{letters, shown};
 use crate::contract::{AfterGap, BoundarySent, CursorAnswer, GapSignal, Profile, StatusSet, StreamAnswer};
 use crate::history::{CursorClass, Kind, Retain};
 use crate::run::binding::Seen;
@@ -64,7 +64,7 @@ impl Rules {
 
     /// A cursor as its readers see it.
     pub(super) fn show(&self, cursor: Cursor) -> SmolStr {
-        if self.epochs { cursor.text().as_str().into() } else { SmolStr::from(cursor.seq.to_string()) }
+        if self.epochs { shown::text(cursor) } else { SmolStr::from(cursor.seq.to_string()) }
     }
 
     /// A presented cursor as the core reads it.
@@ -205,11 +205,11 @@ impl Rules {
         match frame {
             Frame::Event { event, cursor, .. } if event.terminal => {
                 let cursor = cursor.filter(|_| self.cursors).map(|c| self.show(c));
-                Seen { kind: Kind::Terminal, event_type: event.event_type.as_ref().into(), cursor, ..Seen::default() }
+                Seen { kind: Kind::Terminal, event_type: type_of(&event.event_type), cursor, ..Seen::default() }
             }
             Frame::Event { event, cursor, .. } => {
                 let cursor = cursor.filter(|_| self.cursors).map(|c| self.show(c));
-                event_of(event.event_type.as_ref().into(), &event.data, cursor)
+                event_of(type_of(&event.event_type), &event.data, cursor)
             }
             Frame::Ephemeral { event_type, data, cursor } => {
                 let cursor = cursor.map(|c| self.show(c));
@@ -230,6 +230,15 @@ impl Rules {
             }
             Frame::End => unreachable!("the end has no size"),
         }
+    }
+}
+
+/// A type as a reader sees it. Nearly all events are of two types.
+fn type_of(event_type: &str) -> SmolStr {
+    match event_type {
+        "message" => SmolStr::new_static("message"),
+        NOTE => SmolStr::new_static(NOTE),
+        other => other.into(),
     }
 }
 

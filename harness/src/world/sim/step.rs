@@ -137,8 +137,15 @@ impl Inner {
     }
 
     pub(super) fn send(&mut self, conn: u32, packet: Packet) {
+        self.send_all(conn, std::iter::once(packet));
+    }
+
+    fn send_all(&mut self, conn: u32, packets: impl ExactSizeIterator<Item = Packet>) {
+        if packets.len() == 0 {
+            return;
+        }
         if let Some(wire) = self.wires.get_mut(&conn) {
-            wire.link.send(packet);
+            packets.for_each(|packet| wire.link.send(packet));
             wire.last_write = self.now;
             if wire.link.ready() && !wire.delivers {
                 wire.delivers = true;
@@ -158,6 +165,9 @@ impl Inner {
 
     /// Carries out what the server's last step led to.
     pub(super) fn effects(&mut self) {
+        if self.node.is_quiet() {
+            return;
+        }
         let mut effects = std::mem::take(&mut self.effects);
         self.node.take_effects(&mut effects);
         for effect in effects.drain(..) {
@@ -246,10 +256,8 @@ impl Inner {
             self.happened(conn, happened, recorder);
             return;
         }
-        let (id, from) = (wire.id.clone(), wire.from.clone());
-        for packet in self.node.subscribe(time, conn, &id, &from) {
-            self.send(conn, packet);
-        }
+        let packets = self.node.subscribe(time, conn, &wire.id, &wire.from);
+        self.send_all(conn, packets.into_iter());
         if let Some(interval) = self.node.heartbeat_ms().filter(|_| self.node.writes_to(conn)) {
             self.timer(interval * 1000, Timer::Heartbeat(conn));
         }
@@ -265,9 +273,7 @@ impl Inner {
         }
         let mut packets = std::mem::take(&mut self.packets);
         let again = self.node.pump(time, conn, most, &mut packets);
-        for packet in packets.drain(..) {
-            self.send(conn, packet);
-        }
+        self.send_all(conn, packets.drain(..));
         self.packets = packets;
         if again {
             self.wake_stream(conn);

@@ -20,10 +20,11 @@ impl Disk {
         self.0.values_mut().for_each(|stored| stored.keys.clear());
     }
 
-    fn apply(&mut self, change: &Change) {
+    /// Writes a change.
+    pub(super) fn take(&mut self, change: Change) {
         match change {
             Change::Open { id, epoch, retention } => {
-                let stored = Stored { id: id.as_ref().to_owned(), epoch: *epoch, retention: *retention, ..Stored::default() };
+                let stored = Stored { id: id.as_ref().to_owned(), epoch, retention, ..Stored::default() };
                 self.0.insert(id.as_ref().to_owned(), stored);
             }
             Change::Append { id, event, key } => {
@@ -32,12 +33,12 @@ impl Disk {
                 if event.terminal {
                     stored.closed = Some(event.seq);
                 }
-                stored.events.push(event.clone());
-                stored.keys.extend(key.clone());
+                stored.events.push(event);
+                stored.keys.extend(key);
             }
             Change::Prune { id, oldest } => {
                 if let Some(stored) = self.0.get_mut(id.as_ref()) {
-                    let gone = stored.events.partition_point(|event| event.seq < *oldest);
+                    let gone = stored.events.partition_point(|event| event.seq < oldest);
                     stored.events.drain(..gone);
                 }
             }
@@ -60,7 +61,7 @@ impl Store for Disk {
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        changes.iter().for_each(|change| self.apply(change));
+        changes.iter().for_each(|change| self.take(change.clone()));
         Ok(())
     }
 }

@@ -94,7 +94,7 @@ impl World for SimWorld {
         let mut inner = self.inner.borrow_mut();
         let wire = Wire {
             link,
-            id: opening.address.id,
+            id: inner.name(&opening.address.id),
             from: opening.from.clone(),
             delivers: false,
             pumps: false,

@@ -162,6 +162,8 @@ pub(super) struct Node {
     effects: Vec<Effect>,
     /// Kept to be filled again.
     frames: Vec<Frame>,
+    taken: Vec<(u32, Wanted)>,
+    spare: Group,
 }
 
 impl Node {
@@ -183,12 +185,19 @@ impl Node {
             types: Vec::new(),
             effects: Vec::new(),
             frames: Vec::new(),
+            taken: Vec::new(),
+            spare: Group::default(),
         }
     }
 
     /// What its profile makes of it.
     pub(super) fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// True when the last step led to nothing.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.effects.is_empty()
     }
 
     /// What is to be done, oldest first, into an empty list.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use streamspec_reference_server::bugs::Bug;
 use streamspec_reference_server::session::{Append, Event, Millis, Prepared, Refusal, Session, race};
-use streamspec_reference_server::store::{Change, Store};
+use streamspec_reference_server::store::Change;
 
 use super::{Answer, Done, Effect, Group, Node, STALLS, Slot, Wanted};
 use crate::history::Outcome;
@@ -23,8 +23,9 @@ impl Node {
             return;
         }
         self.batch += 1;
-        let mut group = Group::default();
-        for (ex, wanted) in std::mem::take(&mut self.queue) {
+        let mut group = std::mem::take(&mut self.spare);
+        let mut taken = std::mem::replace(&mut self.queue, std::mem::take(&mut self.taken));
+        for (ex, wanted) in taken.drain(..) {
             match wanted {
                 Wanted::Open(id, retention) => {
                     let twice = group.done.iter().any(|done| matches!(done, Done::Open { id: other, .. } if *other == id));
@@ -47,20 +48,23 @@ impl Node {
                 Wanted::Append(id, append) => self.prepare(now, ex, &id, append, &mut group),
             }
         }
+        self.taken = taken;
         if self.bugs.has(Bug::CounterRace) || self.bugs.has(Bug::NumberBeforeLock) {
             self.race(&mut group);
         }
         if group.done.is_empty() && group.changes.is_empty() {
+            self.spare = group;
             return;
         }
         let appends = group.changes.iter().any(|change| matches!(change, Change::Append { .. }));
         let early = self.bugs.has(Bug::AckBeforeDurable) || !self.rules.durable_at_kill();
         if appends && early {
-            let changes = self.finish(now, group);
+            self.finish(now, &mut group);
             if self.behind.is_empty() {
                 self.effects.push(Effect::Flush(WRITE_BEHIND_MS));
             }
-            self.behind.extend(changes);
+            self.behind.append(&mut group.changes);
+            self.spare = group;
             return;
         }
         self.committing = Some(group);
@@ -114,18 +118,19 @@ impl Node {
             self.stalls += 1;
             return self.effects.push(Effect::Commit(STALL_MS));
         }
-        let Some(group) = self.committing.take() else { return };
-        let _ = self.disk.commit(&group.changes);
-        self.finish(now, group);
+        let Some(mut group) = self.committing.take() else { return };
+        self.finish(now, &mut group);
+        group.changes.drain(..).for_each(|change| self.disk.take(change));
+        self.spare = group;
         if !self.queue.is_empty() {
             self.effects.push(Effect::Group);
         }
     }
 
-    /// Makes a group visible; its changes, for a disk that gets them later.
-    fn finish(&mut self, now: Millis, group: Group) -> Vec<Change> {
-        let Group { mut changes, done } = group;
-        for one in done {
+    /// Makes a group visible and answers it. Its changes are left, for the disk.
+    fn finish(&mut self, now: Millis, group: &mut Group) {
+        let Group { changes, done } = group;
+        for one in done.drain(..) {
             match one {
                 Done::Open { ex, id, epoch, retention } => {
                     let session = Session::new(id.as_ref().to_owned(), epoch, retention, self.bugs);
@@ -135,7 +140,7 @@ impl Node {
                     self.effects.push(Effect::Answer(ex, Answer::Reply(Box::new(reply))));
                 }
                 Done::Append { ex, slot, at } => {
-                    let Change::Append { event, .. } = &mut changes[at] else { unreachable!("the index was taken when it was pushed") };
+                    let Change::Append { event, .. } = &changes[at] else { unreachable!("the index was taken when it was pushed") };
                     let event = event.clone();
                     let to_everyone = self.bugs.has(Bug::LiveToEveryone) && event.seq.is_multiple_of(5);
                     let silent = self.bugs.has(Bug::LostWakeup) && event.seq.is_multiple_of(3);
@@ -164,13 +169,11 @@ impl Node {
                 }
             }
         }
-        changes
     }
 
     /// Writes what was left behind.
     pub(in crate::world::sim) fn flush(&mut self) {
-        let behind = std::mem::take(&mut self.behind);
-        let _ = self.disk.commit(&behind);
+        self.behind.drain(..).for_each(|change| self.disk.take(change));
     }
 }
 
