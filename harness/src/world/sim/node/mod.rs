@@ -271,7 +271,8 @@ impl Node {
     fn publish(&mut self, ex: u32, id: &Arc<str>, publication: Publication) {
         let Publication { payload, event_type, key, durable } = publication;
         // A line break in a type would break the frame.
-        if RESERVED.contains(&event_type) || event_type.contains(['\n', '\r', '\0']) || event_type.is_empty() {
+        let known = self.types.iter().any(|known| **known == *event_type);
+        if !known && (RESERVED.contains(&event_type) || event_type.contains(['\n', '\r', '\0']) || event_type.is_empty()) {
             return self.refuse(ex, 400, "that is no type of an event");
         }
         let Some(slot) = self.find(id) else {
