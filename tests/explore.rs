@@ -103,6 +103,23 @@ fn seeded_bugs_are_found_and_shrunk_and_are_fixed_on_the_right_server() {
 }
 
 #[test]
+fn the_table_tells_how_soon_a_defect_is_found_and_what_is_not_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["fuzz", "--table=off-by-one,any-method", "--cases", "600", "--seed", "0x5eed", "--deadline", "2s"];
+    let output = run(folder.path(), &args);
+    let said = text(&output);
+    assert_eq!(code(&output), OK, "{said}");
+    let line = |bug: &str| said.lines().find(|line| line.contains(bug)).unwrap_or_else(|| panic!("{bug}: {said}")).to_owned();
+    assert!(line(" off-by-one ").starts_with("found") && line(" off-by-one ").contains(" of its runs"), "{said}");
+    assert!(line(" any-method ").starts_with("skipped"), "{said}");
+    assert!(said.contains("1 passed, 0 failed, 1 skipped"), "{said}");
+    assert!(failures(folder.path(), "toml").is_empty(), "a table keeps no failures");
+    let unknown = run(folder.path(), &["fuzz", "--table=of-by-one"]);
+    assert_eq!(code(&unknown), USAGE);
+    assert!(text(&unknown).contains("did you mean `off-by-one`?"), "{}", text(&unknown));
+}
+
+#[test]
 fn a_bug_that_shows_one_time_in_ten_is_kept_and_labelled() {
     let private = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/private");
     if !python::is_there("a bug that shows one time in ten") {

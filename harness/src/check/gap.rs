@@ -126,10 +126,11 @@ fn false_signal(
             for (at, (got, event)) in conn.got.iter().zip(&conn.events).enumerate().filter(|_| signalled) {
                 if got.what.kind == Kind::Gap {
                     frames += 1;
-                    let next = conn.events[at..].iter().flatten().next().map(|event| *event as usize);
+                    // A server that says nothing else is not worth a look ahead for each of them.
+                    let next = || conn.events[at..].iter().flatten().next().map(|event| *event as usize);
                     // A first signal that comes late still stands for what is missing from the start on.
                     let before = if frames == 1 { start } else { before };
-                    if frames <= MOST_SIGNALS && nothing_lost(expect, contract, (before, next), &early, got.at) {
+                    if frames <= MOST_SIGNALS && nothing_lost(expect, contract, (before, next()), &early, got.at) {
                         violated(got.record);
                     }
                 }

@@ -1,5 +1,7 @@
 //! `streamspec fuzz`: scenarios that nobody wrote, until one of them fails.
 
+mod table;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -15,7 +17,7 @@ use super::test::{seed, watch_for_interrupt};
 use super::{Complaint, complain, print};
 use crate::contract::requirement;
 use crate::explore::{Failure, GOALS, Loaded, Outcome, Palette, Plan, Standing, Theme, load, run as run_campaign};
-use crate::report::{Campaign, Distinct, Failure as Shown, Page, Paint, drawn, html_of_campaign, replace, timeline};
+use crate::report::{Campaign, Distinct, Failure as Shown, Page, Paint, drawn, html_of_campaign, replace, timeline, visible};
 use crate::run::suite::{StopSign, SuiteError};
 
 /// Where failures are kept.
@@ -69,12 +71,28 @@ pub(super) struct FuzzArgs {
     /// How long to wait for anything; default: twice the profile's delivery bound
     #[arg(long, value_name = "TIME", value_parser = streamspec_reference_server::duration)]
     deadline: Option<Duration>,
+    /// Instead, switch on each defect that the built-in server has under the profile, or those named, and tell how soon a
+    /// campaign finds it and how small it becomes
+    #[arg(
+        long,
+        value_name = "BUG,…",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "all",
+        conflicts_with_all = ["target_flag", "url", "start", "keep_going", "corpus", "save", "report", "require_goals"]
+    )]
+    table: Option<Vec<String>>,
 }
 
 /// Runs it; the exit code.
 pub(super) fn run(args: &FuzzArgs) -> u8 {
-    match prepare(args) {
-        Ok(prepared) => prepared.run(args),
+    let ran = prepare(args).and_then(|prepared| match &args.table {
+        Some(only) => prepared.table(only),
+        None => Ok(prepared.run(args)),
+    });
+    match ran {
+        Ok(code) => code,
         Err(complaint) => complain(&complaint),
     }
 }
@@ -271,7 +289,8 @@ impl Prepared {
         }
         if standing.unfinished.0 > 0 {
             let first = standing.unfinished.1.first().map_or("", String::as_str);
-            let _ = writeln!(out, "{} {} cases did not reach their end, such as: {first}", paint.warn("unfinished"), standing.unfinished.0);
+            let (word, first) = (paint.warn("unfinished"), visible(first));
+            let _ = writeln!(out, "{word} {} cases did not reach their end, such as: {first}", standing.unfinished.0);
         }
         if standing.late > 0 {
             let _ = writeln!(
@@ -331,10 +350,12 @@ fn told(failure: &Failure, paths: &[PathBuf], again: &str, paint: Paint) -> Stri
     for line in failure.scenario.to_toml("").lines().filter(|line| line.starts_with("  ")) {
         let _ = writeln!(out, "   {line}");
     }
-    let _ = writeln!(out, "  {}", about.says);
-    out.push_str(&drawn(&timeline(&failure.history, &failure.violation), Page::of_stdout()));
-    let _ = writeln!(out, "  expected: {}", about.expected);
-    let _ = writeln!(out, "  seen:     {}", about.seen);
+    // What a server sent must not steer the terminal.
+    let page = Page::of_stdout();
+    out.push_str(&page.prose("  ", &visible(&about.says)));
+    out.push_str(&drawn(&timeline(&failure.history, &failure.violation), page));
+    out.push_str(&page.prose("  expected: ", &visible(&about.expected)));
+    out.push_str(&page.prose("  seen:     ", &visible(&about.seen)));
     let also: BTreeSet<&str> = about.also.iter().map(|signature| signature.requirement.as_str()).collect();
     if !also.is_empty() {
         let _ = writeln!(out, "  also:     {}", also.into_iter().collect::<Vec<_>>().join(" "));

@@ -4,6 +4,7 @@
 //! `file.rs`; what a binding does to bytes is in `crate::run::binding`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -388,6 +389,9 @@ pub enum SlowReader {
     Told,
 }
 
+/// The longest wait for a heartbeat that takes place unless a longer deadline is asked for.
+const LONGEST_HEARTBEAT_WAIT: Duration = Duration::from_secs(5);
+
 /// Deadlines, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -403,6 +407,14 @@ pub struct Liveness {
 
 fn none_is_zero<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     Ok(Option::deserialize(from)?.filter(|ms| *ms > 0))
+}
+
+impl Liveness {
+    /// How long an idle stream must be waited on until its silence is one: two intervals, and half of one for a slow machine.
+    /// None where no heartbeat is promised, or so seldom that no run waits that long by itself.
+    pub fn heartbeat_wait(&self) -> Option<Duration> {
+        self.heartbeat_ms.map(|ms| Duration::from_millis(ms.saturating_mul(5) / 2)).filter(|wait| *wait <= LONGEST_HEARTBEAT_WAIT)
+    }
 }
 
 impl Default for Liveness {

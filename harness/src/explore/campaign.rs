@@ -16,6 +16,7 @@ use super::corpus::Corpus;
 use super::failure::Failure;
 use super::goals::{GOALS, reached};
 use super::lab::{Company, Lab, Ran, Signature};
+use super::mend::is_heavy;
 use super::palette::Palette;
 use super::pursue::Pursuit;
 use super::source::{Source, touches_the_process};
@@ -127,6 +128,7 @@ struct Caught {
     ran: Ran,
     signature: Signature,
     after_cases: u64,
+    after: Duration,
 }
 
 /// What a campaign leaves behind.
@@ -151,7 +153,7 @@ pub fn run(
     let (failures, found_failures) = mpsc::channel();
     let state = State {
         standing: Standing { goals: vec![0; GOALS.len()], ..Standing::default() },
-        first: plan.first.iter().cloned().collect(),
+        first: plan.first.iter().cloned().chain(Source::new(plan.palette.clone(), plan.seed).seldom()).collect(),
         ..State::default()
     };
     let shared = Shared {
@@ -313,7 +315,8 @@ impl Lane<'_> {
         }
         let after_cases = standing.cases;
         if violations.is_empty() {
-            if ran.aborted.is_none() {
+            // Scenarios near a heavy one are heavy.
+            if ran.aborted.is_none() && !is_heavy(&scenario.steps) {
                 state.corpus.consider(&scenario, &goals);
                 state.standing.kept = state.corpus.len();
             }
@@ -326,7 +329,7 @@ impl Lane<'_> {
         }
         let new = violations.into_iter().find(|signature| !known(signature) && !state.signatures.contains(signature));
         let Some(signature) = new.filter(|_| state.pending.len() < MOST_PENDING) else { return };
-        state.pending.push_back(Caught { scenario, ran, signature, after_cases });
+        state.pending.push_back(Caught { scenario, ran, signature, after_cases, after: self.shared.began.elapsed() });
         if !self.shared.plan.keep_going {
             self.shared.caught.send_replace(true);
         }
@@ -349,7 +352,7 @@ impl Lane<'_> {
                 state.standing.shrinking = caught.is_some();
                 caught
             };
-            let Some(Caught { scenario, ran, signature, after_cases }) = caught else {
+            let Some(Caught { scenario, ran, signature, after_cases, after }) = caught else {
                 self.shared.caught.send_replace(false);
                 return Ok(());
             };
@@ -365,7 +368,7 @@ impl Lane<'_> {
             state.standing.shrinking = false;
             match pursued? {
                 Some(mut failure) => {
-                    failure.after_cases = after_cases;
+                    (failure.after_cases, failure.after) = (after_cases, after);
                     state.standing.found += 1;
                     if !plan.keep_going {
                         self.shared.over.store(true, Ordering::Relaxed);

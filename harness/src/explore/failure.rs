@@ -5,9 +5,11 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::lab::Signature;
 use super::rate::Rate;
+use super::shrink::faults;
 use crate::check::Violation;
 use crate::contract::requirement;
 use crate::history::History;
@@ -79,9 +81,16 @@ pub struct Failure {
     pub found_with: usize,
     /// How many cases had been run when it was found.
     pub after_cases: u64,
+    /// How long the campaign had run by then.
+    pub after: Duration,
 }
 
 impl Failure {
+    /// How many of its steps are faults, or carry one.
+    pub fn faults(&self) -> usize {
+        faults(&self.scenario.steps)
+    }
+
     /// Writes the three files into `folder` under a name that is not taken; the path of the scenario.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::{BoxedStrategy, Union};
 
+use super::mend::MOST_HEAPED;
 use super::palette::{Palette, Theme};
 use crate::history::{CursorClass, Probe, Retain, Role};
 use crate::scenario::{
@@ -43,7 +44,7 @@ pub(crate) fn stretches(palette: &Palette, with_process: bool) -> BoxedStrategy<
 
 fn opening(palette: &Palette) -> BoxedStrategy<Vec<Step>> {
     let bounded = palette.themes(false).iter().find(|(_, theme)| *theme == Theme::Retention).map_or(0, |(weight, _)| *weight);
-    let retain = prop_oneof![20 => Just(None), bounded.max(1) => bounds().prop_map(Some)];
+    let retain = prop_oneof![80 => Just(None), bounded.max(1) => bounds().prop_map(Some)];
     (retain, prop::bool::weighted(0.25), mostly_few(0..13))
         .prop_map(|(retain, two, events)| {
             let mut steps = vec![Step::Open(Open { session: "s".to_owned(), retain, refuse: false, reborn_of: None, unwatched: false })];
@@ -205,21 +206,8 @@ fn stretch(theme: Theme) -> BoxedStrategy<Vec<Step>> {
             }),
         ]
         .boxed(),
-        Theme::Slow => (reader(), session(), 0_u32..4, mostly_few(1..30), any::<bool>(), any::<bool>())
-            .prop_map(|(r, s, after, n, slow, bulky)| {
-                let of = OfReader { reader: r.clone() };
-                let role = if slow { Role::Slow } else { Role::Plain };
-                let text = if bulky { Text::Bulky } else { Text::Plain };
-                vec![
-                    Step::Subscribe(Subscribe { role, ..subscribing(&r, &s, Start::Oldest) }),
-                    publish(&s, after + 1),
-                    stall(&r, after, slow),
-                    Step::Publish(Publish { text, ..publishing(&s, n) }),
-                    if slow { Step::Unstall(of) } else { Step::Release(of) },
-                    last(&r),
-                ]
-            })
-            .boxed(),
+        Theme::Slow => slow_readers(),
+        Theme::Idle => idle_readers(),
         Theme::Sessions => sessions(),
         Theme::Restart => restarts(),
         Theme::Pause => (reader(), 1_u32..5)
@@ -228,6 +216,56 @@ fn stretch(theme: Theme) -> BoxedStrategy<Vec<Step>> {
             })
             .boxed(),
     }
+}
+
+/// Whole scenarios about each of the palette's themes that come seldom because they take long.
+pub(crate) fn seldom(palette: &Palette) -> Vec<BoxedStrategy<Vec<Step>>> {
+    let there = |theme: Theme| palette.themes(false).iter().any(|(_, other)| *other == theme);
+    let heaps = there(Theme::Slow).then(|| unread(Just((MOST_HEAPED, 8, true, true)).boxed()));
+    let idle = there(Theme::Idle).then(idle_readers);
+    let whole = |stretch| (Just(open("s")), stretch).prop_map(|(open, stretch): (Step, Vec<Step>)| [vec![open], stretch].concat()).boxed();
+    idle.into_iter().chain(heaps).map(whole).collect()
+}
+
+/// Streams on which nothing happens until a heartbeat comes.
+fn idle_readers() -> BoxedStrategy<Vec<Step>> {
+    (reader(), Just("s"), 1_u32..3, prop::bool::weighted(0.25))
+        .prop_map(|(r, s, n, resumed)| {
+            let heartbeat = Step::Await(Await { reader: r.clone(), upto: Upto::Heartbeat, judges: None });
+            let mut steps = vec![subscribe(&r, s, Start::Oldest), publish(s, n), last(&r), heartbeat];
+            if resumed {
+                steps.extend([Step::Cut(cutting(&r)), publish(s, 1), resume(&r), last(&r)]);
+            }
+            steps
+        })
+        .boxed()
+}
+
+/// Readers that stop reading. What is published meanwhile fits mostly into the buffers on the way; once in a while it fills all
+/// of them, so that the server itself must keep what the reader does not take.
+fn slow_readers() -> BoxedStrategy<Vec<Step>> {
+    let some = (mostly_few(1..30), any::<bool>(), any::<bool>()).prop_map(|(n, slow, bulky)| (n, 1, slow, bulky));
+    unread(prop_oneof![80 => some, 1 => Just((MOST_HEAPED, 8, true, true))].boxed())
+}
+
+/// A reader that does not read while so many events are published, so many of them at once; then whether that is because it is
+/// slow or because the network keeps what it is sent, and whether they are bulky.
+fn unread(published: BoxedStrategy<(u32, u32, bool, bool)>) -> BoxedStrategy<Vec<Step>> {
+    (reader(), Just("s"), 0_u32..4, published)
+        .prop_map(|(r, s, after, (n, concurrent, slow, bulky))| {
+            let of = OfReader { reader: r.clone() };
+            let role = if slow { Role::Slow } else { Role::Plain };
+            let text = if bulky { Text::Bulky } else { Text::Plain };
+            vec![
+                Step::Subscribe(Subscribe { role, ..subscribing(&r, s, Start::Oldest) }),
+                publish(s, after + 1),
+                stall(&r, after, slow),
+                Step::Publish(Publish { text, concurrent, ..publishing(s, n) }),
+                if slow { Step::Unstall(of) } else { Step::Release(of) },
+                last(&r),
+            ]
+        })
+        .boxed()
 }
 
 /// Cuts of every kind, and the resume behind them.

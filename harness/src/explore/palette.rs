@@ -33,6 +33,8 @@ pub enum Theme {
     Writers,
     /// Readers that stop reading.
     Slow,
+    /// Streams on which nothing happens until a heartbeat comes.
+    Idle,
     /// Two sessions, deleted and reborn ones, probes.
     Sessions,
     /// Kills and graceful restarts.
@@ -57,6 +59,7 @@ impl Theme {
         (Theme::Pages, "pages"),
         (Theme::Writers, "writers"),
         (Theme::Slow, "slow"),
+        (Theme::Idle, "idle"),
         (Theme::Sessions, "sessions"),
         (Theme::Restart, "restart"),
         (Theme::Pause, "pause"),
@@ -157,22 +160,24 @@ impl Palette {
             }
         };
         let (resume, proxy) = (self.has(Need::Resume), self.has(Need::Proxy));
-        add(Theme::Stream, 4, true);
-        add(Theme::Cut, 6, resume);
-        add(Theme::Seam, 4, true);
-        add(Theme::Overlap, 4, resume);
-        add(Theme::Cursor, 5, resume);
-        add(Theme::Retention, 4, self.settable(RetainKind::Records) || self.settable(RetainKind::Bytes) || self.settable(RetainKind::Age));
-        add(Theme::Terminal, 4, self.has(Need::Close));
-        add(Theme::Retry, 3, self.has(Need::Idempotency));
-        add(Theme::Ephemeral, 3, self.has(Need::Ephemeral));
-        add(Theme::Hostile, 2, self.has(Need::Text));
-        add(Theme::Pages, 3, self.has(Need::History) || self.has(Need::Snapshot));
-        add(Theme::Writers, 3, true);
-        add(Theme::Slow, 2, proxy);
-        add(Theme::Sessions, 2, true);
-        add(Theme::Restart, 12, with_process && self.restarts());
-        add(Theme::Pause, 1, with_process && self.has(Need::Pause));
+        add(Theme::Stream, 16, true);
+        add(Theme::Cut, 24, resume);
+        add(Theme::Seam, 16, true);
+        add(Theme::Overlap, 16, resume);
+        add(Theme::Cursor, 20, resume);
+        add(Theme::Retention, 16, self.settable(RetainKind::Records) || self.settable(RetainKind::Bytes) || self.settable(RetainKind::Age));
+        add(Theme::Terminal, 16, self.has(Need::Close));
+        add(Theme::Retry, 12, self.has(Need::Idempotency));
+        add(Theme::Ephemeral, 12, self.has(Need::Ephemeral));
+        add(Theme::Hostile, 8, self.has(Need::Text));
+        add(Theme::Pages, 12, self.has(Need::History) || self.has(Need::Snapshot));
+        add(Theme::Writers, 12, true);
+        add(Theme::Slow, 8, proxy);
+        // Seldom: such a case takes as long as the contract's interval, and a few of them say all there is to say.
+        add(Theme::Idle, 1, self.profile.contract.liveness.heartbeat_wait().is_some());
+        add(Theme::Sessions, 8, true);
+        add(Theme::Restart, 48, with_process && self.restarts());
+        add(Theme::Pause, 4, with_process && self.has(Need::Pause));
         all
     }
 

@@ -134,7 +134,15 @@ impl Pursuit<'_> {
             profile: self.palette.profile().name.clone(),
             seed: self.seed.to_owned(),
         };
-        Some(Failure { scenario: scenario(signature, steps), history: ran.history, violation, about, found_with, after_cases: 0 })
+        Some(Failure {
+            scenario: scenario(signature, steps),
+            history: ran.history,
+            violation,
+            about,
+            found_with,
+            after_cases: 0,
+            after: Duration::ZERO,
+        })
     }
 
     async fn measure(

@@ -19,6 +19,8 @@ pub struct Small {
     pub steps: usize,
     /// How many of them are faults, or carry one.
     pub faults: usize,
+    /// True when the questions were used up before nothing smaller was left to be tried.
+    pub gave_up: bool,
 }
 
 /// The smallest scenario found, starting from `scenario`, that `shows` holds for, after at most `most` questions.
@@ -38,7 +40,7 @@ pub fn smallest_by(scenario: &Scenario, palette: &Palette, most: u32, shows: imp
         steps = &best.steps;
     }
     let Size { steps, faults, .. } = Size::of(steps);
-    Small { scenario: best, steps, faults }
+    Small { scenario: best, steps, faults, gave_up: asked.get() >= most }
 }
 
 /// What a future brings that never waits for anything but its turn.

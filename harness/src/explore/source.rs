@@ -44,9 +44,23 @@ impl Source {
                 if kept.is_empty() || self.random.random_bool(0.5) { self.fresh(with_process) } else { self.changed(with_process, kept) };
             let steps = mend(&steps, &self.palette);
             if steps.len() >= FEWEST_STEPS && touches_the_process(&steps) == with_process {
-                return scenario("generated", "nothing is lost, repeated, reordered or leaked", steps);
+                return named(steps);
             }
         }
+    }
+
+    /// A scenario about each theme that comes seldom because it takes long: a campaign begins with them, so that none is left out
+    /// of a short one.
+    pub(crate) fn seldom(&mut self) -> Vec<Scenario> {
+        let mut all = Vec::new();
+        for strategy in generate::seldom(&self.palette) {
+            let steps = strategy.new_tree(&mut self.runner).map(|tree| tree.current()).unwrap_or_default();
+            let steps = mend(&steps, &self.palette);
+            if steps.len() >= FEWEST_STEPS {
+                all.push(named(steps));
+            }
+        }
+        all
     }
 
     /// A random number, for choices that others make.
@@ -101,6 +115,10 @@ impl Source {
     }
 }
 
+fn named(steps: Vec<Step>) -> Scenario {
+    scenario("generated", "nothing is lost, repeated, reordered or leaked", steps)
+}
+
 /// True when some step stops, pauses or starts the process.
 pub(crate) fn touches_the_process(steps: &[Step]) -> bool {
     steps.iter().any(|step| match step {
@@ -126,6 +144,14 @@ mod tests {
     #[test]
     fn every_scenario_is_applicable_reads_as_a_file_and_follows_from_the_seed() {
         let (mut one, mut same) = (source(7), source(7));
+        let seldom = one.seldom();
+        assert_eq!(seldom, same.seldom());
+        let words: Vec<String> = seldom.iter().flat_map(|made| &made.steps).map(crate::run::in_words).collect();
+        assert!(words.iter().any(|step| step.contains("upto=heartbeat")), "{words:?}");
+        assert!(words.iter().any(|step| step.contains("count=900")), "{words:?}");
+        for made in &seldom {
+            assert_eq!((one.palette.allows(made), mend(&made.steps, &one.palette) == made.steps), (Ok(()), true));
+        }
         let mut kinds = std::collections::BTreeSet::new();
         for n in 0..400 {
             let process = n % 4 == 0;

@@ -104,6 +104,8 @@ pub(super) struct Subscription {
     muted: bool,
     /// Up to where a bug sent live events before the replay.
     overtaken: u64,
+    /// A bug told of a gap that is none; it does so once.
+    warned: bool,
 }
 
 impl Session {
@@ -136,6 +138,7 @@ impl Session {
             written: 0,
             muted,
             overtaken: 0,
+            warned: false,
         };
         self.subscriptions.insert(id, Some(Box::new(subscription)));
         id
@@ -335,7 +338,8 @@ impl Session {
         };
         let next = subscription.position + 1;
         let at_edge = next == oldest && oldest > 1 && subscription.position > 0;
-        let false_gap = self.bugs.has(Bug::FalseGap) && at_edge && subscription.written == 0 && subscription.phase == Phase::Replay;
+        let may_warn = self.bugs.has(Bug::FalseGap) && subscription.written == 0 && subscription.phase == Phase::Replay;
+        let false_gap = may_warn && at_edge && !std::mem::replace(&mut subscription.warned, true);
         if next >= oldest && !false_gap {
             return;
         }

@@ -174,6 +174,20 @@ fn a_live_reader_overtaken_by_eviction_is_told() {
     assert_eq!(drain(&mut s, id, 1), "gap>5 5 6");
 }
 
+// It was told without end to a reader that took one frame at a time.
+#[test]
+fn a_false_gap_is_told_once_to_whoever_takes_one_frame_at_a_time() {
+    let mut s = session(Retention { records: Some(2), ..Retention::default() }, BugSet::default().with(Bug::FalseGap));
+    for _ in 0..4 {
+        append(&mut s, "a", 1);
+    }
+    let id = subscribe(&mut s, Start::After(Cursor { epoch: Epoch(7), seq: 2 }), 1);
+    let frames: Vec<Frame> = (0..6).flat_map(|_| s.next(id, Millis(1), 1)).collect();
+    let gaps = frames.iter().filter(|frame| matches!(frame, Frame::Gap { .. })).count();
+    let events = frames.iter().filter(|frame| matches!(frame, Frame::Event { .. })).count();
+    assert_eq!((gaps, events), (1, 2), "{frames:?}");
+}
+
 #[test]
 fn an_overflow_of_ephemeral_events_ends_the_reader() {
     let mut s = session(Retention::default(), BugSet::default());

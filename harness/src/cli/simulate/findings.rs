@@ -10,7 +10,7 @@ use crate::cli::print;
 use crate::contract::{CATALOGUE, Level};
 use crate::report::{Failure, Page, plural, write_failure};
 use crate::scenario::Scenario;
-use crate::world::sim::campaign::{self, Found, Outcome};
+use crate::world::sim::campaign::{self, Found, Outcome, Shrunk};
 use crate::world::sim::{Chooser, Run, Schedule};
 
 impl Prepared {
@@ -27,11 +27,12 @@ impl Prepared {
             }
             let _ = writeln!(
                 out,
-                "  schedule: seed {}, {} choices; {} after {}: {}",
+                "  schedule: seed {}, {} choices; {} after {}{}: {}",
                 found.seed,
                 found.schedule.0.len(),
                 plural(smallest.schedule.deviations() as u64, "deviation"),
                 plural(u64::from(smallest.runs), "run"),
+                if smallest.gave_up { ", then shrinking gave up" } else { "" },
                 smallest.schedule
             );
             let _ = writeln!(out, "  likely:   {}", requirement.likely);
@@ -53,10 +54,10 @@ impl Prepared {
             let verdicts = crate::check::judge(&run.history, &self.simulation.profile);
             campaign::violated(&verdicts).any(|(other, form)| other == id && form == shape)
         };
-        let (schedule, runs) = campaign::shrink(&self.simulation, &found.scenario, &found.schedule, SHRINK_RUNS, same);
+        let Shrunk { schedule, runs, gave_up } = campaign::shrink(&self.simulation, &found.scenario, &found.schedule, SHRINK_RUNS, same);
         let run = self.simulation.run(&found.scenario, Chooser::Fixed(schedule.clone()), found.seed);
         let verdicts = crate::check::judge(&run.history, &self.simulation.profile);
-        Smallest { schedule, runs, run, verdicts, case: found.scenario.name.clone(), base: found.base.clone() }
+        Smallest { schedule, runs, gave_up, run, verdicts, case: found.scenario.name.clone(), base: found.base.clone() }
     }
 
     fn again(&self, args: &SimulateArgs, found: &Found, schedule: &Schedule) -> String {
@@ -92,6 +93,7 @@ impl Prepared {
 struct Smallest {
     schedule: Schedule,
     runs: u32,
+    gave_up: bool,
     run: Run,
     verdicts: Vec<crate::check::Verdict>,
     case: String,

@@ -24,7 +24,8 @@ const HUNTS: u64 = 5;
 const TRIES: u64 = 12;
 /// Scenarios that may be tried to make that of one defect smaller.
 const SCENARIO_RUNS: u32 = 20_000;
-/// Observations that all their runs may come to: a scenario of large bursts is not tried so often as one of a few events.
+/// Observations that all their runs may come to, and those for its schedule as well: a scenario of large bursts is not tried
+/// so often as one of a few events.
 const OBSERVATIONS: u64 = 4_000_000;
 /// How small a scenario should become: steps, and faults among them.
 const SMALL: (usize, usize) = (6, 2);
@@ -39,6 +40,8 @@ struct Caught {
     small: Small,
     /// In how many choices its schedule must differ from the calm one.
     deviations: usize,
+    /// True when something smaller may be left that was not tried.
+    gave_up: bool,
 }
 
 /// What became of the search for one defect.
@@ -88,10 +91,11 @@ impl Prepared {
         let name = |word: String| format!("{word:<9} {:<24} {:<12}", entry.name, entry.killed_by);
         match sought {
             Sought::Caught(found) => {
-                let Caught { median, scenario, small, deviations } = &*found;
+                let Caught { median, scenario, small, deviations, gave_up } = &*found;
                 let size = format!("{}, {}", plural(small.steps as u64, "step"), plural(small.faults as u64, "fault"));
                 let schedule = plural(*deviations as u64, "deviation");
-                print(&format!("{} after {median:>4}: {size}, {schedule}; from {scenario}\n", name(self.paint.good("found"))));
+                let gave_up = if *gave_up { "; shrinking gave up" } else { "" };
+                print(&format!("{} after {median:>4}: {size}, {schedule}; from {scenario}{gave_up}\n", name(self.paint.good("found"))));
                 sum.caught.push(*found);
             }
             Sought::Missed => {
@@ -138,9 +142,15 @@ impl Prepared {
         let palette = Palette::new(Arc::clone(&simulation.profile), Capabilities::all(), &[]);
         let small = smallest_by(scenario, &palette, SCENARIO_RUNS, |smaller| left.get() > 0 && shows(smaller).is_some());
         let schedule = shows(&small.scenario).map_or(schedule, |run| run.schedule);
-        let (schedule, _) = campaign::shrink(&simulation, &small.scenario, &schedule, SHRINK_RUNS, kills);
-        let median = after[after.len() / 2];
-        Sought::Caught(Box::new(Caught { median, scenario: scenario.name.clone(), small, deviations: schedule.deviations() }))
+        let mut gave_up = small.gave_up || left.replace(OBSERVATIONS) == 0;
+        let counted = |run: &Run| {
+            left.set(left.get().saturating_sub(run.history.records.len() as u64));
+            left.get() > 0 && kills(run)
+        };
+        let shrunk = campaign::shrink(&simulation, &small.scenario, &schedule, SHRINK_RUNS, counted);
+        gave_up |= shrunk.gave_up || left.get() == 0;
+        let (median, deviations) = (after[after.len() / 2], shrunk.schedule.deviations());
+        Sought::Caught(Box::new(Caught { median, scenario: scenario.name.clone(), small, deviations, gave_up }))
     }
 }
 

@@ -7,13 +7,11 @@ use crate::scenario::{
     Writer,
 };
 
-use super::Mending;
-use super::stage::Session;
+use super::stage::{Held, Session};
+use super::{MOST_EVENTS, MOST_HEAPED, Mending};
 
 /// No more sessions in one scenario.
 const MOST_SESSIONS: usize = 4;
-/// No more events by one step.
-const MOST_EVENTS: u32 = 60;
 /// No more events of a mebibyte by one step.
 const MOST_LARGE: u32 = 2;
 /// No more operations at once.
@@ -145,6 +143,7 @@ impl Mending<'_> {
         let keys = palette.profile().contract.idempotency.as_ref();
         let text = self.text(publish.text);
         let running = self.stage.written_to(&publish.session);
+        let unread = self.stage.readers.values().any(|r| r.session == publish.session && r.held == Some(Held::Stalled));
         let session = self.stage.sessions.get_mut(&publish.session).filter(|s| palette.has(Need::Publish) && !s.deleted)?;
         if publish.retry {
             let (count, lost) = session.keyed.filter(|_| keys.is_some() && !session.closed && !running)?;
@@ -157,7 +156,11 @@ impl Mending<'_> {
             let promised = palette.profile().contract.terminal.as_ref().is_some_and(|t| t.refuses_publish);
             return promised.then(|| simple(&publish.session));
         }
-        let most = if text == Text::Large { MOST_LARGE } else { MOST_EVENTS };
+        let most = match text {
+            Text::Large => MOST_LARGE,
+            Text::Bulky if unread && publish.durable => MOST_HEAPED,
+            _ => MOST_EVENTS,
+        };
         let count = match publish.count {
             Count::N(n) => n.clamp(1, most),
             Count::Each(_) => 1,

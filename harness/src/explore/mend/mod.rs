@@ -10,13 +10,23 @@ mod stage;
 
 use std::collections::BTreeMap;
 
-use crate::scenario::{Empty, Join, Need, Scenario, Step, Stop, needed};
+use crate::scenario::{Count, Empty, Join, Need, Publish, Scenario, Step, Stop, needed};
 
 use super::palette::Palette;
 use stage::Stage;
 
 /// More steps than this are not run in one case.
 const MOST_STEPS: usize = 40;
+
+/// No more bulky events by one step while a reader does not read: what fills every buffer between the server and it.
+pub(crate) const MOST_HEAPED: u32 = 900;
+/// No more events by one step otherwise.
+const MOST_EVENTS: u32 = 60;
+
+/// True when some step publishes so much that a case takes seconds.
+pub(crate) fn is_heavy(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(step, Step::Publish(Publish { count: Count::N(n), .. }) if *n > MOST_EVENTS))
+}
 
 /// The steps of `steps` that make sense one after the other, adjusted where a smaller number does.
 pub(crate) fn mend(steps: &[Step], palette: &Palette) -> Vec<Step> {

@@ -207,8 +207,10 @@ impl Mending<'_> {
             }
             Upto::Terminal => reader.ending && reader.start < session.events && self.palette.has(Need::Close),
             Upto::Closed => reader.ending && contract.terminal.as_ref().is_some_and(|t| t.closes),
+            // On a stream that may be busy none need come.
+            Upto::Heartbeat => alive && !reader.ending && self.stage.writers.is_empty() && self.palette.has(Need::Heartbeat),
             // Whether and when these come is known only in scenarios made for them.
-            Upto::Gap | Upto::Heartbeat | Upto::Due(_) => false,
+            Upto::Gap | Upto::Due(_) => false,
         };
         comes.then_some(wait)
     }

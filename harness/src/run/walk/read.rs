@@ -281,6 +281,8 @@ impl<W: World> Walk<'_, W> {
         let deadline = match until {
             _ if self.cast.borrow().driven.contains(reader) => self.deadline() * PROGRAMS,
             Until::Headers => self.heads_within(),
+            // A wait that is shorter says nothing of a promised interval.
+            Until::Heartbeat => self.profile.contract.liveness.heartbeat_wait().unwrap_or_default().max(self.deadline()),
             _ => self.deadline(),
         };
         for _ in 0..=RECONNECTS {

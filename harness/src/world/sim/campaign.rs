@@ -356,16 +356,21 @@ impl<F: Fn(&Run) -> bool> Shrink<'_, F> {
     }
 }
 
+/// The smallest schedule that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shrunk {
+    /// It.
+    pub schedule: Schedule,
+    /// How many runs that took.
+    pub runs: u32,
+    /// True when the runs were used up before nothing smaller was left to be tried.
+    pub gave_up: bool,
+}
+
 /// The smallest schedule of a scenario that `still` holds for, found by at most `most` runs: shorter first, then
 /// calmer; where that leaves many deviations, by as many runs again among the schedules that have few.
-/// `schedule` itself must be one. How many runs it took is returned with it.
-pub fn shrink(
-    simulation: &Simulation,
-    scenario: &Scenario,
-    schedule: &Schedule,
-    most: u32,
-    still: impl Fn(&Run) -> bool,
-) -> (Schedule, u32) {
+/// `schedule` itself must be one.
+pub fn shrink(simulation: &Simulation, scenario: &Scenario, schedule: &Schedule, most: u32, still: impl Fn(&Run) -> bool) -> Shrunk {
     let mut shrink = Shrink { simulation, scenario, still, best: schedule.clone().trimmed(), runs: 0, most };
     loop {
         let before = shrink.best.clone();
@@ -376,11 +381,13 @@ pub fn shrink(
             break;
         }
     }
+    let mut gave_up = shrink.runs >= most;
     if shrink.best.deviations() > FEW {
         shrink.most += most;
         shrink.seek_fewer();
+        gave_up |= shrink.runs >= shrink.most;
     }
-    (shrink.best, shrink.runs)
+    Shrunk { schedule: shrink.best, runs: shrink.runs, gave_up }
 }
 
 /// Up to how many deviations are sought exhaustively when a finding has more.

@@ -143,7 +143,11 @@ fn a_schedule_is_shrunk_to_the_choices_that_matter() {
         campaign::violated(&verdicts).any(|(id, _)| id == "SEAM-1")
     };
     let found = (0..500).map(|seed| simulation.run(&small, Chooser::random(seed), seed)).find(shows).unwrap();
-    let (smallest, _) = campaign::shrink(&simulation, &small, &found.schedule, 1_000, shows);
+    let shrunk = campaign::shrink(&simulation, &small, &found.schedule, 1_000, shows);
+    assert!(!shrunk.gave_up && shrunk.runs <= 2_000, "{shrunk:?}");
+    let hurried = campaign::shrink(&simulation, &small, &found.schedule, 3, shows);
+    assert!(hurried.gave_up && hurried.runs <= 6, "{hurried:?}");
+    let smallest = shrunk.schedule;
     assert!(shows(&simulation.run(&small, Chooser::Fixed(smallest.clone()), 0)));
     assert!(smallest.deviations() <= 3 && smallest.deviations() > 0, "{smallest}");
 }
@@ -160,7 +164,8 @@ fn a_scenario_is_shrunk_to_the_steps_that_matter() {
     let palette = Palette::new(Arc::clone(&simulation.profile), Capabilities::all(), &[]);
     let small = smallest_by(&written, &palette, 2_000, shows);
     assert!(shows(&small.scenario));
-    assert!(small.steps <= 4 && small.faults <= 1, "{small:?}");
+    assert!(small.steps <= 4 && small.faults <= 1 && !small.gave_up, "{small:?}");
+    assert!(smallest_by(&written, &palette, 2, shows).gave_up);
     let untouched = smallest_by(&written, &palette, 2_000, |_| false);
     assert_eq!((untouched.scenario, untouched.steps), (written.clone(), written.steps.len()));
 }
