@@ -311,13 +311,9 @@ struct SimWorld {
 struct Woken(AtomicBool);
 
 impl Woken {
-    /// True when somebody did since this was asked last. All of them are on this thread.
-    fn taken(&self) -> bool {
-        let woken = self.0.load(Ordering::Relaxed);
-        if woken {
-            self.0.store(false, Ordering::Relaxed);
-        }
-        woken
+    /// True when somebody did since the walk was polled last. All of them are on this thread.
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -373,19 +369,23 @@ impl SimWorld {
         let mut context = Context::from_waker(&root);
         let mut walk = pin!(walk);
         loop {
-            let due = std::mem::take(&mut self.inner.borrow_mut().walk_is_due);
-            let woken = self.woken.taken();
-            if (due || woken)
-                && let Poll::Ready(ended) = walk.as_mut().poll(&mut context)
-            {
+            self.inner.borrow_mut().walk_is_due = false;
+            self.woken.0.store(false, Ordering::Relaxed);
+            if let Poll::Ready(ended) = walk.as_mut().poll(&mut context) {
                 return ended;
             }
             let mut inner = self.inner.borrow_mut();
-            if inner.scheduler.steps() > MOST_ACTIONS {
-                return Err(Abort::CouldNot(format!("the run did not end within {MOST_ACTIONS} actions")));
-            }
-            if !inner.step(&self.recorder) {
-                return Err(Abort::CouldNot("nothing can happen any more, and the runner waits".to_owned()));
+            // Also when the walk has woken itself, for it was polled until it had nothing more to do.
+            loop {
+                if inner.scheduler.steps() > MOST_ACTIONS {
+                    return Err(Abort::CouldNot(format!("the run did not end within {MOST_ACTIONS} actions")));
+                }
+                if !inner.step(&self.recorder) {
+                    return Err(Abort::CouldNot("nothing can happen any more, and the runner waits".to_owned()));
+                }
+                if inner.walk_is_due || self.woken.is_set() {
+                    break;
+                }
             }
         }
     }
