@@ -1,6 +1,7 @@
 //! `streamspec client` and `tail` end to end: the built-in reader as the client under test, broken ones, and what is no client.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 
 const OK: i32 = 0;
 const VIOLATED: i32 = 1;
@@ -150,6 +151,17 @@ fn what_is_no_client_says_why() {
         let (code, text) = streamspec(&["client", "--cmd", cmd, "--only", "first-request"]);
         assert!(code == COULD_NOT_TEST && text.contains(says), "{cmd}: {code} {text}");
     }
+}
+
+#[test]
+fn a_reader_whom_nobody_answers_says_so() {
+    let url = "http://127.0.0.1:1/stream";
+    let mut reader = Command::new(env!("CARGO_BIN_EXE_streamspec")).args(["tail", url]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(reader.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    reader.kill().unwrap();
+    reader.wait().unwrap();
+    assert!(line.starts_with(&format!("{url} does not answer (")) && line.ends_with("; trying again\n"), "{line}");
 }
 
 #[test]

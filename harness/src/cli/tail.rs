@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::{Complaint, address, complain, exit, tell};
 use crate::client::{Applied, Bug, BugSet, Follow, FollowError, Opening, Shape, Stop, Types, carry_out, follow};
 use crate::contract::{Format, FrameMatch, OneOrMany, Profile};
+use crate::report::visible;
 
 /// Which stream to read, and how.
 #[derive(Clone, Debug, Args)]
@@ -101,7 +102,9 @@ impl TailArgs {
             body: self.body.clone(),
             headers,
         };
-        Ok(Follow { opening, types, from: self.from.clone(), state: self.state.clone(), messages, bugs: self.defects() })
+        let (from, state) = (self.from.clone(), self.state.clone());
+        let unanswered = |why: &str| tell(&visible(why));
+        Ok(Follow { opening, types, from, state, messages, unanswered, bugs: self.defects() })
     }
 
     /// Which frames the profile says are no ordinary events.

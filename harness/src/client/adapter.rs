@@ -121,6 +121,7 @@ impl Adapter {
             from: None,
             state: subscribe.state.as_ref().map(PathBuf::from),
             messages,
+            unanswered: |_| {},
             bugs: self.bugs,
         })
     }

@@ -53,6 +53,8 @@ pub struct Follow {
     pub state: Option<PathBuf>,
     /// What messages look like, where the stream is a WebSocket.
     pub messages: Option<Shape>,
+    /// Is told why no connection can be made: once, until one could be.
+    pub unanswered: fn(&str),
     /// Defects.
     pub bugs: BugSet,
 }
@@ -101,7 +103,7 @@ pub async fn follow(
     }
     let client = http_client(what.bugs)?;
     let asked = what.opening.url.clone();
-    let mut at_work = AtWork { what, client, reader, apply, asked, requests: 0, unstored: 0 };
+    let mut at_work = AtWork { what, client, reader, apply, asked, requests: 0, unstored: 0, told: false };
     tokio::select! {
         biased;
         () = closed(&mut closing, at_work.what.bugs) => {}
@@ -150,6 +152,8 @@ struct AtWork<A> {
     asked: reqwest::Url,
     requests: u32,
     unstored: u32,
+    /// It was told that no connection can be made.
+    told: bool,
 }
 
 impl<A: FnMut(&[Applied]) -> io::Result<()>> AtWork<A> {
@@ -186,9 +190,12 @@ impl<A: FnMut(&[Applied]) -> io::Result<()>> AtWork<A> {
             return Ok(Next::Stop(Stop::Refused));
         };
         self.requests += 1;
-        let Ok(Ok(mut response)) = tokio::time::timeout(HEAD_WITHIN, request.send()).await else {
-            return Ok(self.reader.no_answer());
+        let mut response = match tokio::time::timeout(HEAD_WITHIN, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Ok(self.no_answer(&error)),
+            Err(late) => return Ok(self.no_answer(&late)),
         };
+        self.told = false;
         if self.what.bugs.has(Bug::StaysRedirected) {
             self.asked = response.url().clone();
         }
@@ -205,6 +212,20 @@ impl<A: FnMut(&[Applied]) -> io::Result<()>> AtWork<A> {
             self.hand_over(&mut out)?;
         }
         Ok(next)
+    }
+
+    /// No connection could be made.
+    fn no_answer(&mut self, error: &dyn std::error::Error) -> Next {
+        let next = self.reader.no_answer();
+        if !std::mem::replace(&mut self.told, true) && matches!(next, Next::Reconnect(_)) {
+            // The innermost reason says most, and the others repeat the address.
+            let mut why = error;
+            while let Some(source) = why.source() {
+                why = source;
+            }
+            (self.what.unanswered)(&format!("{} does not answer ({why}); trying again", self.asked));
+        }
+        next
     }
 
     /// The request; `None` when it cannot be made.

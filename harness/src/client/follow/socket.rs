@@ -40,8 +40,10 @@ impl<A: FnMut(&[Applied]) -> io::Result<()>> AtWork<A> {
                 self.give(&[Applied::Error { error: format!("the server answers with status {}", answer.status().as_u16()) }])?;
                 return Ok(Next::Stop(Stop::Refused));
             }
-            Ok(Err(_)) | Err(_) => return Ok(self.reader.no_answer()),
+            Ok(Err(error)) => return Ok(self.no_answer(&error)),
+            Err(late) => return Ok(self.no_answer(&late)),
         };
+        self.told = false;
         self.reader.opened();
         if self.what.bugs.has(Bug::MutePongs) {
             let mute = WebSocketStream::from_raw_socket(Mute(socket.into_inner()), Role::Client, Some(limits)).await;
