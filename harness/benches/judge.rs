@@ -183,7 +183,7 @@ impl Server {
         let (key, repeats, conflict, hostile, hostile_type) = Default::default();
         let publish = Publish { session, marker, durable: true, body, key, repeats, conflict, hostile, hostile_type, secret: false };
         self.push(What::Invoke(Invoke { op, action: Action::Publish(publish) }));
-        self.push(What::Complete(Complete { op, outcome: Outcome::Ok { status: 201, cursor: Some(self.cursor(n)) } }));
+        self.push(What::Complete(Complete { op, outcome: Outcome::Ok { status: 201, cursor: Some(self.cursor(n).into()) } }));
         for conn in readers {
             self.deliver(*conn, n);
         }
@@ -194,8 +194,8 @@ impl Server {
             conn,
             frame: n,
             kind: Kind::Event,
-            event_type: "message".to_owned(),
-            cursor: Some(self.cursor(n)),
+            event_type: "message".into(),
+            cursor: Some(self.cursor(n).into()),
             marker: Some(Marker { session: self.sessions - 1, n }),
             body: Some(self.events[n as usize - 1].clone()),
             durable: true,
@@ -211,12 +211,12 @@ impl Server {
             conn,
             frame: 0,
             kind,
-            event_type,
+            event_type: event_type.into(),
             cursor,
             marker,
             body,
             durable: true,
-            points_to,
+            points_to: points_to.map(Into::into),
             said: None,
         }));
     }

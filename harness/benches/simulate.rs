@@ -3,13 +3,16 @@
 //!
 //! The schedule: a server streams 50 events, a reader is cut after every tenth and resumes by its cursor. Under turmoil the
 //! reader itself checks that it received each event once and in order, by a comparison; here a history is recorded and all
-//! checkers judge it. Both run on one thread. Only the ratio is worth something on a machine that others use, too.
+//! checkers judge it, as `streamspec simulate` has them do. Both run on one thread. Only the ratio is worth something on a
+//! machine that others use, too.
+//!
+//! `-- fifty 200` (or `long 1`, `fifty-unchecked 200` …) runs that many schedules and nothing else, for a profiler that counts
+//! instructions: they do not depend on what else the machine does.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use streamspec::check::judge;
 use streamspec::contract::Profile;
 use streamspec::scenario::Scenario;
 use streamspec::world::sim::{Chooser, Simulation, campaign};
@@ -44,18 +47,30 @@ steps = [
 "#;
 
 fn main() {
+    let (simulation, fifty, long) = (Simulation::new(Arc::new(Profile::load("sse").expect("it is built in"))), fifty(), long());
+    let mut collector = campaign::Collector::default();
+    // Cargo says `--bench` to every benchmark.
+    let said: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    if let [what, times] = said.as_slice() {
+        let scenario = if what.starts_with("long") { &long } else { &fifty };
+        for seed in 0..times.parse().expect("how many schedules to run, a number") {
+            match what.as_str() {
+                "fifty" | "long" => checked(&simulation, scenario, seed, &mut collector),
+                "fifty-unchecked" | "long-unchecked" => simulation.run(scenario, Chooser::random(seed), seed).actions,
+                other => panic!("`{other}` is no schedule; there are fifty, long, fifty-unchecked and long-unchecked"),
+            };
+        }
+        return;
+    }
     let (theirs, _) = measure(turmoil_run);
     println!("turmoil:    {theirs:>9.0} schedules/s");
-    let simulation = Simulation::new(Arc::new(Profile::load("sse").expect("it is built in")));
-    let fifty = Scenario::parse("fifty.toml", FIFTY).expect("it is right");
-    let (ours, actions) = measure(|seed| checked(&simulation, &fifty, seed));
-    println!("streamspec: {ours:>9.0} schedules/s, checked ({:.0} actions each)", actions as f64);
+    let (ours, actions) = measure(|seed| checked(&simulation, &fifty, seed, &mut collector));
+    let (schedules, distinct) = (collector.outcome.schedules, collector.outcome.distinct);
+    println!("streamspec: {ours:>9.0} schedules/s, checked ({actions} actions each; {distinct} histories in {schedules} runs)");
     println!("ratio:      {:>9.1}", ours / theirs);
     let (unchecked, _) = measure(|seed| simulation.run(&fifty, Chooser::random(seed), seed).actions);
     println!("checking:   {:>8.0} % of the time ({unchecked:.0} schedules/s without)", 100.0 * (1.0 - ours / unchecked));
-    let long =
-        Scenario::parse("long.toml", &FIFTY.replace("fifty\"", "long\"").replace("count = 50", "count = 20000")).expect("it is right");
-    let (runs, actions) = measure(|seed| checked(&simulation, &long, seed));
+    let (runs, actions) = measure(|seed| checked(&simulation, &long, seed, &mut collector));
     println!(
         "a schedule of 20,000 events: {:.2} M actions/s, {:.2} M events/s, checked",
         runs * actions as f64 / 1e6,
@@ -74,12 +89,21 @@ fn measure(mut run: impl FnMut(u64) -> u64) -> (f64, u64) {
     (runs as f64 / began.elapsed().as_secs_f64(), last)
 }
 
-fn checked(simulation: &Simulation, scenario: &Scenario, seed: u64) -> u64 {
+fn fifty() -> Scenario {
+    Scenario::parse("fifty.toml", FIFTY).expect("it is right")
+}
+
+fn long() -> Scenario {
+    let text = FIFTY.replace("fifty\"", "long\"").replace("count = 50", "count = 20000");
+    Scenario::parse("long.toml", &text).expect("it is right")
+}
+
+fn checked(simulation: &Simulation, scenario: &Scenario, seed: u64, collector: &mut campaign::Collector) -> u64 {
     let run = simulation.run(scenario, Chooser::random(seed), seed);
     assert_eq!(run.aborted, None);
-    let verdicts = judge(&run.history, &simulation.profile);
-    assert_eq!(campaign::violated(&verdicts).count(), 0, "the server is right");
-    run.actions
+    let actions = run.actions;
+    assert!(!collector.add(simulation, seed, &scenario.name, scenario, run), "the server is right");
+    actions
 }
 
 fn turmoil_run(seed: u64) -> u64 {

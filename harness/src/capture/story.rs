@@ -185,7 +185,7 @@ impl<'c> Builder<'c> {
                 let known = &mut self.known[session.0 as usize];
                 let n = known.len() as u32 + 1;
                 let number = number(cursor).filter(|_| counts);
-                known.entry(cursor.clone()).or_insert_with(|| Known {
+                known.entry(cursor.to_string()).or_insert_with(|| Known {
                     marker: Marker { session: session.0, n },
                     digest: digest.clone(),
                     op: OpId(0),
@@ -295,7 +295,7 @@ impl<'c> Builder<'c> {
                     for one in seen {
                         let mut one = one.clone();
                         let known =
-                            one.cursor.as_ref().filter(|_| is_event(&one)).and_then(|cursor| self.known[session.0 as usize].get(cursor));
+                            one.cursor.as_deref().filter(|_| is_event(&one)).and_then(|cursor| self.known[session.0 as usize].get(cursor));
                         if let Some(known) = known {
                             (one.kind, one.marker, one.body) = (kind(&one), Some(known.marker), Some(digest.clone()));
                         }

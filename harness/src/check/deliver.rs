@@ -35,19 +35,24 @@ fn before_cursor(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contra
     let Some(Some(start)) = expect.start(conn).filter(|_| !contract.at_least_once) else { return };
     // A boundary or terminal says that what was to be replayed is over, though there was nothing of it.
     judge.held_n("RESUME-1", u64::from(conn.got.iter().any(|g| matches!(g.what.kind, Kind::Boundary | Kind::Terminal))));
+    let mut behind = 0;
     for (got, event) in conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable) {
         let after = event != start && (expect.before(start, event) || !expect.before(event, start));
-        judge.require("RESUME-1", after, || {
-            let (e, s) = (expect.session.events[event].marker, expect.session.events[start].marker);
-            Violation {
-                says: format!("{} resumed after {s} and was sent {e}", conn.name()),
-                expected: format!("events behind {s} alone: the cursor is exclusive"),
-                seen: format!("{e}{}", if event == start { ", the cursor's own event" } else { "" }),
-                records: vec![got.record, conn.connect.record],
-                shape: if event == start { "cursor-itself" } else { "before-cursor" }.to_owned(),
-            }
-        });
+        if after {
+            behind += 1;
+            continue;
+        }
+        let (e, s) = (expect.session.events[event].marker, expect.session.events[start].marker);
+        let violation = Violation {
+            says: format!("{} resumed after {s} and was sent {e}", conn.name()),
+            expected: format!("events behind {s} alone: the cursor is exclusive"),
+            seen: format!("{e}{}", if event == start { ", the cursor's own event" } else { "" }),
+            records: vec![got.record, conn.connect.record],
+            shape: if event == start { "cursor-itself" } else { "before-cursor" }.to_owned(),
+        };
+        judge.violated("RESUME-1", violation);
     }
+    judge.held_n("RESUME-1", behind);
 }
 
 /// DELIVER-4: payloads that came back altered. Those whose frame broke are WIRE-3's.

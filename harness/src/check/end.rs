@@ -15,8 +15,9 @@ use super::deliver::is_slow;
 use super::expect::{Expect, Kept};
 use super::judge::Judge;
 use super::live::patient;
+use super::sights::Firsts;
 use super::verdict::Violation;
-use super::{answers, gap, sights};
+use super::{answers, gap};
 use crate::contract::{Contract, Durability, Format, Profile, TerminalContract};
 use crate::history::{Action, ConnView, CursorClass, Delivery, Ended, From, Kind, Micros, Outcome, Seen, Until, View, Wait};
 
@@ -119,11 +120,11 @@ fn last(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     if behind.is_some() || is_slow(conn) || conn.got.iter().any(|g| g.what.kind == Kind::Gap) {
         return;
     }
-    let shown = sights::first(conn);
+    let shown = Firsts::of(conn.arrivals());
     let owed: FxHashSet<usize> = expect.due(conn, start).into_iter().collect();
     for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| e.durable) {
         let Some(acked) = event.acked.filter(|acked| acked.at < closing) else { continue };
-        if shown.contains_key(&nth) {
+        if shown.get(nth).is_some() {
             judge.held("END-2");
             continue;
         }

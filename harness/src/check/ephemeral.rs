@@ -10,12 +10,13 @@
 
 use rustc_hash::FxHashSet;
 
+use super::answers;
 use super::deliver::is_slow;
 use super::expect::Expect;
 use super::judge::Judge;
 use super::live::patient;
+use super::sights::Firsts;
 use super::verdict::Violation;
-use super::{answers, sights};
 use crate::contract::{Contract, EphemeralContract, FrameMatch, Profile};
 use crate::history::{ConnView, EventView, Kind, Marker, Micros, Seen, Surface, Until, Wait};
 
@@ -110,7 +111,7 @@ fn cursorless(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
         judge.require("EPHEMERAL-1", got.what.cursor.is_none(), || Violation {
             says: format!("the live-only event {} carries a cursor on {}", event.marker, conn.name()),
             expected: "none: it is not stored, so nobody can resume behind it".to_owned(),
-            seen: got.what.cursor.clone().unwrap_or_default(),
+            seen: got.what.cursor.as_deref().unwrap_or_default().to_owned(),
             records: vec![got.record, event.invoked.record],
             shape: "ephemeral-with-cursor".to_owned(),
         });
@@ -119,10 +120,10 @@ fn cursorless(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
 
 fn not_replayed(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let stream = conn.connect.what.surface == Surface::Stream;
-    let first = sights::first(conn);
+    let first = Firsts::of(conn.arrivals());
     for (nth, event) in expect.session.events.iter().enumerate().filter(|(_, e)| !e.durable) {
         let old = event.acked_at().is_some_and(|acked| acked < conn.connect.at);
-        let shown = first.get(&nth);
+        let shown = first.get(nth);
         if !old && (stream || shown.is_none()) {
             continue;
         }
@@ -179,14 +180,14 @@ fn overtakes(conn: &ConnView<'_>, early: (&EventView<'_>, usize), late: (&EventV
 
 fn delivered(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, ordered: bool, judge: &mut Judge) {
     let live = expect.live_at(conn);
-    let first = sights::first(conn);
+    let first = Firsts::of(conn.arrivals());
     let due = expect.session.events.iter().enumerate().filter(|(_, e)| !e.durable && e.acked.is_some() && e.invoked.at > live);
-    let (came, missing): (Vec<_>, Vec<_>) = due.partition(|(nth, _)| first.contains_key(nth));
+    let (came, missing): (Vec<_>, Vec<_>) = due.partition(|(nth, _)| first.get(*nth).is_some());
     judge.held_n("EPHEMERAL-5", came.len() as u64);
     if missing.is_empty() {
         return;
     }
-    let newest = first.keys().map(|nth| expect.session.events[*nth].invoked.at).max();
+    let newest = first.events().map(|nth| expect.session.events[nth].invoked.at).max();
     let waited: FxHashSet<Marker> = conn.waits.iter().filter_map(|w| in_vain(w, conn, contract)).collect();
     for (_, event) in missing {
         let Some(acked) = event.acked else { continue };

@@ -122,7 +122,8 @@ fn false_signal(
             let mut before = start;
             let mut frames = 0;
             let mut early = FxHashSet::default();
-            for (at, (got, event)) in conn.got.iter().zip(&conn.events).enumerate() {
+            let signalled = conn.got.iter().any(|got| got.what.kind == Kind::Gap);
+            for (at, (got, event)) in conn.got.iter().zip(&conn.events).enumerate().filter(|_| signalled) {
                 if got.what.kind == Kind::Gap {
                     frames += 1;
                     // A server that says nothing else is not worth a look ahead for each of them.

@@ -10,8 +10,7 @@ pub(super) fn check(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Ju
     let mut own = 0;
     for (got, event) in conn.got.iter().zip(&conn.events) {
         let Some(marker) = got.what.marker else { continue };
-        let foreign =
-            || view.sessions.get(marker.session as usize).and_then(|s| s.by_marker.get(&marker.n).map(|e| (s.name, &s.events[*e])));
+        let foreign = || view.sessions.get(marker.session as usize).and_then(|s| s.event_of(marker.n).map(|e| (s.name, &s.events[e])));
         match event.map(|event| &expect.session.events[event as usize]) {
             Some(event) if event.refused && !event.hostile_type => refused(conn, got.record, event, judge),
             Some(_) => own += 1,

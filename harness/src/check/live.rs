@@ -10,12 +10,13 @@
 //!
 //! The bound for a head is doubled, for the harness itself may be late. The bound for a delivery is generous already.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::answers;
 use super::deliver::is_slow;
 use super::expect::Expect;
 use super::judge::Judge;
+use super::sights::Repeats;
 use super::verdict::Violation;
 use crate::contract::{Contract, Format, Profile};
 use crate::history::{Action, ConnView, Kind, Marker, Micros, Outcome, Process, Role, Seen, Until, View, Wait};
@@ -77,8 +78,9 @@ fn in_time(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, st
         _ if stalled(at) => "FANOUT-3",
         Role::Plain | Role::Witness | Role::Slow | Role::Overlap | Role::Churn | Role::Driven => "LIVE-1",
     };
-    let mut seen = FxHashSet::default();
-    for (got, event) in conn.arrivals().filter(|(g, e)| g.what.kind == Kind::Event && seen.insert(*e)) {
+    let events = || conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event);
+    let first = Repeats::of(conn, events());
+    for (got, event) in events().filter(|(got, event)| first.before(*event, got).is_none()) {
         let e = &expect.session.events[event];
         let Some(acked) = e.acked.filter(|_| e.invoked.at > live && e.invoked.at > conn.connect.at) else { continue };
         if !expect.view.running(e.invoked.at, got.at) {

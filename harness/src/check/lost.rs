@@ -156,13 +156,19 @@ fn missing(
 ) {
     let gaps = Gaps::of(expect, conn, contract);
     let (ended, read_by) = (conn.ended_at().min(expect.view.ended_at()), expect.read_by(conn));
+    // Most events came, and one after the other is a matter of the same requirement.
+    let (mut latest, mut times) = ("", 0);
     for &event in due {
         let phase = expect.phase(event, conn);
         let came = arrived.has(event);
         let elsewhere = gone.shown.live[event] > u32::from(came && phase == Phase::Live);
         let requirement = apart.requirement(phase, elsewhere);
         if came {
-            judge.held(requirement);
+            if !std::ptr::eq(latest, requirement) && times > 0 {
+                judge.held_n(latest, std::mem::take(&mut times));
+            }
+            latest = requirement;
+            times += 1;
             continue;
         }
         let by_then = if phase == Phase::Replay { read_by } else { ended };
@@ -175,6 +181,9 @@ fn missing(
         if !gone.takes(expect, event, conn, contract, judge) {
             judge.violated(requirement, lost(expect, conn, event, phase));
         }
+    }
+    if times > 0 {
+        judge.held_n(latest, times);
     }
 }
 

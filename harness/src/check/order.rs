@@ -1,7 +1,10 @@
 //! ORDER, RESTART-3: one order for everybody, and cursors that name it.
 
+use std::cell::LazyCell;
+
 use super::expect::{Expect, real_time};
 use super::judge::Judge;
+use super::sights::Repeats;
 use super::verdict::Violation;
 use super::{answers, batches};
 use crate::contract::{Contract, CursorOrder};
@@ -24,11 +27,12 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
         judge.not_applicable("ORDER-5", "the profile does not promise that an event keeps its cursor");
     }
     for expect in expects {
-        let numbers = cursor.filter(|c| c.dense).and_then(|_| numbers(expect.session));
+        // Only where a number is skipped anybody asks for them.
+        let numbers = LazyCell::new(|| cursor.filter(|c| c.dense).and_then(|_| numbers(expect.session)));
         for conn in expect.conns().filter(|c| expect.judged(c) && !answers::foreign(c) && c.connect.what.surface != Surface::Snapshot) {
             sequence(expect, conn, judge);
             if let Some(cursor) = cursor {
-                ascending(expect, conn, cursor.order, numbers.as_deref(), judge);
+                ascending(expect, conn, cursor.order, &|| numbers.as_deref(), judge);
                 if cursor.per_event {
                     carried(expect, conn, judge);
                 }
@@ -47,8 +51,9 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
 
 /// ORDER-1 by real time, ORDER-2 against the order that the strongest view shows.
 fn sequence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    let mut seen = rustc_hash::FxHashSet::with_capacity_and_hasher(conn.got.len(), rustc_hash::FxBuildHasher);
-    let firsts = conn.arrivals().filter(|(g, e)| g.what.kind == Kind::Event && g.what.durable && seen.insert(*e));
+    let events = || conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable);
+    let first = Repeats::of(conn, events());
+    let firsts = events().filter(|(got, event)| first.before(*event, got).is_none());
     // The event sent latest among those already delivered: whatever was acknowledged before that came too late.
     let mut latest: Option<(usize, Micros, usize)> = None;
     let mut highest: Option<(u32, usize, usize)> = None;
@@ -105,7 +110,13 @@ fn sequence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
 }
 
 /// ORDER-3: cursors ascend, and follow each other where the events do.
-fn ascending(expect: &Expect<'_, '_>, conn: &ConnView<'_>, order: CursorOrder, numbers: Option<&[u64]>, judge: &mut Judge) {
+fn ascending<'n>(
+    expect: &Expect<'_, '_>,
+    conn: &ConnView<'_>,
+    order: CursorOrder,
+    numbers: &dyn Fn() -> Option<&'n [u64]>,
+    judge: &mut Judge,
+) {
     let mut last: Option<(Numbered<'_>, Option<usize>, usize)> = None;
     let mut held = 0;
     for (got, event) in conn.got.iter().zip(&conn.events) {
@@ -120,16 +131,18 @@ fn ascending(expect: &Expect<'_, '_>, conn: &ConnView<'_>, order: CursorOrder, n
         let (cursor, event) = (Numbered::of(cursor), event.map(|event| event as usize));
         if let Some((before, before_event, record)) = last {
             let repeated = event.is_some() && event == before_event;
-            let no_hole = || match (numbers, before.number, cursor.number) {
-                (Some(numbers), Some(before), Some(now)) => without_hole(numbers, before, now),
-                (_, _, _) => true,
+            let no_hole = || match (before.number, cursor.number) {
+                (Some(before), Some(now)) => {
+                    now.wrapping_sub(before) == 1 || numbers().is_none_or(|numbers| without_hole(numbers, before, now))
+                }
+                (_, _) => true,
             };
             let ascends = before.ascends(order, cursor).map(|ascends| ascends && no_hole());
             if let Some(ascends) = ascends.filter(|_| !repeated && !same_place(expect, event, before_event)) {
                 if ascends {
                     held += 1;
                 } else {
-                    judge.violated("ORDER-3", descends(conn, (before.text, record), (cursor.text, got.record), numbers.is_some()));
+                    judge.violated("ORDER-3", descends(conn, (before.text, record), (cursor.text, got.record), numbers().is_some()));
                 }
             }
         }
@@ -183,7 +196,7 @@ pub(super) fn ascends(order: CursorOrder, before: &str, now: &str) -> Option<boo
 /// True when each number between two numbers is known: an event that is merely missing between them is judged as lost.
 fn without_hole(numbers: &[u64], before: u64, now: u64) -> bool {
     let between = |number: u64| numbers.partition_point(|known| *known < number);
-    now - before == 1 || (between(now) - between(before + 1)) as u64 == now - before - 1
+    (between(now) - between(before + 1)) as u64 == now - before - 1
 }
 
 /// The numbers that were seen on anything in a session, ascending; `None` where a number may be used up by a publish

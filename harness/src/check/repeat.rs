@@ -1,23 +1,20 @@
 //! DELIVER-2, SEAM-2, RESTART-2, IDEM-1, IDEM-2: what a connection delivers twice, and why.
 
-use rustc_hash::{FxBuildHasher, FxHashMap};
-
 use super::deliver::is_slow;
 use super::expect::{Expect, Phase};
 use super::judge::Judge;
+use super::sights::Repeats;
 use super::verdict::Violation;
-use crate::history::{ConnView, Delivery, Kind, Micros, Seen, Surface};
-
-type Firsts<'c, 'h> = FxHashMap<usize, &'c Seen<&'h Delivery>>;
+use crate::history::{ConnView, Kind, Micros, Surface};
 
 pub(super) fn check(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    let mut first = Firsts::with_capacity_and_hasher(conn.got.len(), FxBuildHasher);
+    let events = || conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable);
+    let first = Repeats::of(conn, events());
     let judged = conn.is_stream() && !is_slow(conn);
     let (mut in_seams, mut outside) = (0, 0);
-    for (got, event) in conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable) {
+    for (got, event) in events() {
         let in_seam = || expect.phase(event, conn) == Phase::Seam && conn.is_stream();
-        let Some(before) = first.get(&event) else {
-            first.insert(event, got);
+        let Some(before) = first.before(event, got) else {
             if judged {
                 *(if in_seam() { &mut in_seams } else { &mut outside }) += 1;
             }
@@ -52,7 +49,7 @@ pub(super) fn check(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Ju
     }
     judge.held_n("SEAM-2", in_seams);
     judge.held_n("DELIVER-2", outside);
-    once(expect, conn, &first, judge);
+    once(expect, conn, events().filter(|(got, event)| first.before(*event, got).is_none()).map(|(_, event)| event), judge);
 }
 
 /// Which requirement an event violates that stands in the log twice: a retry with its key, or a recovery.
@@ -70,19 +67,21 @@ fn stored_twice_by(expect: &Expect<'_, '_>, event: usize, conn: &ConnView<'_>) -
 
 /// What a replay shows once counts for the requirement that could have doubled it: events whose publish was repeated for
 /// IDEM, events that a restart recovered for RESTART-2.
-fn once(expect: &Expect<'_, '_>, conn: &ConnView<'_>, shown: &Firsts<'_, '_>, judge: &mut Judge) {
+fn once(expect: &Expect<'_, '_>, conn: &ConnView<'_>, shown: impl Iterator<Item = usize>, judge: &mut Judge) {
     let stop = last_stop(expect, conn.connect.at);
-    for event in shown.keys() {
-        let e = &expect.session.events[*event];
+    let mut recovered = 0;
+    for event in shown {
+        let e = &expect.session.events[event];
         if e.acked_at().is_some_and(|acked| acked > conn.connect.at) {
             continue;
         }
-        judge.held_n("RESTART-2", u64::from(stop.is_some_and(|stop| e.invoked.at < stop)));
+        recovered += u64::from(stop.is_some_and(|stop| e.invoked.at < stop));
         if let Some(repeat) = e.repeated.filter(|at| *at < conn.connect.at && e.key.is_some()) {
             let across = expect.view.stop_between(e.invoked.at, repeat).is_some();
             judge.held(if across { "IDEM-2" } else { "IDEM-1" });
         }
     }
+    judge.held_n("RESTART-2", recovered);
 }
 
 fn last_stop(expect: &Expect<'_, '_>, until: Micros) -> Option<Micros> {

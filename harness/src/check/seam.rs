@@ -56,6 +56,7 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
                 judge.held("SEAM-3");
             }
             let Some(mark) = conn.boundaries().next().filter(|_| !gap) else { continue };
+            let mut in_place = 0;
             for (got, event) in conn.arrivals().filter(|(g, _)| g.what.durable && g.what.kind == Kind::Event) {
                 let e = &expect.session.events[event];
                 let old = e.acked_at().is_some_and(|acked| acked < conn.connect.at);
@@ -75,14 +76,20 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
                     );
                     continue;
                 }
-                judge.require("SEAM-4", !misplaced, || Violation {
+                if !misplaced {
+                    in_place += 1;
+                    continue;
+                }
+                let violation = Violation {
                     says: format!("{} was sent {} behind its boundary", conn.name(), e.marker),
                     expected: format!("{} before the boundary: it was acknowledged before the reader connected", e.marker),
                     seen: format!("boundary, then {}", e.marker),
                     records: vec![got.record, mark.record, conn.connect.record],
                     shape: "old-behind-boundary".to_owned(),
-                });
+                };
+                judge.violated("SEAM-4", violation);
             }
+            judge.held_n("SEAM-4", in_place);
         }
     }
 }

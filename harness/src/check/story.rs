@@ -3,6 +3,8 @@
 //! Every act takes a millisecond. Event `n` of the current session has the cursor `000000ss:n` unless a test gives it
 //! another one; a connection is accepted and has its boundary only when the test says so.
 
+use smol_str::{SmolStr, format_smolstr};
+
 use crate::check::{Finding, Violation, judge};
 use crate::contract::{CATALOGUE, Contract, Profile};
 use crate::history::{
@@ -23,8 +25,8 @@ pub(super) struct Story {
 }
 
 /// The cursor of event `n` of session `session`.
-pub(super) fn cursor_of(session: u32, n: u32) -> String {
-    format!("{session:08x}:{n}")
+pub(super) fn cursor_of(session: u32, n: u32) -> SmolStr {
+    format_smolstr!("{session:08x}:{n}")
 }
 
 /// A start behind event `n` of session 0.
@@ -233,7 +235,7 @@ impl Story {
             conn,
             frame: self.records.len() as u32,
             kind: Kind::Event,
-            event_type: "message".to_owned(),
+            event_type: "message".into(),
             cursor: durable.then(|| cursor_of(session, n)),
             marker: Some(Marker { session, n }),
             body: sent.map(|p| p.body.clone()),
@@ -259,10 +261,10 @@ impl Story {
     }
 
     /// A control frame arrives.
-    pub(super) fn control(&mut self, conn: ConnId, kind: Kind, points_to: Option<String>) -> usize {
+    pub(super) fn control(&mut self, conn: ConnId, kind: Kind, points_to: Option<SmolStr>) -> usize {
         self.got_but(conn, 0, |d| {
             (d.kind, d.cursor, d.marker, d.body, d.points_to) = (kind, None, None, None, points_to);
-            d.event_type = format!("{kind:?}").to_lowercase();
+            d.event_type = format!("{kind:?}").to_lowercase().into();
         })
     }
 
@@ -274,7 +276,7 @@ impl Story {
     /// The terminal `n` of the connection's session arrives.
     pub(super) fn terminal(&mut self, conn: ConnId, n: u32) -> usize {
         let cursor = Some(cursor_of(self.conns[conn.0 as usize].session.0, n));
-        self.got_but(conn, 0, |d| (d.kind, d.cursor, d.marker, d.event_type) = (Kind::Terminal, cursor, None, "end".to_owned()))
+        self.got_but(conn, 0, |d| (d.kind, d.cursor, d.marker, d.event_type) = (Kind::Terminal, cursor, None, "end".into()))
     }
 
     /// Comments arrive, one after each such time.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustc_hash::FxHashSet;
+use smol_str::SmolStr;
 
 use crate::history::{CursorClass, Ended, Kind, Marker};
 
@@ -20,7 +21,7 @@ pub struct State {
     /// Markers delivered.
     pub markers: FxHashSet<Marker>,
     /// The newest cursor that any frame carried, as an ordinary client would send it, and what kind of cursor it is.
-    pub cursor: Option<(String, CursorClass)>,
+    pub cursor: Option<(SmolStr, CursorClass)>,
     /// Every cursor seen, once each, in order.
     pub cursors: Vec<SeenCursor>,
     /// Boundaries seen.
@@ -51,7 +52,7 @@ pub struct State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenCursor {
     /// The cursor.
-    pub value: String,
+    pub value: SmolStr,
     /// The event that it names, if the frame had one.
     pub marker: Option<Marker>,
     /// What kind of frame it was on.

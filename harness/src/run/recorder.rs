@@ -22,6 +22,8 @@ const MOST_WIRE: usize = 32 << 20;
 pub struct Recorder {
     inner: Arc<Mutex<Inner>>,
     changed: Arc<Notify>,
+    /// True where somebody may wait for `changed`.
+    awaited: bool,
 }
 
 #[derive(Debug, Default)]
@@ -39,14 +41,16 @@ struct Inner {
 
 impl Default for Recorder {
     fn default() -> Self {
-        Recorder { inner: Arc::default(), changed: Arc::new(Notify::new()) }
+        Recorder { inner: Arc::default(), changed: Arc::new(Notify::new()), awaited: true }
     }
 }
 
 impl Recorder {
-    /// A recorder that puts its records into `room`, which is empty.
-    pub(crate) fn with_room(room: Vec<Record>) -> Recorder {
-        Recorder { inner: Arc::new(Mutex::new(Inner { records: room, ..Inner::default() })), changed: Arc::default() }
+    /// A recorder that puts its records into `room`, which is empty. Nobody waits for what it records: in a simulation those
+    /// who wait are woken by the world.
+    pub(crate) fn of_simulation(room: Vec<Record>) -> Recorder {
+        let inner = Arc::new(Mutex::new(Inner { records: room, ..Inner::default() }));
+        Recorder { inner, changed: Arc::default(), awaited: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -62,7 +66,7 @@ impl Recorder {
             inner.trace.tell(&what);
             inner.records.push(Record { at, what });
         }
-        self.changed.notify_waiters();
+        self.wake();
     }
 
     /// From now on what is told of the run names this case.
@@ -97,7 +101,9 @@ impl Recorder {
 
     /// Wakes whoever waits, after a change of state that is no observation.
     pub fn wake(&self) {
-        self.changed.notify_waiters();
+        if self.awaited {
+            self.changed.notify_waiters();
+        }
     }
 
     /// What to wait on. Get the future, enable it, look, then wait: a change in between is not missed.

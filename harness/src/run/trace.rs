@@ -36,6 +36,7 @@ impl Trace {
     }
 
     /// Tells of an observation.
+    #[inline]
     pub(crate) fn tell(&mut self, what: &What) {
         if is_on() {
             self.told(what);

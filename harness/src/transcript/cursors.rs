@@ -62,13 +62,13 @@ impl Cursors {
         for record in &history.records {
             let (session, cursor, class) = match &record.what {
                 What::Connect(connect) => match &connect.from {
-                    From::Cursor { value, class, .. } => (connect.session, value, Some(*class)),
+                    From::Cursor { value, class, .. } => (connect.session, value.as_str(), Some(*class)),
                     From::Start | From::Live => continue,
                 },
                 What::Delivery(delivery) => {
                     let Some(conn) = view.conns.get(delivery.conn.0 as usize) else { continue };
                     let session = conn.connect.what.session;
-                    match delivery.cursor.as_ref().or(delivery.points_to.as_ref()) {
+                    match delivery.cursor.as_deref().or(delivery.points_to.as_deref()) {
                         Some(cursor) => (session, cursor, None),
                         None => continue,
                     }
@@ -93,7 +93,7 @@ impl Cursors {
                 }
             };
             if let Some(known) = self.labels.get_mut(session.0 as usize) {
-                known.insert(cursor.clone(), label);
+                known.insert(cursor.to_owned(), label);
             }
         }
     }

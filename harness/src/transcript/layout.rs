@@ -243,7 +243,7 @@ impl Writer<'_> {
     }
 
     fn left_out(&self, got: &Seen<&crate::history::Delivery>) -> bool {
-        got.what.kind == Kind::Heartbeat || self.rules.leave_out.contains(&got.what.event_type)
+        got.what.kind == Kind::Heartbeat || self.rules.leave_out.iter().any(|left_out| got.what.event_type == *left_out)
     }
 
     fn frame(&mut self, text: &str) {

@@ -5,8 +5,11 @@
 //! [`World::wait`], so that a simulated world can advance its clock instead.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+
+use smol_str::SmolStr;
 
 use crate::history::{ConnId, From, Micros, OpId, Outcome, Probe, Resources, Retain, Role, Surface};
 use crate::run::binding::Seen;
@@ -109,7 +112,7 @@ pub struct Opening {
     /// Which session of the run, for the record.
     pub session: crate::history::SessionIx,
     /// Which session.
-    pub address: Address,
+    pub address: Rc<Address>,
     /// Where it starts.
     pub from: From,
     /// What is special about it.
@@ -179,7 +182,7 @@ pub struct PageAnswer {
     /// Its events.
     pub seen: Vec<Seen>,
     /// The cursor behind it (history: of the next page; snapshot: at which it is true).
-    pub cursor: Option<String>,
+    pub cursor: Option<SmolStr>,
     /// Whether more follows, where the answer says so.
     pub more: Option<bool>,
     /// The beginning of a refusal's body.

@@ -133,13 +133,13 @@ pub fn recover(store: &mut dyn Store, now: Millis, bugs: BugSet) -> Result<Vec<S
         {
             stored.head += 1;
             let again = Event { seq: stored.head, label: stored.head, batch: u64::MAX - stored.head, ..last };
-            store.commit(&[Change::Append { id: stored.id.clone(), event: again.clone(), key: None }])?;
+            store.commit(&[Change::Append { id: stored.id.as_str().into(), event: again.clone(), key: None }])?;
             stored.events.push(again);
         }
         // A row of an answer that was being written; nothing behind it was.
         let torn = stored.events.last().is_some_and(|last| last.seq == stored.head && &*last.event_type == "token");
         if bugs.has(Bug::TornRowRenumbered) && torn {
-            store.commit(&[Change::Truncate { id: stored.id.clone() }])?;
+            store.commit(&[Change::Truncate { id: stored.id.as_str().into() }])?;
             stored.events.pop();
             stored.head -= 1;
         }
@@ -148,7 +148,7 @@ pub fn recover(store: &mut dyn Store, now: Millis, bugs: BugSet) -> Result<Vec<S
         let session = Session::restore(stored, now, bugs);
         let oldest = if session.is_empty() { behind_all } else { session.oldest() };
         if oldest > 1 {
-            pruned.push(Change::Prune { id: session.id.clone(), oldest });
+            pruned.push(Change::Prune { id: session.id.as_str().into(), oldest });
         }
         sessions.push(session);
     }

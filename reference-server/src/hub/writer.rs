@@ -105,7 +105,7 @@ impl Writer {
                 Request::Delete(id, answer) => self.delete(id, answer, &mut group),
                 Request::Stop => {
                     if self.hub.bugs.has(Bug::ShutdownTruncates) {
-                        group.changes.extend(self.hub.lock().keys().map(|id| Change::Truncate { id: id.clone() }));
+                        group.changes.extend(self.hub.lock().keys().map(|id| Change::Truncate { id: id.as_str().into() }));
                     }
                     goes_on = false;
                 }
@@ -134,7 +134,7 @@ impl Writer {
             return;
         }
         let epoch = Epoch(rand::random());
-        group.changes.push(Change::Open { id: id.clone(), epoch: epoch.0, retention });
+        group.changes.push(Change::Open { id: id.as_str().into(), epoch: epoch.0, retention });
         group.done.push(Done::Open(id, epoch, retention, answer));
     }
 
@@ -143,7 +143,7 @@ impl Writer {
             let _ = answer.send(Err(Answer::Unknown));
             return;
         }
-        group.changes.push(Change::Delete { id: id.clone() });
+        group.changes.push(Change::Delete { id: id.as_str().into() });
         group.done.push(Done::Delete(id, answer));
     }
 
@@ -160,9 +160,9 @@ impl Writer {
                 let oldest = session.oldest();
                 drop(session);
                 group.done.push(Done::Append(cell, group.changes.len(), removing, answer));
-                group.changes.push(Change::Append { id: id.to_owned(), event, key });
+                group.changes.push(Change::Append { id: id.into(), event, key });
                 if oldest > 1 {
-                    group.changes.push(Change::Prune { id: id.to_owned(), oldest });
+                    group.changes.push(Change::Prune { id: id.into(), oldest });
                 }
             }
             Ok(Prepared::Again(cursor)) => {
@@ -182,12 +182,12 @@ impl Writer {
 
     /// Lets the concurrent events of each session race for their numbers, two by two.
     fn race(&self, group: &mut Group) {
-        let mut waiting: Vec<(&str, &mut Event)> = Vec::new();
+        let mut waiting: Vec<(&Arc<str>, &mut Event)> = Vec::new();
         for change in &mut group.changes {
             let Change::Append { id, event, .. } = change else { continue };
-            match waiting.iter().position(|(other, _)| other == id) {
+            match waiting.iter().position(|(other, _)| ***other == **id) {
                 Some(at) => race(waiting.swap_remove(at).1, event, self.hub.bugs),
-                None => waiting.push((id.as_str(), event)),
+                None => waiting.push((&*id, event)),
             }
         }
     }

@@ -31,15 +31,33 @@ pub struct Cursor {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())
+        f.write_str(self.text().as_str())
+    }
+}
+
+/// The text of a cursor, without an allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct CursorText {
+    bytes: [u8; Cursor::LONGEST],
+    /// Where it begins in `bytes`; it ends with them.
+    at: usize,
+}
+
+impl CursorText {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[self.at..]).expect("digits are ASCII")
     }
 }
 
 impl Cursor {
+    /// Bytes of the longest cursor: eight digits, the colon, and twenty digits.
+    const LONGEST: usize = 29;
+
     /// The cursor as text.
-    pub fn text(self) -> String {
-        // From its end, where the number stands: at most twenty digits behind eight and the colon.
-        let mut text = [0; 29];
+    pub fn text(self) -> CursorText {
+        // From its end, where the number stands.
+        let mut text = [0; Cursor::LONGEST];
         let (mut rest, mut at) = (self.seq, text.len());
         loop {
             at -= 1;
@@ -52,7 +70,7 @@ impl Cursor {
         at -= 9;
         text[at..at + 8].copy_from_slice(&self.epoch.digits());
         text[at + 8] = b':';
-        std::str::from_utf8(&text[at..]).expect("digits are ASCII").to_owned()
+        CursorText { bytes: text, at }
     }
 
     /// Reads a cursor; `None` for anything that is not exactly one.
@@ -88,7 +106,7 @@ mod tests {
         let cursor = Cursor { epoch: Epoch(0xabc), seq: 17 };
         assert_eq!(cursor.to_string(), "00000abc:17");
         for (epoch, seq) in [(0, 0), (u32::MAX, u64::MAX), (0x9e37_79b9, 10)] {
-            assert_eq!(Cursor { epoch: Epoch(epoch), seq }.text(), format!("{epoch:08x}:{seq}"));
+            assert_eq!(Cursor { epoch: Epoch(epoch), seq }.text().as_str(), format!("{epoch:08x}:{seq}"));
         }
         assert_eq!(Cursor::parse("00000abc:17"), Some(cursor));
         for bad in [

@@ -14,7 +14,7 @@ mod retention;
 mod subscription;
 
 pub use append::{Append, Prepared, Refusal, race};
-pub use cursor::{Cursor, Epoch};
+pub use cursor::{Cursor, CursorText, Epoch};
 pub use read::{Page, Refused, Snapshot, Start};
 pub use retention::{Millis, Retention};
 pub use subscription::{Frame, HELD_BACK_MS, SubscriptionId};
@@ -72,7 +72,8 @@ pub struct Session {
     closing: Option<u64>,
     deleted: bool,
     keys: BTreeMap<String, KeyUse>,
-    subscriptions: BTreeMap<SubscriptionId, Box<Subscription>>,
+    /// Its readers; one is taken out of its place while it is being read for.
+    subscriptions: BTreeMap<SubscriptionId, Option<Box<Subscription>>>,
     next_subscription: u64,
     /// Live-only events that a bug has kept.
     kept: Vec<(String, String)>,
@@ -216,6 +217,9 @@ impl Session {
 
     /// Removes what retention no longer keeps. Applied on append and on read (PAW-12).
     pub fn prune(&mut self, now: Millis) {
+        if self.retention == Retention::default() {
+            return;
+        }
         let records = self.retention.records.map(|n| {
             if self.bugs.has(Bug::KeepsDouble) {
                 n * 2
@@ -242,6 +246,9 @@ impl Session {
 
     /// The number of the oldest kept event; one above the head when nothing is kept.
     pub fn oldest(&self) -> u64 {
+        if self.removed.is_empty() {
+            return self.events.front().map_or(self.head + 1, |e| e.seq);
+        }
         self.kept_from(0).next().map_or(self.head + 1, |e| e.seq)
     }
 
@@ -257,6 +264,12 @@ impl Session {
     }
 
     fn event(&self, seq: u64) -> Option<&Event> {
+        // Where nothing was removed for good the numbers are dense, and the place is known.
+        let first = self.events.front()?.seq;
+        let dense = usize::try_from(seq.checked_sub(first)?).ok().and_then(|at| self.events.get(at));
+        if let Some(event) = dense.filter(|event| event.seq == seq) {
+            return Some(event);
+        }
         self.events.binary_search_by_key(&seq, |event| event.seq).ok().map(|at| &self.events[at])
     }
 }

@@ -9,6 +9,8 @@ mod sqlite;
 pub use memory::Memory;
 pub use sqlite::Sqlite;
 
+use std::sync::Arc;
+
 use crate::session::{Event, KeyUse, Retention, Stored};
 
 /// A change to be made durable.
@@ -17,7 +19,7 @@ pub enum Change {
     /// A new session.
     Open {
         /// Its name.
-        id: String,
+        id: Arc<str>,
         /// Its epoch.
         epoch: u32,
         /// Its bounds.
@@ -26,7 +28,7 @@ pub enum Change {
     /// A new event, with what its idempotency key is now used for.
     Append {
         /// The session's name.
-        id: String,
+        id: Arc<str>,
         /// The event.
         event: Event,
         /// The key and its use.
@@ -35,19 +37,19 @@ pub enum Change {
     /// Events below this number are no longer kept.
     Prune {
         /// The session's name.
-        id: String,
+        id: Arc<str>,
         /// The oldest number that is kept.
         oldest: u64,
     },
     /// The session is removed with everything it had.
     Delete {
         /// Its name.
-        id: String,
+        id: Arc<str>,
     },
     /// The newest event of the session is taken back; only a bug does this.
     Truncate {
         /// The session's name.
-        id: String,
+        id: Arc<str>,
     },
 }
 

@@ -164,6 +164,8 @@ fn bits(n: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn event(seq: u64) -> Event {
@@ -175,7 +177,7 @@ mod tests {
     fn what_was_committed_is_there_after_reopening() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log.db");
-        let id = "a".to_owned();
+        let id: Arc<str> = "a".into();
         let retention = Retention { records: Some(9), ..Retention::default() };
         let used = KeyUse { digest: u64::MAX, seq: 1 };
         let changes = [
@@ -190,7 +192,7 @@ mod tests {
         assert_eq!(
             stored,
             [Stored {
-                id,
+                id: "a".to_owned(),
                 epoch: u32::MAX,
                 head: 3,
                 retention,
@@ -205,7 +207,7 @@ mod tests {
     fn a_group_is_stored_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Sqlite::open(&dir.path().join("log.db")).unwrap();
-        let open = Change::Open { id: "a".to_owned(), epoch: 1, retention: Retention::default() };
+        let open = Change::Open { id: "a".into(), epoch: 1, retention: Retention::default() };
         assert!(store.commit(&[open.clone(), open.clone()]).is_err());
         assert!(store.load().unwrap().is_empty());
         store.commit(&[open]).unwrap();

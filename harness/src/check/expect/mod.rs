@@ -197,8 +197,8 @@ impl<'v, 'h> Expect<'v, 'h> {
         let top = horizon().filter_map(|event| self.rank[event]).max().map_or(0, |rank| rank as usize + 1).max(first);
         let ranked = self.ranked.get(first..).unwrap_or_default().iter().map(|event| *event as usize);
         let ranked = ranked.enumerate().take_while(|(place, _)| whole.is_some() || first + place < top);
-        let mut due: Vec<usize> =
-            ranked.filter(|(place, event)| first + place < top || past(*event)).map(|(_, event)| event).filter(owed).collect();
+        let mut due = Vec::with_capacity(if whole.is_some() { self.ranked.len().saturating_sub(first) } else { top - first });
+        due.extend(ranked.filter(|(place, event)| first + place < top || past(*event)).map(|(_, event)| event).filter(owed));
 
         let latest = horizon().map(|event| events[event].invoked.at).chain(whole).max().unwrap_or_default();
         let until = self.unranked.partition_point(|event| events[*event as usize].acked_at().is_some_and(|acked| acked < latest));
@@ -232,7 +232,7 @@ impl<'v, 'h> Expect<'v, 'h> {
         }
         let marker = waited.what.until.marker()?;
         let own = std::ptr::eq(self.view.sessions.get(marker.session as usize)?, self.session);
-        let event = self.session.by_marker.get(&marker.n).copied().filter(|_| own)?;
+        let event = self.session.event_of(marker.n).filter(|_| own)?;
         self.session.events[event].durable.then_some(event)
     }
 

@@ -25,6 +25,8 @@ mod program;
 mod requests;
 mod streams;
 
+use std::sync::LazyLock;
+
 use super::judge::Judge;
 use crate::contract::{CATALOGUE, Contract};
 use crate::history::View;
@@ -32,8 +34,10 @@ use crate::history::View;
 pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
     program::refusals(view, judge);
     let Some(payment) = &contract.payment else {
-        for requirement in CATALOGUE.iter().filter(|requirement| requirement.family() == "MONEY") {
-            judge.not_applicable(requirement.id, "the profile's streams are free");
+        static OF_MONEY: LazyLock<Vec<&str>> =
+            LazyLock::new(|| CATALOGUE.iter().filter(|requirement| requirement.family() == "MONEY").map(|r| r.id).collect());
+        for id in OF_MONEY.iter() {
+            judge.not_applicable(id, "the profile's streams are free");
         }
         return;
     };

@@ -146,7 +146,7 @@ fn a_synthetic_id_that_is_no_resume_point_is_seen() {
     let mut story = published();
     let a = story.stream("a", From::Start);
     story.got(a, 1..=3);
-    story.got_but(a, 0, |d| (d.kind, d.cursor, d.marker, d.body) = (Kind::Other, Some("note-1".to_owned()), None, None));
+    story.got_but(a, 0, |d| (d.kind, d.cursor, d.marker, d.body) = (Kind::Other, Some("note-1".into()), None, None));
     story.boundary(a);
     story.cut(a);
     story.refused("a", presenting("note-1", CursorClass::Synthetic), 400, "{}");
@@ -158,7 +158,7 @@ fn a_synthetic_id_that_is_kept_is_right() {
     let mut story = published();
     let a = story.stream("a", From::Start);
     story.got(a, 1..=3);
-    story.got_but(a, 0, |d| (d.kind, d.cursor, d.marker, d.body) = (Kind::Other, Some("note-1".to_owned()), None, None));
+    story.got_but(a, 0, |d| (d.kind, d.cursor, d.marker, d.body) = (Kind::Other, Some("note-1".into()), None, None));
     story.boundary(a);
     story.cut(a);
     story.publish([4]);

@@ -31,7 +31,7 @@ fn a_cursor_on_a_live_only_event_is_seen() {
     story.publish([1]);
     story.note([101]);
     story.got(a, [1]);
-    story.got_but(a, 101, |d| d.cursor = Some("note-101".to_owned()));
+    story.got_but(a, 101, |d| d.cursor = Some("note-101".into()));
     story.violates("EPHEMERAL-1");
 }
 

@@ -33,13 +33,13 @@ fn say(story: &mut Story, conn: ConnId, key: &str, stage: Stage, text: Option<&s
         conn,
         frame: 0,
         kind: Kind::Other,
-        event_type: event_type.to_owned(),
-        cursor: cursor.map(str::to_owned),
+        event_type: event_type.into(),
+        cursor: cursor.map(Into::into),
         marker: None,
         body: None,
         durable: stage != Stage::More,
         points_to: None,
-        said: Some(said),
+        said: Some(Box::new(said)),
     }));
 }
 

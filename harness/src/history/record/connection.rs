@@ -1,6 +1,7 @@
 //! Connections: how they were asked for, what came on them, how they ended.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::{ConnId, SessionIx, is_true, yes};
 use crate::history::marker::{Body, Marker};
@@ -162,11 +163,11 @@ pub struct Delivery {
     /// What it is.
     pub kind: Kind,
     /// The type it names, bounded to 100 bytes.
-    #[serde(rename = "type", default, skip_serializing_if = "String::is_empty")]
-    pub event_type: String,
+    #[serde(rename = "type", default, skip_serializing_if = "SmolStr::is_empty")]
+    pub event_type: SmolStr,
     /// The cursor that it carries itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
+    pub cursor: Option<SmolStr>,
     /// The token found in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marker: Option<Marker>,
@@ -178,10 +179,10 @@ pub struct Delivery {
     pub durable: bool,
     /// The cursor in its payload: the fence of a boundary, the oldest of a gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub points_to: Option<String>,
+    pub points_to: Option<SmolStr>,
     /// What it says of a key of the contract's machines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub said: Option<Said>,
+    pub said: Option<Box<Said>>,
 }
 
 /// What an event says of a key.

@@ -1,6 +1,7 @@
 //! Operations: what was asked of the server, and what came of it.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::{OpId, SessionIx, is_true, yes};
 use crate::history::Payment;
@@ -136,7 +137,7 @@ pub enum Outcome {
         status: u16,
         /// The cursor in the answer, where the binding names one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        cursor: Option<String>,
+        cursor: Option<SmolStr>,
     },
     /// The server said that it did not.
     Failed {

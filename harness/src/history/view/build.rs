@@ -26,6 +26,7 @@ impl<'h> View<'h> {
         };
         let room = Room::of(history);
         view.ops.reserve(room.ops);
+        view.conns.reserve(room.deliveries.len());
         for (record, entry) in history.records.iter().enumerate() {
             view.take(record, entry.at, &entry.what);
             if let What::Connect(connect) = &entry.what {
@@ -57,10 +58,10 @@ impl<'h> View<'h> {
                         former.succeeded = true;
                     }
                     self.sessions.push(SessionView {
+                        events: Vec::with_capacity(USUAL),
                         name: &session.name,
                         retain: session.retain,
                         reborn_of: session.reborn_of,
-                        by_marker: FxHashMap::with_capacity_and_hasher(USUAL, FxBuildHasher),
                         cursors: FxHashMap::with_capacity_and_hasher(USUAL, FxBuildHasher),
                         ..SessionView::default()
                     });
@@ -98,6 +99,8 @@ impl<'h> View<'h> {
                         got: Vec::new(),
                         events: Vec::new(),
                         newest: None,
+                        ascends: true,
+                        last: 0,
                         comments: Vec::new(),
                         lint: Vec::new(),
                         opinion: None,
@@ -172,13 +175,15 @@ impl<'h> View<'h> {
         match action {
             Action::Publish(publish) => {
                 let Some(session) = self.session(publish.session) else { return };
-                if let Some(event) = session.by_marker.get(&publish.marker.n) {
+                if let Some(event) = session.event_of(publish.marker.n) {
                     if publish.repeats.is_some() && !publish.conflict {
-                        session.events[*event].repeated = Some(at);
+                        session.events[event].repeated = Some(at);
                     }
                     return;
                 }
-                session.by_marker.insert(publish.marker.n, session.events.len());
+                if publish.marker.n as usize != session.events.len() + 1 {
+                    session.elsewhere.insert(publish.marker.n, session.events.len());
+                }
                 session.events.push(EventView {
                     marker: publish.marker,
                     invoked: Seen { record, at, what: () },
@@ -215,7 +220,7 @@ impl<'h> View<'h> {
         match action {
             Action::Publish(publish) => {
                 let Some(session) = self.sessions.get_mut(publish.session.0 as usize) else { return };
-                let Some(&event) = session.by_marker.get(&publish.marker.n) else { return };
+                let Some(event) = session.event_of(publish.marker.n) else { return };
                 let view = &mut session.events[event];
                 match outcome {
                     // A key that was used before: the acknowledgement may be the first event's, and this one may never be.
@@ -269,9 +274,13 @@ impl<'h> View<'h> {
         let session = &mut self.sessions[ix.0 as usize];
         // A stranger's event under this session's cursor is no event of this session.
         let own = delivery.marker.filter(|marker| marker.session == ix.0);
-        let event = own.and_then(|marker| session.by_marker.get(&marker.n).copied());
+        let event = own.and_then(|marker| session.event_of(marker.n));
         conn.got.push(Seen { record, at, what: delivery });
         conn.events.push(event.map(|event| event as u32));
+        if let Some(event) = event.map(|event| event as u32) {
+            conn.ascends &= event >= conn.last;
+            conn.last = event + 1;
+        }
         conn.newest = event.filter(|_| delivery.durable).or(conn.newest);
         match (event, delivery.cursor.as_deref()) {
             (_, _) if conn.astray => {}
@@ -319,6 +328,10 @@ impl Room {
 
 impl<'h> SessionView<'h> {
     fn sight(&mut self, event: usize, cursor: &'h str, record: usize, at: Micros) {
+        // It was seen with this cursor before: the first time has left what there is to know.
+        if self.events[event].cursor.is_some_and(|first| first.what == cursor) {
+            return;
+        }
         let sight = Sight { event, record, at };
         let sights = self.cursors.entry(cursor).or_insert(Sights { first: sight, second: None });
         if sights.first.event != event {
@@ -328,10 +341,9 @@ impl<'h> SessionView<'h> {
         let view = &mut self.events[event];
         match view.cursor {
             None => view.cursor = Some(seen),
-            Some(first) if first.what != cursor => {
+            Some(_) => {
                 view.other_cursor.get_or_insert(seen);
             }
-            Some(_) => {}
         }
     }
 }

@@ -79,8 +79,8 @@ pub struct SessionView<'h> {
     pub succeeded: bool,
     /// Its events in the order in which they were first sent.
     pub events: Vec<EventView<'h>>,
-    /// From a marker's number to its place in `events`.
-    pub by_marker: FxHashMap<u32, usize>,
+    /// From a marker's number to its place in `events`, for those whose place is not one below it.
+    pub(crate) elsewhere: FxHashMap<u32, usize>,
     /// When its close was sent, and when that was acknowledged.
     pub closing: Option<Micros>,
     /// When its close was acknowledged.
@@ -184,6 +184,11 @@ pub struct ConnView<'h> {
     pub events: Vec<Option<u32>>,
     /// The durable event of its session that arrived last, by its place there.
     pub newest: Option<usize>,
+    /// True while each event of its session that arrived has its place there behind all that arrived before: then nothing
+    /// arrived twice.
+    pub ascends: bool,
+    /// One more than the place of the event of its session that arrived last.
+    pub(super) last: u32,
     /// Comments and keep-alives.
     pub comments: Vec<Seen<()>>,
     /// What the decoder found.
@@ -199,6 +204,16 @@ pub struct ConnView<'h> {
 }
 
 impl SessionView<'_> {
+    /// The place of the event with a marker of this number.
+    pub fn event_of(&self, n: u32) -> Option<usize> {
+        // The harness numbers the events of a session from 1 in the order in which it sends them.
+        let usual = (n as usize).wrapping_sub(1);
+        match self.events.get(usual) {
+            Some(event) if event.marker.n == n => Some(usual),
+            Some(_) | None => self.elsewhere.get(&n).copied(),
+        }
+    }
+
     /// True when its removal had been sent by then: it may be unknown, acknowledged or not.
     pub(crate) fn may_be_gone(&self, by: Micros) -> bool {
         self.deleting.is_some_and(|sent| sent < by)

@@ -1,6 +1,7 @@
 //! The answers to a long-poll: their records, what they say as a whole, and the cursor to ask with next.
 
 use serde_json::Value;
+use smol_str::SmolStr;
 
 use super::shape::{Lens, Raw, Seen, bounded, see, see_records, taken};
 use crate::contract::FrameMatch;
@@ -26,7 +27,7 @@ pub struct Polled {
     /// whole holds behind its records, and a gap is one before them.
     pub seen: Vec<Seen>,
     /// The cursor to ask with next.
-    pub next: Option<String>,
+    pub next: Option<SmolStr>,
 }
 
 /// What an answer to a long-poll means. An empty body is no records.
@@ -92,8 +93,12 @@ mod tests {
     fn polled(binding: &Binding, status: u16, headers: &[(&str, &str)], text: &str) -> Result<Vec<(Kind, Option<String>)>, String> {
         let header = |name: &str| headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| (*value).to_owned());
         let polled = see_answer(Lens::bare(binding), &PollAnswer { status, header: &header, text })?;
-        assert_eq!(polled.next, header("next").filter(|next| !next.is_empty()));
-        Ok(polled.seen.into_iter().map(|s| (s.kind, s.marker.map(|m| m.n.to_string()).or(s.cursor).or(s.points_to))).collect())
+        assert_eq!(polled.next.as_deref(), header("next").filter(|next| !next.is_empty()).as_deref());
+        Ok(polled
+            .seen
+            .into_iter()
+            .map(|s| (s.kind, s.marker.map(|m| m.n.to_string()).or(s.cursor.or(s.points_to).map(String::from))))
+            .collect())
     }
 
     fn said(text: &str) -> Option<String> {

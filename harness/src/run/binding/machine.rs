@@ -9,7 +9,7 @@ const MOST_KEY: usize = 200;
 const MOST_TEXT: usize = 16 << 10;
 
 /// What an event of this type says; `source` finds the parts of the event.
-pub(super) fn said(machines: &[Machine], event_type: &str, source: impl Fn(&str) -> Option<String>) -> Option<Said> {
+pub(super) fn said(machines: &[Machine], event_type: &str, source: impl Fn(&str) -> Option<String>) -> Option<Box<Said>> {
     let is = |types: &Option<OneOrMany>| types.as_ref().is_some_and(|types| types.contains(event_type));
     let stage = |machine: &Machine| {
         if machine.end.contains(event_type) {
@@ -32,10 +32,10 @@ pub(super) fn said(machines: &[Machine], event_type: &str, source: impl Fn(&str)
         Stage::More => machine.piece.as_deref().and_then(&source),
         Stage::End => machine.whole.as_deref().and_then(&source),
     };
-    Some(Said {
+    Some(Box::new(Said {
         machine: u16::try_from(at).unwrap_or(u16::MAX),
         key: key[..key.floor_char_boundary(MOST_KEY)].to_owned(),
         stage,
         text: text.filter(|text| text.len() <= MOST_TEXT),
-    })
+    }))
 }

@@ -1,6 +1,7 @@
 //! Frames and documents to what they mean: kind, cursor, marker, payload.
 
 use serde_json::Value;
+use smol_str::SmolStr;
 
 use super::machine::said;
 use crate::contract::{Binding, EventShape, FrameMatch, Machine, OneOrMany, Profile};
@@ -28,9 +29,9 @@ pub struct Seen {
     /// What it is.
     pub kind: Kind,
     /// Its type, bounded.
-    pub event_type: String,
+    pub event_type: SmolStr,
     /// The cursor that it carries.
-    pub cursor: Option<String>,
+    pub cursor: Option<SmolStr>,
     /// The token found in it.
     pub marker: Option<Marker>,
     /// Digest of its payload.
@@ -38,16 +39,16 @@ pub struct Seen {
     /// False when it is live-only.
     pub durable: bool,
     /// The position that it names.
-    pub points_to: Option<String>,
+    pub points_to: Option<SmolStr>,
     /// What it says of a key.
-    pub said: Option<Said>,
+    pub said: Option<Box<Said>>,
 }
 
 impl Default for Seen {
     fn default() -> Self {
         Seen {
             kind: Kind::Event,
-            event_type: String::new(),
+            event_type: SmolStr::default(),
             cursor: None,
             marker: None,
             body: None,
@@ -275,19 +276,19 @@ fn one(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape, special: Special) ->
         }
     };
     let points_to = frame.as_ref().and_then(|m| m.cursor.as_deref()).and_then(|source| look.source(source)).map(|c| bounded(&c));
-    let carried = cursor_of(look, shape);
+    let carried = cursor_of(look, shape).map(|c| bounded(&c));
     // A position in the JSON of a control frame is what it says, not a cursor of its own: no client keeps it unasked, as
     // every client of SSE keeps an id.
     let says =
         frame.as_ref().and_then(|m| m.cursor.as_deref()).is_some_and(|source| source != "id" && shape.cursor.as_deref() == Some(source));
     let cursor = match special {
         Special::Commit => points_to.clone().or(carried),
-        Special::Boundary | Special::Gap | Special::Heartbeat if says => look.id.map(str::to_owned),
+        Special::Boundary | Special::Gap | Special::Heartbeat if says => look.id.map(bounded),
         Special::Boundary | Special::Gap | Special::Terminal | Special::Heartbeat | Special::Ephemeral => carried,
     };
     let event_type = type_of(look, shape);
     let said = said(lens.machines, &event_type, |source| look.source(source));
-    Seen { kind, cursor: cursor.map(|c| bounded(&c)), points_to, event_type, said, ..Seen::default() }
+    Seen { kind, cursor, points_to, event_type, said, ..Seen::default() }
 }
 
 fn ordinary(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape) -> Seen {
@@ -316,14 +317,14 @@ fn cursor_of(look: &Look<'_>, shape: &EventShape) -> Option<String> {
     own.or_else(|| look.id.map(str::to_owned))
 }
 
-fn type_of(look: &Look<'_>, shape: &EventShape) -> String {
+fn type_of(look: &Look<'_>, shape: &EventShape) -> SmolStr {
     let whole = shape.event_type.as_deref().and_then(|source| look.source(source)).unwrap_or_default();
-    whole[..whole.floor_char_boundary(MOST_TYPE)].to_owned()
+    whole[..whole.floor_char_boundary(MOST_TYPE)].into()
 }
 
 /// A cursor, cut at 4 KiB: no protocol's are longer, and a hostile server's shall not fill the history.
-pub(super) fn bounded(cursor: &str) -> String {
-    cursor[..cursor.floor_char_boundary(4096)].to_owned()
+pub(super) fn bounded(cursor: &str) -> SmolStr {
+    cursor[..cursor.floor_char_boundary(4096)].into()
 }
 
 fn in_strings(value: &Value) -> Option<Marker> {
@@ -422,7 +423,7 @@ mod tests {
             let seen = see(Lens::bare(&b), Raw::Sse { event: "control", data: Some(data), id: None });
             seen.into_iter().map(|s| (s.kind, s.cursor)).collect::<Vec<_>>()
         };
-        let commit = || (Kind::Commit, Some("0_5".to_owned()));
+        let commit = || (Kind::Commit, Some("0_5".into()));
         assert_eq!(kinds(r#"{"next":"0_5"}"#), [commit()]);
         assert_eq!(kinds(r#"{"next":"0_5","upToDate":true}"#), [commit(), (Kind::Boundary, None)]);
         assert_eq!(kinds(r#"{"next":"0_5","closed":true}"#), [commit(), (Kind::Terminal, None)]);

@@ -81,7 +81,7 @@ impl<W: World> Walk<'_, W> {
     /// Waits for the last event at connections of a reader that newer ones overlap.
     async fn settle_older(&self, reader: &str, session: &str) -> Result<(), Abort> {
         let Some(marker) = self.with(session, |s| s.newest().map(|p| p.marker))? else { return Ok(()) };
-        let older: Vec<super::cast::Connection> = {
+        let older: Vec<std::rc::Rc<super::cast::Connection>> = {
             let cast = self.cast.borrow();
             let all = cast.readers.get(reader).map_or(&[][..], |r| &r.connections);
             all.split_last().map_or_else(Vec::new, |(_, older)| older.to_vec())

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use smol_str::SmolStr;
+
 use crate::contract::{FrameMatch, Profile};
 use crate::history::{ConnId, CursorClass, From, Kind, Marker, OpId, Retain, SessionIx};
 use crate::run::progress::Progress;
@@ -66,7 +68,7 @@ pub(super) struct Published {
     pub(super) marker: Marker,
     pub(super) durable: bool,
     pub(super) acknowledged: bool,
-    pub(super) cursor: Option<String>,
+    pub(super) cursor: Option<SmolStr>,
 }
 
 /// An event that was sent with a key.
@@ -82,11 +84,11 @@ pub(super) struct Keyed {
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) session: String,
-    pub(super) connections: Vec<Connection>,
+    pub(super) connections: Vec<Rc<Connection>>,
 }
 
 /// One of its connections.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Connection {
     pub(super) conn: ConnId,
     pub(super) reader: String,
@@ -127,7 +129,7 @@ impl SessionState {
 }
 
 impl Reader {
-    pub(super) fn newest(&self) -> Option<&Connection> {
+    pub(super) fn newest(&self) -> Option<&Rc<Connection>> {
         self.connections.last()
     }
 }
@@ -136,9 +138,9 @@ impl Cast {
     /// The cursor that names `marker` of `session`: from its acknowledgement, else from any reader that saw it.
     pub(super) fn cursor_of(&self, session: &str, marker: Marker) -> Option<String> {
         let acknowledged = self.sessions.get(session)?.published.iter().find(|p| p.marker == marker).and_then(|p| p.cursor.clone());
-        acknowledged.or_else(|| {
+        acknowledged.map(String::from).or_else(|| {
             self.connections_of(session)
-                .find_map(|c| c.progress.state().cursors.iter().find(|seen| seen.marker == Some(marker)).map(|seen| seen.value.clone()))
+                .find_map(|c| c.progress.state().cursors.iter().find(|seen| seen.marker == Some(marker)).map(|seen| seen.value.to_string()))
         })
     }
 
@@ -156,20 +158,20 @@ impl Cast {
         let acks = self.sessions.get(session).into_iter().flat_map(|s| &s.published).filter_map(|p| p.cursor.clone());
         for value in acks {
             if known.insert(value.clone()) {
-                all.push((value, CursorClass::Own));
+                all.push((value.into(), CursorClass::Own));
             }
         }
         for connection in self.connections_of(session) {
             for seen in &connection.progress.state().cursors {
                 if known.insert(seen.value.clone()) {
-                    all.push((seen.value.clone(), class_of(seen.kind, profile)));
+                    all.push((seen.value.to_string(), class_of(seen.kind, profile)));
                 }
             }
         }
         all
     }
 
-    fn connections_of<'a>(&'a self, session: &'a str) -> impl Iterator<Item = &'a Connection> {
+    fn connections_of<'a>(&'a self, session: &'a str) -> impl Iterator<Item = &'a Rc<Connection>> {
         self.readers.values().filter(move |r| r.session == session).flat_map(|r| &r.connections)
     }
 }

@@ -1,5 +1,6 @@
 //! Faults of connections: arming them ahead, and waiting until they strike.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::history::{Ended, From};
@@ -73,30 +74,31 @@ fn has_place(cut: &Cut) -> bool {
 
 impl<W: World> Walk<'_, W> {
     /// The newest connection of a reader.
-    pub(super) fn newest(&self, reader: &str) -> Result<Connection, Abort> {
+    pub(super) fn newest(&self, reader: &str) -> Result<Rc<Connection>, Abort> {
         let cast = self.cast.borrow();
         match cast.readers.get(reader).and_then(|r| r.newest()) {
-            Some(connection) => Ok(connection.clone()),
+            Some(connection) => Ok(Rc::clone(connection)),
             None => Err(Abort::CouldNot(format!("reader `{reader}` has no connection"))),
         }
     }
 
     /// Waits until the fault armed on a reader's newest connection was applied; false when it has no place there.
     pub(super) async fn fault_applied(&self, reader: &str) -> Result<bool, Abort> {
-        let Connection { progress, from, .. } = self.newest(reader)?;
+        let newest = self.newest(reader)?;
+        let Connection { progress, from, .. } = &*newest;
         let session = self.cast.borrow().readers.get(reader).map(|r| r.session.clone()).unwrap_or_default();
-        let newest = self.with(&session, |s| s.newest().map(|p| p.marker))?;
+        let newest_event = self.with(&session, |s| s.newest().map(|p| p.marker))?;
         let applied = || {
             let state = progress.state();
             state.faults > 0 || state.ended.is_some()
         };
         // Who resumed at the head has nothing to come but from a writer; where heads are late, not even a response head.
-        let at_head = match (&from, newest.and_then(|marker| self.cast.borrow().cursor_of(&session, marker))) {
+        let at_head = match (from, newest_event.and_then(|marker| self.cast.borrow().cursor_of(&session, marker))) {
             (From::Cursor { value, .. }, Some(head)) => *value == head,
             (From::Cursor { .. }, None) | (From::Start | From::Live, _) => false,
         };
         let within = if at_head { self.heads_within() } else { self.deadline() };
-        let all_there = || newest.is_some_and(|marker| progress.state().markers.contains(&marker));
+        let all_there = || newest_event.is_some_and(|marker| progress.state().markers.contains(&marker));
         let mut struck = self.world.wait(within, || applied() || all_there()).await && applied();
         if !struck && all_there() {
             // Everything has come and nothing struck: a place behind all bytes, as the last ones of a sweep are.
@@ -145,7 +147,7 @@ impl<W: World> Walk<'_, W> {
 
     /// Closes whatever is still open at the end of a run.
     pub(super) async fn leave(&self) {
-        let open: Vec<Connection> = {
+        let open: Vec<Rc<Connection>> = {
             let cast = self.cast.borrow();
             cast.readers.values().flat_map(|r| &r.connections).filter(|c| c.progress.state().ended.is_none()).cloned().collect()
         };

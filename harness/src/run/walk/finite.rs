@@ -33,8 +33,8 @@ impl<W: World> Walk<'_, W> {
             let ends = !answer.accepted || answer.more.map_or(answer.seen.is_empty(), |more| !more);
             match next {
                 // A page that leads to itself would be read for ever.
-                Some(next) if !ends && Some(&next) != cursor.as_ref() => {
-                    from = From::Cursor { value: next, class: CursorClass::Own, beside: None };
+                Some(next) if !ends && Some(next.as_str()) != cursor.as_deref() => {
+                    from = From::Cursor { value: next.into(), class: CursorClass::Own, beside: None };
                 }
                 Some(_) | None => return Ok(()),
             }
@@ -52,7 +52,7 @@ impl<W: World> Walk<'_, W> {
         let ask = PageRead { conn, surface: Surface::Snapshot, address: Address::clone(&address), cursor: None, limit: None };
         let answer = self.finite(reader, 1, ix, From::Start, ask).await;
         if let Some(cursor) = answer.and_then(|answer| answer.cursor) {
-            self.with(session, |s| s.snapshot_cursor = Some(cursor))?;
+            self.with(session, |s| s.snapshot_cursor = Some(cursor.into()))?;
         }
         Ok(())
     }

@@ -101,6 +101,9 @@ pub async fn walk<'w, W: World>(world: &'w W, profile: &'w Profile, scenario: &'
                 running.extend(works.into_iter().map(|work| walk.background(work)));
                 continue;
             }
+            if running.is_empty() {
+                return Poll::Pending;
+            }
             match running.poll_next_unpin(context) {
                 Poll::Ready(Some(())) => {}
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,

@@ -88,7 +88,7 @@ impl<W: World> Walk<'_, W> {
     /// Publishes one event. `None` when the session does not exist.
     pub(super) async fn publish_one(&self, session: &str, text: Text, durable: bool, sending: Option<Sending>) -> Option<(OpId, Marker)> {
         let sending = sending.unwrap_or_default();
-        let (ix, address, marker) = self
+        let (op, ix, address, marker) = self
             .with(session, |s| {
                 let marker = match sending.repeats {
                     Some((_, marker)) if !sending.conflict => marker,
@@ -97,14 +97,20 @@ impl<W: World> Walk<'_, W> {
                         Marker { session: s.ix.0, n: s.next_n - 1 }
                     }
                 };
-                (s.ix, s.address.clone(), marker)
+                let op = self.world.recorder().operation();
+                if sending.repeats.is_none() {
+                    s.published.push(Published { marker, durable, acknowledged: false, cursor: None });
+                    if let Some(key) = &sending.key {
+                        s.keyed.push(Keyed { op, marker, key: key.clone(), text });
+                    }
+                }
+                (op, s.ix, Rc::clone(&s.address), marker)
             })
             .ok()?;
         let (payload, body) = payload::digested(marker, text, self.profile.contract.max_payload);
         if text == Text::Secret {
             self.world.recorder().plant(payload::secret(marker));
         }
-        let op = self.world.recorder().operation();
         let action = Action::Publish(history::Publish {
             session: ix,
             marker,
@@ -117,16 +123,6 @@ impl<W: World> Walk<'_, W> {
             hostile_type: text == Text::HostileType,
             secret: text == Text::Secret,
         });
-        if sending.repeats.is_none() {
-            let published = Published { marker, durable, acknowledged: false, cursor: None };
-            self.with(session, |s| {
-                s.published.push(published);
-                if let Some(key) = &sending.key {
-                    s.keyed.push(Keyed { op, marker, key: key.clone(), text });
-                }
-            })
-            .ok()?;
-        }
         let call = Call::Publish {
             payload,
             event_type: payload::event_type(text),

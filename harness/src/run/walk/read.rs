@@ -1,11 +1,12 @@
 //! Readers: connecting, resuming, waiting, and the passage from replay to live.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::contract::{BoundarySent, CursorAnswer, StreamAnswer};
 use crate::history::{CursorClass, From, Role, Until, Wait, What};
 use crate::scenario::{Resume, Seam, SeamTime, Start, Step, Subscribe, Text, Upto};
-use crate::world::{Address, ConnFault, Opening, World};
+use crate::world::{ConnFault, Opening, World};
 
 use super::cast::{Connection, Reader};
 use super::{Abort, Walk, faults};
@@ -32,8 +33,15 @@ const HEADS_WITH_EVENTS: Duration = Duration::from_secs(1);
 
 impl<W: World> Walk<'_, W> {
     /// Opens a connection for `reader` and returns at once.
-    pub(super) fn connect(&self, reader: &str, session: &str, from: From, role: Role, faults: Vec<ConnFault>) -> Result<Connection, Abort> {
-        let (ix, address) = self.with(session, |s| (s.ix, Address::clone(&s.address)))?;
+    pub(super) fn connect(
+        &self,
+        reader: &str,
+        session: &str,
+        from: From,
+        role: Role,
+        faults: Vec<ConnFault>,
+    ) -> Result<Rc<Connection>, Abort> {
+        let (ix, address) = self.with(session, |s| (s.ix, Rc::clone(&s.address)))?;
         let conn = self.world.recorder().connection();
         let nth = {
             let mut cast = self.cast.borrow_mut();
@@ -59,9 +67,9 @@ impl<W: World> Walk<'_, W> {
             content,
         };
         let progress = self.world.connect(opening);
-        let connection = Connection { conn, reader: reader.to_owned(), from, progress };
+        let connection = Rc::new(Connection { conn, reader: reader.to_owned(), from, progress });
         let mut cast = self.cast.borrow_mut();
-        cast.readers.get_mut(reader).expect("it was just entered").connections.push(connection.clone());
+        cast.readers.get_mut(reader).expect("it was just entered").connections.push(Rc::clone(&connection));
         Ok(connection)
     }
 
@@ -142,7 +150,7 @@ impl<W: World> Walk<'_, W> {
                 return Ok(connection.from.clone());
             }
             if let Some((value, class)) = connection.progress.state().cursor.clone() {
-                return Ok(From::Cursor { value, class, beside: None });
+                return Ok(From::Cursor { value: value.into(), class, beside: None });
             }
             // SSE-28: a connection that dies before its first id leaves the one it was opened with.
             if let From::Cursor { value, class, .. } = &connection.from {

@@ -243,7 +243,7 @@ pub(super) async fn page(at: &Site<'_>, lens: Lens<'_>, finite: Finite<'_>, vars
         accepted,
         content_type: whole.header("content-type").map(str::to_owned),
         seen: if accepted { seen } else { Vec::new() },
-        cursor: cursor.filter(|_| accepted),
+        cursor: cursor.filter(|_| accepted).map(Into::into),
         more,
         body: if accepted { String::new() } else { excerpt(&whole) },
         text: whole.body,

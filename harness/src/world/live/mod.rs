@@ -250,7 +250,7 @@ impl World for LiveWorld<'_> {
             () = follow.run(request) => {}
             _ = come => {}
         }
-        progress.state().cursor.take().map(|(cursor, _)| cursor)
+        progress.state().cursor.take().map(|(cursor, _)| cursor.into())
     }
 
     async fn pay(&self, session: SessionIx, address: &Address, pay: &Pay) -> Result<Option<String>, String> {

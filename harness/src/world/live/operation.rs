@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use smol_str::SmolStr;
 use tokio::time::Instant;
 
 use super::http::{NoAnswer, excerpt, send};
@@ -110,7 +111,7 @@ async fn perform(at: &Site<'_>, operation: &Operation, mut vars: Vars, fault: Op
         }
     }
     if let Outcome::Ok { cursor, .. } = &mut reply.outcome {
-        *cursor = all.get("cursor").cloned();
+        *cursor = all.get("cursor").map(SmolStr::from);
     }
     Reply { taken: all, ..reply }
 }
@@ -189,7 +190,7 @@ fn judge(operation: &Operation, whole: Whole) -> Reply {
     let json = whole.json();
     let take = |source: &String| taken(source, json.as_ref(), |name| whole.header(name).map(str::to_owned));
     let taken: BTreeMap<_, _> = operation.take.iter().filter_map(|(name, source)| Some((name.clone(), take(source)?))).collect();
-    Reply { outcome: Outcome::Ok { status: whole.status, cursor: taken.get("cursor").cloned() }, taken, answer: Some(whole) }
+    Reply { outcome: Outcome::Ok { status: whole.status, cursor: taken.get("cursor").map(SmolStr::from) }, taken, answer: Some(whole) }
 }
 
 /// Sends a request through a link that loses its answer.

@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::time::Duration;
 
+use smol_str::SmolStr;
+
 use super::http::{MOST_ANSWER, beginning, words};
 use super::stream::{Follow, Over};
 use crate::history::{CursorClass, From, Kind};
@@ -39,7 +41,7 @@ impl Follow {
                 tokio::time::sleep(SAME_PLACE).await;
             }
             if let Some(value) = newest {
-                let from = From::Cursor { value: value.clone(), class: CursorClass::Own, beside: None };
+                let from = From::Cursor { value: value.to_string(), class: CursorClass::Own, beside: None };
                 request = for_stream(&self.profile.binding, &self.vars, &from);
                 position = Some(value);
             }
@@ -47,7 +49,7 @@ impl Follow {
     }
 
     /// Records what the `nth` answer brings and returns the cursor that it gives; the reader stood at `position`.
-    async fn polled(&self, mut response: reqwest::Response, nth: u32, position: Option<&String>) -> Result<Option<String>, Over> {
+    async fn polled(&self, mut response: reqwest::Response, nth: u32, position: Option<&SmolStr>) -> Result<Option<SmolStr>, Over> {
         let binding = &self.profile.binding;
         let status = response.status().as_u16();
         let empty = binding.subscribe.empty.as_ref().map_or(status == 204, |set| set.contains(status));

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustc_hash::{FxBuildHasher, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use super::{Chooser, Generator, Run, Schedule, Simulation, judged};
 use crate::check::{Finding, Verdict, look};
@@ -111,7 +111,7 @@ pub struct Outcome {
     /// Events and other frames that readers received, and operations.
     pub observations: u64,
     /// How often each requirement was judged.
-    pub judged: BTreeMap<&'static str, u64>,
+    pub judged: FxHashMap<&'static str, u64>,
     /// The first run (by seed) for each requirement and shape.
     pub found: BTreeMap<(String, String), Found>,
     /// Runs that did not reach their end, by seed.

@@ -87,7 +87,7 @@ impl Link {
             conn,
             progress,
             plan,
-            packets: VecDeque::new(),
+            packets: VecDeque::with_capacity(USUAL),
             waiting: 0,
             stalled: false,
             held: false,

@@ -6,7 +6,7 @@
 //! run is a function of profile, bugs, scenario and [`Schedule`].
 //!
 //! What is behind what: `schedule.rs` chooses, `node` is the server in steps, `rules.rs` bends it to the contract,
-//! `store.rs` is its disk, `letters.rs` its payloads, `link.rs` the network and the reader's end of a stream, `step.rs` lets one thing happen,
+//! `store.rs` is its disk, `letters.rs` its payloads, `shown.rs` its cursors, `link.rs` the network and the reader's end of a stream, `step.rs` lets one thing happen,
 //! `waiting.rs` holds timers and exchanges, `world.rs` is the runner's side, and `campaign.rs` runs many schedules.
 
 pub mod campaign;
@@ -15,6 +15,7 @@ mod link;
 mod node;
 mod rules;
 mod schedule;
+mod shown;
 mod step;
 mod store;
 #[cfg(test)]
@@ -43,7 +44,7 @@ use link::{Link, Packet};
 use node::{Answer, Effect, Node, Request};
 use schedule::Scheduler;
 pub use schedule::{Actor, Chooser, Generator, Schedule};
-use waiting::{Due, Exchanges, Timers};
+use waiting::{Due, Exchanges, Timers, Waiter};
 
 /// What one action takes, in microseconds of virtual time.
 const ACTION: u64 = 0;
@@ -228,7 +229,7 @@ struct Exchange {
     timeout: Due,
     brought: Brought,
     /// Who waits for it.
-    waker: Option<Waker>,
+    waiter: Option<Waiter>,
 }
 
 #[derive(Debug)]
@@ -252,7 +253,7 @@ enum Failure {
 #[derive(Debug)]
 struct Wire {
     link: Link,
-    id: String,
+    id: Arc<str>,
     from: From,
     /// `Deliver` is among the actions.
     delivers: bool,
@@ -274,7 +275,10 @@ struct Inner {
     /// Given to timers and exchanges; ties of time are broken by it.
     next: u64,
     /// Who waits for observations.
-    wakers: Vec<Waker>,
+    waiters: Vec<Waiter>,
+    /// The waker of the walk, and whether the walk is to be polled although nobody called it.
+    root: Waker,
+    walk_is_due: bool,
     /// Names of sessions, once each.
     names: Vec<Arc<str>>,
     exchanges: Exchanges,
@@ -299,11 +303,19 @@ struct SimWorld {
     profile: Arc<Profile>,
     recorder: Recorder,
     inner: RefCell<Inner>,
+    woken: Arc<Woken>,
 }
 
 /// Set by whoever wakes the walk.
 #[derive(Debug)]
 struct Woken(AtomicBool);
+
+impl Woken {
+    /// True when somebody did since the walk was polled last. All of them are on this thread.
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
@@ -321,6 +333,8 @@ impl SimWorld {
         // The grain of the network and of the server's writing are choices like any other.
         let arrive_at_once = [usize::MAX, 1][scheduler.choose(2)];
         let write_at_once = [64, 1, 4][scheduler.choose(3)];
+        let woken = Arc::new(Woken(AtomicBool::new(false)));
+        let root = Waker::from(Arc::clone(&woken));
         let inner = Inner {
             now: 0,
             scheduler,
@@ -328,7 +342,9 @@ impl SimWorld {
             ready: Vec::new(),
             timers: Timers::default(),
             next: 0,
-            wakers: Vec::new(),
+            waiters: Vec::new(),
+            root,
+            walk_is_due: true,
             names: Vec::new(),
             exchanges: Exchanges::default(),
             wires: BTreeMap::new(),
@@ -343,27 +359,33 @@ impl SimWorld {
             arrive_at_once,
             write_at_once,
         };
-        SimWorld { profile: Arc::clone(&simulation.profile), recorder: Recorder::with_room(ROOM.take()), inner: RefCell::new(inner) }
+        let recorder = Recorder::of_simulation(ROOM.take());
+        SimWorld { profile: Arc::clone(&simulation.profile), recorder, inner: RefCell::new(inner), woken }
     }
 
     /// Polls the walk whenever something woke it, and lets something happen whenever nothing did.
     fn drive(&self, walk: impl Future<Output = Result<(), Abort>>) -> Result<(), Abort> {
-        let woken = Arc::new(Woken(AtomicBool::new(true)));
-        let waker = Waker::from(Arc::clone(&woken));
-        let mut context = Context::from_waker(&waker);
+        let root = self.inner.borrow().root.clone();
+        let mut context = Context::from_waker(&root);
         let mut walk = pin!(walk);
         loop {
-            if woken.0.swap(false, Ordering::Relaxed)
-                && let Poll::Ready(ended) = walk.as_mut().poll(&mut context)
-            {
+            self.inner.borrow_mut().walk_is_due = false;
+            self.woken.0.store(false, Ordering::Relaxed);
+            if let Poll::Ready(ended) = walk.as_mut().poll(&mut context) {
                 return ended;
             }
             let mut inner = self.inner.borrow_mut();
-            if inner.scheduler.steps() > MOST_ACTIONS {
-                return Err(Abort::CouldNot(format!("the run did not end within {MOST_ACTIONS} actions")));
-            }
-            if !inner.step(&self.recorder) {
-                return Err(Abort::CouldNot("nothing can happen any more, and the runner waits".to_owned()));
+            // Also when the walk has woken itself, for it was polled until it had nothing more to do.
+            loop {
+                if inner.scheduler.steps() > MOST_ACTIONS {
+                    return Err(Abort::CouldNot(format!("the run did not end within {MOST_ACTIONS} actions")));
+                }
+                if !inner.step(&self.recorder) {
+                    return Err(Abort::CouldNot("nothing can happen any more, and the runner waits".to_owned()));
+                }
+                if inner.walk_is_due || self.woken.is_set() {
+                    break;
+                }
             }
         }
     }

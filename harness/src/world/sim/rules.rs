@@ -7,9 +7,10 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
 use streamspec_reference_server::session::{Cursor, Epoch, Frame, Refused, Retention};
 
-use super::letters;
+use super::{letters, shown};
 use crate::contract::{AfterGap, BoundarySent, CursorAnswer, GapSignal, Profile, StatusSet, StreamAnswer};
 use crate::history::{CursorClass, Kind, Retain};
 use crate::run::binding::Seen;
@@ -62,8 +63,8 @@ impl Rules {
     }
 
     /// A cursor as its readers see it.
-    pub(super) fn show(&self, cursor: Cursor) -> String {
-        if self.epochs { cursor.text() } else { cursor.seq.to_string() }
+    pub(super) fn show(&self, cursor: Cursor) -> SmolStr {
+        if self.epochs { shown::text(cursor) } else { SmolStr::from(cursor.seq.to_string()) }
     }
 
     /// A presented cursor as the core reads it.
@@ -204,33 +205,45 @@ impl Rules {
         match frame {
             Frame::Event { event, cursor, .. } if event.terminal => {
                 let cursor = cursor.filter(|_| self.cursors).map(|c| self.show(c));
-                Seen { kind: Kind::Terminal, event_type: event.event_type.as_ref().to_owned(), cursor, ..Seen::default() }
+                Seen { kind: Kind::Terminal, event_type: type_of(&event.event_type), cursor, ..Seen::default() }
             }
             Frame::Event { event, cursor, .. } => {
                 let cursor = cursor.filter(|_| self.cursors).map(|c| self.show(c));
-                event_of(event.event_type.as_ref().to_owned(), &event.data, cursor)
+                event_of(type_of(&event.event_type), &event.data, cursor)
             }
             Frame::Ephemeral { event_type, data, cursor } => {
                 let cursor = cursor.map(|c| self.show(c));
-                event_of(event_type, &data.into(), cursor)
+                event_of(event_type.into(), &data.into(), cursor)
             }
-            Frame::Boundary { fence } => {
-                Seen { kind: Kind::Boundary, event_type: "ready".to_owned(), points_to: Some(self.show(fence)), ..Seen::default() }
-            }
+            Frame::Boundary { fence } => Seen {
+                kind: Kind::Boundary,
+                event_type: SmolStr::new_static("ready"),
+                points_to: Some(self.show(fence)),
+                ..Seen::default()
+            },
             Frame::Gap { oldest, .. } => {
-                Seen { kind: Kind::Gap, event_type: "gap".to_owned(), points_to: Some(self.show(oldest)), ..Seen::default() }
+                Seen { kind: Kind::Gap, event_type: SmolStr::new_static("gap"), points_to: Some(self.show(oldest)), ..Seen::default() }
             }
             Frame::Synthetic { near } => {
-                let cursor = Some(format!("{}.s", self.show(near)));
-                Seen { kind: Kind::Other, event_type: "notice".to_owned(), cursor, ..Seen::default() }
+                let cursor = Some(smol_str::format_smolstr!("{}.s", self.show(near)));
+                Seen { kind: Kind::Other, event_type: SmolStr::new_static("notice"), cursor, ..Seen::default() }
             }
             Frame::End => unreachable!("the end has no size"),
         }
     }
 }
 
+/// A type as a reader sees it. Nearly all events are of two types.
+fn type_of(event_type: &str) -> SmolStr {
+    match event_type {
+        "message" => SmolStr::new_static("message"),
+        NOTE => SmolStr::new_static(NOTE),
+        other => other.into(),
+    }
+}
+
 /// An event with its payload, from JSON text.
-fn event_of(event_type: String, data: &Arc<str>, cursor: Option<String>) -> Seen {
+fn event_of(event_type: SmolStr, data: &Arc<str>, cursor: Option<SmolStr>) -> Seen {
     let (marker, body) = letters::read(data);
     let kind = if marker.is_some() { Kind::Event } else { Kind::Other };
     let durable = event_type != NOTE;

@@ -1,13 +1,13 @@
 //! One thing after the other: timers, actions, and what the server's steps lead to.
 
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::Context;
 
 use streamspec_reference_server::session::Millis;
 
 use super::link::{Happened, Packet};
 use super::node::{Answer, Effect, Node};
-use super::waiting::Due;
+use super::waiting::{Due, Waiter};
 use super::{ACTION, Action, Brought, EPOCH_MS, Exchange, Failure, Inner, JUMP_MS, Timer};
 use crate::history::{Micros, Process, What};
 use crate::run::recorder::Recorder;
@@ -16,10 +16,10 @@ use crate::world::Command;
 
 impl Exchange {
     /// The answer is here, or the news that there is none.
-    fn here(&mut self, brought: Result<Answer, Failure>) {
+    fn here(&mut self, brought: Result<Answer, Failure>, walk_is_due: &mut bool) {
         self.brought = Brought::Here(brought);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
+        if let Some(waiter) = self.waiter.take() {
+            waiter.wake(walk_is_due);
         }
     }
 }
@@ -57,8 +57,16 @@ impl Inner {
         due
     }
 
+    /// Whoever polls waits for the next observation.
+    pub(super) fn waits(&mut self, context: &Context<'_>) {
+        let waiter = Waiter::of(context, &self.root);
+        if !(matches!(waiter, Waiter::Walk) && matches!(self.waiters.last(), Some(Waiter::Walk))) {
+            self.waiters.push(waiter);
+        }
+    }
+
     pub(super) fn wake_all(&mut self) {
-        self.wakers.drain(..).for_each(Waker::wake);
+        self.waiters.drain(..).for_each(|waiter| waiter.wake(&mut self.walk_is_due));
     }
 
     /// Lets one thing happen; false when there is nothing.
@@ -100,7 +108,7 @@ impl Inner {
             Timer::Wait => self.wake_all(),
             Timer::Timeout(ex) => {
                 if let Some(exchange) = self.exchanges.get_mut(ex) {
-                    exchange.here(Err(Failure::Lost("no answer within 10 s")));
+                    exchange.here(Err(Failure::Lost("no answer within 10 s")), &mut self.walk_is_due);
                     self.wake_all();
                 }
             }
@@ -129,8 +137,15 @@ impl Inner {
     }
 
     pub(super) fn send(&mut self, conn: u32, packet: Packet) {
+        self.send_all(conn, std::iter::once(packet));
+    }
+
+    fn send_all(&mut self, conn: u32, packets: impl ExactSizeIterator<Item = Packet>) {
+        if packets.len() == 0 {
+            return;
+        }
         if let Some(wire) = self.wires.get_mut(&conn) {
-            wire.link.send(packet);
+            packets.for_each(|packet| wire.link.send(packet));
             wire.last_write = self.now;
             if wire.link.ready() && !wire.delivers {
                 wire.delivers = true;
@@ -150,6 +165,9 @@ impl Inner {
 
     /// Carries out what the server's last step led to.
     pub(super) fn effects(&mut self) {
+        if self.node.is_quiet() {
+            return;
+        }
         let mut effects = std::mem::take(&mut self.effects);
         self.node.take_effects(&mut effects);
         for effect in effects.drain(..) {
@@ -201,7 +219,7 @@ impl Inner {
         let time = self.server_time();
         let Some(exchange) = self.exchanges.get_mut(ex) else { return };
         if self.absent {
-            exchange.here(Err(Failure::NotSent));
+            exchange.here(Err(Failure::NotSent), &mut self.walk_is_due);
             self.wake_all();
             return;
         }
@@ -223,8 +241,8 @@ impl Inner {
                 self.ready.push(Action::Arrive(ex));
                 return;
             }
-            (Some(PublishFault::DropAnswer), Ok(_)) => exchange.here(Err(Failure::Lost(dropped))),
-            (_, brought) => exchange.here(brought),
+            (Some(PublishFault::DropAnswer), Ok(_)) => exchange.here(Err(Failure::Lost(dropped)), &mut self.walk_is_due),
+            (_, brought) => exchange.here(brought, &mut self.walk_is_due),
         }
         self.wake_all();
     }
@@ -238,10 +256,8 @@ impl Inner {
             self.happened(conn, happened, recorder);
             return;
         }
-        let (id, from) = (wire.id.clone(), wire.from.clone());
-        for packet in self.node.subscribe(time, conn, &id, &from) {
-            self.send(conn, packet);
-        }
+        let packets = self.node.subscribe(time, conn, &wire.id, &wire.from);
+        self.send_all(conn, packets.into_iter());
         if let Some(interval) = self.node.heartbeat_ms().filter(|_| self.node.writes_to(conn)) {
             self.timer(interval * 1000, Timer::Heartbeat(conn));
         }
@@ -257,9 +273,7 @@ impl Inner {
         }
         let mut packets = std::mem::take(&mut self.packets);
         let again = self.node.pump(time, conn, most, &mut packets);
-        for packet in packets.drain(..) {
-            self.send(conn, packet);
-        }
+        self.send_all(conn, packets.drain(..));
         self.packets = packets;
         if again {
             self.wake_stream(conn);

@@ -20,32 +20,33 @@ impl Disk {
         self.0.values_mut().for_each(|stored| stored.keys.clear());
     }
 
-    fn apply(&mut self, change: &Change) {
+    /// Writes a change.
+    pub(super) fn take(&mut self, change: Change) {
         match change {
             Change::Open { id, epoch, retention } => {
-                let stored = Stored { id: id.clone(), epoch: *epoch, retention: *retention, ..Stored::default() };
-                self.0.insert(id.clone(), stored);
+                let stored = Stored { id: id.as_ref().to_owned(), epoch, retention, ..Stored::default() };
+                self.0.insert(id.as_ref().to_owned(), stored);
             }
             Change::Append { id, event, key } => {
-                let Some(stored) = self.0.get_mut(id) else { return };
+                let Some(stored) = self.0.get_mut(id.as_ref()) else { return };
                 stored.head = stored.head.max(event.seq);
                 if event.terminal {
                     stored.closed = Some(event.seq);
                 }
-                stored.events.push(event.clone());
-                stored.keys.extend(key.clone());
+                stored.events.push(event);
+                stored.keys.extend(key);
             }
             Change::Prune { id, oldest } => {
-                if let Some(stored) = self.0.get_mut(id) {
-                    let gone = stored.events.partition_point(|event| event.seq < *oldest);
+                if let Some(stored) = self.0.get_mut(id.as_ref()) {
+                    let gone = stored.events.partition_point(|event| event.seq < oldest);
                     stored.events.drain(..gone);
                 }
             }
             Change::Delete { id } => {
-                self.0.remove(id);
+                self.0.remove(id.as_ref());
             }
             Change::Truncate { id } => {
-                if let Some(stored) = self.0.get_mut(id) {
+                if let Some(stored) = self.0.get_mut(id.as_ref()) {
                     let head = stored.head;
                     stored.events.pop_if(|newest| newest.seq == head && !newest.terminal);
                 }
@@ -60,7 +61,7 @@ impl Store for Disk {
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        changes.iter().for_each(|change| self.apply(change));
+        changes.iter().for_each(|change| self.take(change.clone()));
         Ok(())
     }
 }

@@ -1,7 +1,33 @@
 //! What waits in a run: timers, and exchanges without an answer. There are few of either at a time and many of both in
 //! a run, so each is a short sorted list and no tree.
 
+use std::task::{Context, Waker};
+
 use super::{Exchange, Timer};
+
+/// Who is polled again when something happens.
+#[derive(Debug)]
+pub(super) enum Waiter {
+    /// The walk, polled at its root: a flag says so, for a waker's counts would be most of the cost of waiting.
+    Walk,
+    /// A future among several that are polled one by one.
+    One(Waker),
+}
+
+impl Waiter {
+    /// Who polls with this context; `root` is the waker of the walk itself.
+    pub(super) fn of(context: &Context<'_>, root: &Waker) -> Waiter {
+        if context.waker().will_wake(root) { Waiter::Walk } else { Waiter::One(context.waker().clone()) }
+    }
+
+    /// Sees to it that it is polled.
+    pub(super) fn wake(self, walk_is_due: &mut bool) {
+        match self {
+            Waiter::Walk => *walk_is_due = true,
+            Waiter::One(waker) => waker.wake(),
+        }
+    }
+}
 
 /// When a timer fires, and its number: ties of time are broken by it.
 pub(super) type Due = (u64, u64);

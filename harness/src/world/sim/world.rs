@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::link::{Link, Packet};
 use super::node::{Answer, Publication, Request};
-use super::waiting::Due;
+use super::waiting::{Due, Waiter};
 use super::{Action, Brought, Exchange, Failure, OPERATION, SimWorld, Timer, Wire};
 use crate::history::{ConnId, From, Micros, Outcome, Process, Resources, Surface, What};
 use crate::run::progress::Progress;
@@ -24,7 +24,7 @@ impl SimWorld {
             let ex = u32::try_from(inner.next).expect("a run has fewer actions than that");
             let timeout = inner.timer(OPERATION, Timer::Timeout(ex));
             let id = inner.name(&address.id);
-            let exchange = Exchange { id, request: Some(request), fault, timeout, brought: Brought::Nothing, waker: None };
+            let exchange = Exchange { id, request: Some(request), fault, timeout, brought: Brought::Nothing, waiter: None };
             inner.exchanges.push(ex, exchange);
             inner.ready.push(Action::Arrive(ex));
             ex
@@ -33,7 +33,8 @@ impl SimWorld {
             let mut inner = self.inner.borrow_mut();
             let exchange = inner.exchanges.get_mut(ex).expect("it is there until its answer is taken");
             if !matches!(exchange.brought, Brought::Here(_)) {
-                exchange.waker = Some(context.waker().clone());
+                let waiter = Waiter::of(context, &inner.root);
+                inner.exchanges.get_mut(ex).expect("it was just looked at").waiter = Some(waiter);
                 return Poll::Pending;
             }
             let exchange = inner.exchanges.remove(ex).expect("it was just looked at");
@@ -78,7 +79,8 @@ impl World for SimWorld {
             Call::Custom { .. } => return unknown(Failure::NotSent),
         };
         match self.exchange(address, request, fault).await {
-            Ok(Answer::Reply(reply)) => reply,
+            Ok(Answer::Done(status, cursor)) => Reply { outcome: Outcome::Ok { status, cursor }, taken: BTreeMap::new(), answer: None },
+            Ok(Answer::Reply(reply)) => *reply,
             Ok(Answer::Page(_)) => unreachable!("operations are answered by replies"),
             Err(failure) => unknown(failure),
         }
@@ -92,7 +94,7 @@ impl World for SimWorld {
         let mut inner = self.inner.borrow_mut();
         let wire = Wire {
             link,
-            id: opening.address.id,
+            id: inner.name(&opening.address.id),
             from: opening.from.clone(),
             delivers: false,
             pumps: false,
@@ -138,9 +140,9 @@ impl World for SimWorld {
 
     async fn read(&self, read: PageRead) -> Result<PageAnswer, String> {
         let address = read.address.clone();
-        match self.exchange(&address, Request::Read(read), None).await {
-            Ok(Answer::Page(page)) => Ok(page),
-            Ok(Answer::Reply(_)) => unreachable!("finite reads are answered by pages"),
+        match self.exchange(&address, Request::Read(Box::new(read)), None).await {
+            Ok(Answer::Page(page)) => Ok(*page),
+            Ok(Answer::Done(..) | Answer::Reply(_)) => unreachable!("finite reads are answered by pages"),
             Err(Failure::NotSent) => Err("connection refused".to_owned()),
             Err(Failure::Lost(why)) => Err(why.to_owned()),
         }
@@ -178,7 +180,7 @@ impl World for SimWorld {
             if inner.generation > before {
                 return Poll::Ready(Ok(()));
             }
-            inner.wakers.push(context.waker().clone());
+            inner.waits(context);
             Poll::Pending
         })
         .await
@@ -213,7 +215,7 @@ impl World for SimWorld {
             if inner.now >= until.0 {
                 return Poll::Ready(false);
             }
-            inner.wakers.push(context.waker().clone());
+            inner.waits(context);
             Poll::Pending
         })
         .await;

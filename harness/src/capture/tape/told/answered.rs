@@ -59,7 +59,7 @@ pub(super) fn done(operation: Option<&Operation>, exchange: &Exchange) -> bool {
 pub(super) fn outcome(exchange: &Exchange, operation: Option<&Operation>) -> Outcome {
     match exchange.status() {
         None => Outcome::Unknown { why: "no answer came".to_owned() },
-        Some(status) if done(operation, exchange) => Outcome::Ok { status, cursor: cursor_of(exchange, operation) },
+        Some(status) if done(operation, exchange) => Outcome::Ok { status, cursor: cursor_of(exchange, operation).map(Into::into) },
         Some(status) => Outcome::Failed { status, body: text(&exchange.whole_body(), MOST_BODY) },
     }
 }

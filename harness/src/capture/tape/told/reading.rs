@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::io::Write;
 
+use smol_str::SmolStr;
+
 use super::answered::{answer, ended, request};
 use super::{Exchange, Known, Teller, Told};
 use crate::capture::decoded::{Item, Items};
@@ -84,7 +86,7 @@ impl<'e> Reading<'e> {
 struct Telling {
     conn: ConnId,
     reader: usize,
-    cursor: Option<String>,
+    cursor: Option<SmolStr>,
     /// The events that it has brought: session and place.
     before: BTreeSet<(usize, usize)>,
     unfinished: u64,
@@ -161,7 +163,7 @@ impl Teller<'_> {
 
     /// Polls that follow each other by their cursors are one stream.
     fn polls<'e>(&self, streams: &[Asked<'e>]) -> Result<Vec<Reading<'e>>, String> {
-        let mut readings: Vec<(Reading<'e>, Option<String>)> = Vec::new();
+        let mut readings: Vec<(Reading<'e>, Option<SmolStr>)> = Vec::new();
         for (session, exchange, cursor) in streams {
             let Some(session) = session else { continue };
             let head = exchange.answer.as_ref();
@@ -172,7 +174,9 @@ impl Teller<'_> {
             let status = exchange.status().unwrap_or_default();
             let polled = see_answer(lens, &PollAnswer { status, header: &of_header, text: &text }).unwrap_or_default();
             let at = exchange.over.map_or(self.end, |(at, _)| at);
-            let follows = readings.iter_mut().find(|(reading, next)| reading.session == *session && next.is_some() && next == cursor);
+            let follows = readings
+                .iter_mut()
+                .find(|(reading, next)| reading.session == *session && next.is_some() && next.as_deref() == cursor.as_deref());
             let (reading, next) = match follows {
                 Some(known) => known,
                 None => {
@@ -251,12 +255,12 @@ impl Teller<'_> {
             self.message(at, Of::Conn(conn), Message::Answer { status: answer.status, headers, body: answer.body.clone() });
             self.record(at, What::Answer(answer));
         }
-        Telling { conn, reader, cursor: reading.cursor.take(), before: BTreeSet::new(), unfinished: 0 }
+        Telling { conn, reader, cursor: reading.cursor.take().map(SmolStr::from), before: BTreeSet::new(), unfinished: 0 }
     }
 
     fn ends(&mut self, telling: &Telling, session: usize, at: Stamp, how: Ended) {
         let reader = &mut self.sessions[session].readers[telling.reader];
-        (reader.over, reader.cursor) = (at, telling.cursor.clone());
+        (reader.over, reader.cursor) = (at, telling.cursor.clone().map(String::from));
         let unfinished = if matches!(how, Ended::Eof) { telling.unfinished } else { 0 };
         self.record(at, What::End(End { conn: telling.conn, how, unfinished }));
     }
@@ -326,7 +330,7 @@ impl Teller<'_> {
         let payload = one.body.take().unwrap_or_else(|| digest.clone());
         one.marker = None;
         let told = &self.sessions[session];
-        let by_cursor = own.as_ref().and_then(|cursor| told.by_cursor.get(cursor).copied());
+        let by_cursor = own.as_ref().and_then(|cursor| told.by_cursor.get(cursor.as_str()).copied());
         let found = by_cursor.or_else(|| spoken.then(|| next_of(told, session, &payload, before)).flatten()).or_else(|| {
             if spoken && before.len() >= told.events.len() {
                 return None;
@@ -344,7 +348,7 @@ impl Teller<'_> {
         let found = found.or_else(|| own.is_some().then(|| self.foreign(session, payload.clone())));
         let Some(found) = found else { return one };
         if let Some(cursor) = own {
-            self.sessions[session].by_cursor.entry(cursor).or_insert(found);
+            self.sessions[session].by_cursor.entry(cursor.into()).or_insert(found);
         }
         before.insert((session, found));
         one.marker = Some(self.sessions[session].events[found].marker);

@@ -12,6 +12,7 @@ mod writer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use smol_str::SmolStr;
 use streamspec_reference_server::bugs::{Bug, BugSet};
 use streamspec_reference_server::session::{Append, Epoch, Frame, Millis, Retention, Session, Snapshot, SubscriptionId};
 use streamspec_reference_server::store::{Change, Store};
@@ -41,7 +42,7 @@ pub(super) enum Request {
     Delete,
     Health,
     Probe(Probe),
-    Read(PageRead),
+    Read(Box<PageRead>),
 }
 
 /// An event to be published.
@@ -56,8 +57,10 @@ pub(super) struct Publication {
 /// What it answers.
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
-    Reply(Reply),
-    Page(PageAnswer),
+    /// It was done: the status, and the cursor of what was appended. Kept apart because nearly all answers are this one.
+    Done(u16, Option<SmolStr>),
+    Reply(Box<Reply>),
+    Page(Box<PageAnswer>),
 }
 
 /// What the world has to do after a step.
@@ -103,16 +106,16 @@ struct Stream {
 
 #[derive(Debug)]
 enum Wanted {
-    Open(String, Retention),
-    Append(String, Append),
-    Delete(String),
+    Open(Arc<str>, Retention),
+    Append(Arc<str>, Append),
+    Delete(Arc<str>),
 }
 
 #[derive(Debug)]
 enum Done {
     Open {
         ex: u32,
-        id: String,
+        id: Arc<str>,
         epoch: Epoch,
         retention: Retention,
     },
@@ -124,11 +127,11 @@ enum Done {
     },
     Again {
         ex: u32,
-        cursor: String,
+        cursor: SmolStr,
     },
     Delete {
         ex: u32,
-        id: String,
+        id: Arc<str>,
     },
 }
 
@@ -159,6 +162,8 @@ pub(super) struct Node {
     effects: Vec<Effect>,
     /// Kept to be filled again.
     frames: Vec<Frame>,
+    taken: Vec<(u32, Wanted)>,
+    spare: Group,
 }
 
 impl Node {
@@ -180,12 +185,19 @@ impl Node {
             types: Vec::new(),
             effects: Vec::new(),
             frames: Vec::new(),
+            taken: Vec::new(),
+            spare: Group::default(),
         }
     }
 
     /// What its profile makes of it.
     pub(super) fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// True when the last step led to nothing.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.effects.is_empty()
     }
 
     /// What is to be done, oldest first, into an empty list.
@@ -205,15 +217,14 @@ impl Node {
         self.effects.extend(self.slots[slot].streams.iter().map(|conn| Effect::Wake(*conn)));
     }
 
-    fn done(&mut self, ex: u32, status: u16, cursor: Option<String>) {
-        let reply = Reply { outcome: Outcome::Ok { status, cursor }, taken: BTreeMap::new(), answer: None };
-        self.effects.push(Effect::Answer(ex, Answer::Reply(reply)));
+    fn done(&mut self, ex: u32, status: u16, cursor: Option<SmolStr>) {
+        self.effects.push(Effect::Answer(ex, Answer::Done(status, cursor)));
     }
 
     fn refuse(&mut self, ex: u32, status: u16, why: &str) {
         let body = if self.bugs.has(Bug::EmptyRefusals) { String::new() } else { format!("{{\"error\":\"{why}\"}}") };
         let reply = Reply { outcome: Outcome::Failed { status, body }, taken: BTreeMap::new(), answer: None };
-        self.effects.push(Effect::Answer(ex, Answer::Reply(reply)));
+        self.effects.push(Effect::Answer(ex, Answer::Reply(Box::new(reply))));
     }
 
     fn refuse_unknown(&mut self, ex: u32) {
@@ -221,16 +232,18 @@ impl Node {
     }
 
     /// A request has arrived.
-    pub(super) fn request(&mut self, now: Millis, ex: u32, id: &str, request: Request) {
+    pub(super) fn request(&mut self, now: Millis, ex: u32, id: &Arc<str>, request: Request) {
         if self.poisoned {
             return match request {
-                Request::Read(_) => self.effects.push(Effect::Answer(ex, Answer::Page(refused_page(500, "a lock is held for ever")))),
+                Request::Read(_) => {
+                    self.effects.push(Effect::Answer(ex, Answer::Page(Box::new(refused_page(500, "a lock is held for ever")))))
+                }
                 _ => self.refuse(ex, 500, "a lock is held for ever"),
             };
         }
         match request {
             Request::Open(retain) => match self.rules.retention(retain) {
-                Ok(retention) => self.enqueue(ex, Wanted::Open(id.to_owned(), retention)),
+                Ok(retention) => self.enqueue(ex, Wanted::Open(Arc::clone(id), retention)),
                 // A prune loop that counts down to a bound below zero never ends.
                 Err(_) if self.bugs.has(Bug::NegativeRetention) => {}
                 Err(why) => self.refuse(ex, 400, &why),
@@ -239,9 +252,9 @@ impl Node {
             Request::Close => {
                 let data = r#"{"reason":"closed"}"#.into();
                 let terminal = Append { event_type: "end".into(), data, key: None, terminal: true };
-                self.enqueue(ex, Wanted::Append(id.to_owned(), terminal));
+                self.enqueue(ex, Wanted::Append(Arc::clone(id), terminal));
             }
-            Request::Delete => self.enqueue(ex, Wanted::Delete(id.to_owned())),
+            Request::Delete => self.enqueue(ex, Wanted::Delete(Arc::clone(id))),
             Request::Health => self.done(ex, 200, None),
             Request::Probe(probe) => self.probe(ex, probe),
             Request::Read(read) => self.read(now, ex, id, &read),
@@ -255,10 +268,11 @@ impl Node {
         }
     }
 
-    fn publish(&mut self, ex: u32, id: &str, publication: Publication) {
+    fn publish(&mut self, ex: u32, id: &Arc<str>, publication: Publication) {
         let Publication { payload, event_type, key, durable } = publication;
         // A line break in a type would break the frame.
-        if RESERVED.contains(&event_type) || event_type.contains(['\n', '\r', '\0']) || event_type.is_empty() {
+        let known = self.types.iter().any(|known| **known == *event_type);
+        if !known && (RESERVED.contains(&event_type) || event_type.contains(['\n', '\r', '\0']) || event_type.is_empty()) {
             return self.refuse(ex, 400, "that is no type of an event");
         }
         let Some(slot) = self.find(id) else {
@@ -272,7 +286,7 @@ impl Node {
         let data = letters::write(&payload);
         if durable {
             let append = Append { event_type: self.type_of(event_type), data, key: key.filter(|_| self.rules.keys()), terminal: false };
-            return self.enqueue(ex, Wanted::Append(id.to_owned(), append));
+            return self.enqueue(ex, Wanted::Append(Arc::clone(id), append));
         }
         let session = &mut self.slots[slot].session;
         if session.is_closed() {
@@ -304,7 +318,7 @@ impl Node {
     fn open_now(&mut self, id: &str, retention: Retention) {
         let epoch = self.fresh_epoch();
         // The disk of the simulation takes everything.
-        let _ = self.disk.commit(&[Change::Open { id: id.to_owned(), epoch: epoch.0, retention }]);
+        let _ = self.disk.commit(&[Change::Open { id: id.into(), epoch: epoch.0, retention }]);
         self.slots.push(Slot { session: Session::new(id.to_owned(), epoch, retention, self.bugs), listed: true, streams: Vec::new() });
     }
 

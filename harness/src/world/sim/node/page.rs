@@ -11,7 +11,7 @@ use crate::world::{PageAnswer, PageRead};
 
 impl Node {
     pub(super) fn read(&mut self, now: Millis, ex: u32, id: &str, read: &PageRead) {
-        let page = |answer| Effect::Answer(ex, Answer::Page(answer));
+        let page = |answer| Effect::Answer(ex, Answer::Page(Box::new(answer)));
         let Some(slot) = self.find(id) else {
             return self.effects.push(page(refused_page(self.rules.unknown(), "there is no session of this name")));
         };
@@ -73,7 +73,7 @@ impl Node {
             snapshot.events = self.slots[slot].session.snapshot(now).events;
         }
         let answer = self.snapshot_page(snapshot);
-        self.effects.push(Effect::Answer(ex, Answer::Page(answer)));
+        self.effects.push(Effect::Answer(ex, Answer::Page(Box::new(answer))));
     }
 
     fn snapshot_page(&mut self, snapshot: Snapshot) -> PageAnswer {

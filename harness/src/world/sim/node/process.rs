@@ -45,7 +45,7 @@ impl Node {
             self.group(now);
         }
         if self.bugs.has(Bug::ShutdownTruncates) {
-            self.behind.extend(self.slots.iter().filter(|s| s.listed).map(|s| Change::Truncate { id: s.session.id.clone() }));
+            self.behind.extend(self.slots.iter().filter(|s| s.listed).map(|s| Change::Truncate { id: s.session.id.as_str().into() }));
         }
         self.flush();
         let mut last = Vec::new();

@@ -1,5 +1,6 @@
 //! Streams: how a reader is answered, and what is written to it.
 
+use smol_str::SmolStr;
 use streamspec_reference_server::bugs::Bug;
 use streamspec_reference_server::session::{Cursor, Epoch, Frame, HELD_BACK_MS, Millis, Refused, Start};
 
@@ -28,7 +29,7 @@ impl Node {
             }
             let unknown = if self.bugs.has(Bug::EmptyRefusals) { "" } else { "{\"error\":\"there is no session of this name\"}" };
             if self.bugs.has(Bug::ErrorInsideStream) {
-                let error = Seen { kind: Kind::Other, event_type: "error".to_owned(), ..Seen::default() };
+                let error = Seen { kind: Kind::Other, event_type: SmolStr::new_static("error"), ..Seen::default() };
                 let mut packets = head(200, "");
                 packets.extend([Packet::Own(Box::new(error), 60), Packet::Eof]);
                 return packets;
@@ -239,7 +240,7 @@ impl Node {
         let head = self.slots[stream.slot].session.head();
         let next = Cursor { seq: head.seq + 1, ..head };
         let cursor = Some(self.rules.show(next));
-        Some(Packet::Own(Box::new(Seen { kind: Kind::Other, event_type: "heartbeat".to_owned(), cursor, ..Seen::default() }), 50))
+        Some(Packet::Own(Box::new(Seen { kind: Kind::Other, event_type: SmolStr::new_static("heartbeat"), cursor, ..Seen::default() }), 50))
     }
 
     /// True while the server writes to this stream.

@@ -1,8 +1,10 @@
 //! The writer: takes up what has come, and makes it visible once it is on the disk.
 
+use std::sync::Arc;
+
 use streamspec_reference_server::bugs::Bug;
 use streamspec_reference_server::session::{Append, Event, Millis, Prepared, Refusal, Session, race};
-use streamspec_reference_server::store::{Change, Store};
+use streamspec_reference_server::store::Change;
 
 use super::{Answer, Done, Effect, Group, Node, STALLS, Slot, Wanted};
 use crate::history::Outcome;
@@ -21,8 +23,9 @@ impl Node {
             return;
         }
         self.batch += 1;
-        let mut group = Group::default();
-        for (ex, wanted) in std::mem::take(&mut self.queue) {
+        let mut group = std::mem::take(&mut self.spare);
+        let mut taken = std::mem::replace(&mut self.queue, std::mem::take(&mut self.taken));
+        for (ex, wanted) in taken.drain(..) {
             match wanted {
                 Wanted::Open(id, retention) => {
                     let twice = group.done.iter().any(|done| matches!(done, Done::Open { id: other, .. } if *other == id));
@@ -45,27 +48,30 @@ impl Node {
                 Wanted::Append(id, append) => self.prepare(now, ex, &id, append, &mut group),
             }
         }
+        self.taken = taken;
         if self.bugs.has(Bug::CounterRace) || self.bugs.has(Bug::NumberBeforeLock) {
             self.race(&mut group);
         }
         if group.done.is_empty() && group.changes.is_empty() {
+            self.spare = group;
             return;
         }
         let appends = group.changes.iter().any(|change| matches!(change, Change::Append { .. }));
         let early = self.bugs.has(Bug::AckBeforeDurable) || !self.rules.durable_at_kill();
         if appends && early {
-            let changes = self.finish(now, group);
+            self.finish(now, &mut group);
             if self.behind.is_empty() {
                 self.effects.push(Effect::Flush(WRITE_BEHIND_MS));
             }
-            self.behind.extend(changes);
+            self.behind.append(&mut group.changes);
+            self.spare = group;
             return;
         }
         self.committing = Some(group);
         self.effects.push(Effect::Commit(0));
     }
 
-    fn prepare(&mut self, now: Millis, ex: u32, id: &str, append: Append, group: &mut Group) {
+    fn prepare(&mut self, now: Millis, ex: u32, id: &Arc<str>, append: Append, group: &mut Group) {
         let Some(slot) = self.find(id).filter(|_| !deleted(group, id)) else { return self.refuse_unknown(ex) };
         let session = &mut self.slots[slot].session;
         match session.prepare(&append, now, self.batch) {
@@ -73,9 +79,9 @@ impl Node {
                 let key = append.key.and_then(|key| session.key_use(&key).cloned().map(|used| (key, used)));
                 let oldest = session.oldest();
                 group.done.push(Done::Append { ex, slot, at: group.changes.len() });
-                group.changes.push(Change::Append { id: id.to_owned(), event, key });
+                group.changes.push(Change::Append { id: Arc::clone(id), event, key });
                 if oldest > 1 {
-                    group.changes.push(Change::Prune { id: id.to_owned(), oldest });
+                    group.changes.push(Change::Prune { id: Arc::clone(id), oldest });
                 }
             }
             Ok(Prepared::Again(cursor)) => group.done.push(Done::Again { ex, cursor: self.rules.show(cursor) }),
@@ -95,45 +101,46 @@ impl Node {
 
     /// Lets the concurrent events of each session race for their numbers, two by two.
     fn race(&self, group: &mut Group) {
-        let mut waiting: Vec<(&str, &mut Event)> = Vec::new();
+        let mut waiting: Vec<(&Arc<str>, &mut Event)> = Vec::new();
         for change in &mut group.changes {
             let Change::Append { id, event, .. } = change else { continue };
-            match waiting.iter().position(|(other, _)| other == id) {
+            match waiting.iter().position(|(other, _)| ***other == **id) {
                 Some(at) => race(waiting.swap_remove(at).1, event, self.bugs),
-                None => waiting.push((id.as_str(), event)),
+                None => waiting.push((&*id, event)),
             }
         }
     }
 
     /// The group is on the disk: it becomes visible and is answered.
     pub(in crate::world::sim) fn commit(&mut self, now: Millis) {
-        let slowest = self.slots.iter().map(|slot| slot.session.slowest()).max().unwrap_or(0);
-        if self.bugs.has(Bug::SlowStallsAll) && self.committing.is_some() && slowest >= SLOW && self.stalls < STALLS {
+        let slowest = || self.slots.iter().map(|slot| slot.session.slowest()).max().unwrap_or(0);
+        if self.bugs.has(Bug::SlowStallsAll) && self.committing.is_some() && self.stalls < STALLS && slowest() >= SLOW {
             self.stalls += 1;
             return self.effects.push(Effect::Commit(STALL_MS));
         }
-        let Some(group) = self.committing.take() else { return };
-        let _ = self.disk.commit(&group.changes);
-        self.finish(now, group);
+        let Some(mut group) = self.committing.take() else { return };
+        self.finish(now, &mut group);
+        group.changes.drain(..).for_each(|change| self.disk.take(change));
+        self.spare = group;
         if !self.queue.is_empty() {
             self.effects.push(Effect::Group);
         }
     }
 
-    /// Makes a group visible; its changes, for a disk that gets them later.
-    fn finish(&mut self, now: Millis, group: Group) -> Vec<Change> {
-        let Group { mut changes, done } = group;
-        for one in done {
+    /// Makes a group visible and answers it. Its changes are left, for the disk.
+    fn finish(&mut self, now: Millis, group: &mut Group) {
+        let Group { changes, done } = group;
+        for one in done.drain(..) {
             match one {
                 Done::Open { ex, id, epoch, retention } => {
-                    let session = Session::new(id.clone(), epoch, retention, self.bugs);
+                    let session = Session::new(id.as_ref().to_owned(), epoch, retention, self.bugs);
                     self.slots.push(Slot { session, listed: true, streams: Vec::new() });
-                    let taken = [("session".to_owned(), id)].into();
+                    let taken = [("session".to_owned(), id.as_ref().to_owned())].into();
                     let reply = Reply { outcome: Outcome::Ok { status: 201, cursor: None }, taken, answer: None };
-                    self.effects.push(Effect::Answer(ex, Answer::Reply(reply)));
+                    self.effects.push(Effect::Answer(ex, Answer::Reply(Box::new(reply))));
                 }
                 Done::Append { ex, slot, at } => {
-                    let Change::Append { event, .. } = &mut changes[at] else { unreachable!("the index was taken when it was pushed") };
+                    let Change::Append { event, .. } = &changes[at] else { unreachable!("the index was taken when it was pushed") };
                     let event = event.clone();
                     let to_everyone = self.bugs.has(Bug::LiveToEveryone) && event.seq.is_multiple_of(5);
                     let silent = self.bugs.has(Bug::LostWakeup) && event.seq.is_multiple_of(3);
@@ -162,16 +169,14 @@ impl Node {
                 }
             }
         }
-        changes
     }
 
     /// Writes what was left behind.
     pub(in crate::world::sim) fn flush(&mut self) {
-        let behind = std::mem::take(&mut self.behind);
-        let _ = self.disk.commit(&behind);
+        self.behind.drain(..).for_each(|change| self.disk.take(change));
     }
 }
 
 fn deleted(group: &Group, id: &str) -> bool {
-    group.changes.iter().any(|change| matches!(change, Change::Delete { id: other } if other == id))
+    group.changes.iter().any(|change| matches!(change, Change::Delete { id: other } if **other == *id))
 }
