@@ -118,11 +118,12 @@ impl Keep {
         if removed { Kept::Perhaps } else { kept }
     }
 
-    /// True when an event's age is surely past the bound, or it was surely removed.
+    /// True when an event's age is surely past the bound, or it was surely removed. One that nobody acknowledged may have been
+    /// stored at any time since it was sent.
     pub(super) fn expired(&self, event: &EventView<'_>, at: Micros) -> bool {
-        let youngest = at.0.saturating_sub(event.acked_at().unwrap_or(event.invoked.at).0);
-        let removed = |(sent, done): &(Micros, Micros)| at > *done && event.acked_at().is_some_and(|acked| acked < *sent);
-        self.age.is_some_and(|most| youngest > most + MARGIN) || self.cleared.iter().any(removed)
+        let Some(acked) = event.acked_at() else { return false };
+        let removed = |(sent, done): &(Micros, Micros)| at > *done && acked < *sent;
+        self.age.is_some_and(|most| at.0.saturating_sub(acked.0) > most + MARGIN) || self.cleared.iter().any(removed)
     }
 
     /// Events that were sent after `event` was acknowledged, and acknowledged before `at`; at least so many.
