@@ -182,18 +182,7 @@ fn resumes(steps: &[Step]) -> Variants {
 
 fn seams(steps: &[Step]) -> Variants {
     let sweep = |session: String| {
-        let publish = Publish {
-            by: None,
-            session: session.clone(),
-            count: Count::N(2),
-            text: Default::default(),
-            durable: true,
-            keyed: false,
-            concurrent: 1,
-            fault: None,
-            again: None,
-            retry: false,
-        };
+        let publish = Publish::plain(&session, 2);
         let one = |n: u32| {
             let reader = "sweeper".to_owned();
             let seam = vec![

@@ -8,18 +8,7 @@ pub(super) fn open(session: &str) -> Step {
 }
 
 pub(super) fn publishing(session: &str, count: u32) -> Publish {
-    Publish {
-        by: None,
-        session: session.to_owned(),
-        count: Count::N(count),
-        text: Text::Plain,
-        durable: true,
-        keyed: false,
-        concurrent: 1,
-        fault: None,
-        again: None,
-        retry: false,
-    }
+    Publish::plain(session, count)
 }
 
 pub(super) fn publish(session: &str, count: u32) -> Step {

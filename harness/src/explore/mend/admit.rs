@@ -367,16 +367,5 @@ fn after(n: u32) -> Start {
 
 /// One plain event.
 fn simple(session: &str) -> Publish {
-    Publish {
-        by: None,
-        session: session.to_owned(),
-        count: Count::N(1),
-        text: Text::Plain,
-        durable: true,
-        keyed: false,
-        concurrent: 1,
-        fault: None,
-        again: None,
-        retry: false,
-    }
+    Publish::plain(session, 1)
 }

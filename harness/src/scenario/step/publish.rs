@@ -56,6 +56,24 @@ pub struct Publish {
     pub retry: bool,
 }
 
+impl Publish {
+    /// So many durable events with nothing but their markers in them, one after the other.
+    pub fn plain(session: &str, count: u32) -> Publish {
+        Publish {
+            by: None,
+            session: session.to_owned(),
+            count: Count::N(count),
+            text: Text::Plain,
+            durable: true,
+            keyed: false,
+            concurrent: 1,
+            fault: None,
+            again: None,
+            retry: false,
+        }
+    }
+}
+
 /// Repeating a keyed publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -125,7 +125,7 @@ impl<'a> Connection<'a> {
         tokio::select! {
             biased;
             how = self.cut_ordered(None) => {
-                self.applied_on_command();
+                self.applied_on_command(how);
                 Outcome::Cut(how)
             }
             outcome = self.download(from_server, to_client) => outcome,
@@ -271,10 +271,12 @@ impl<'a> Connection<'a> {
         (self.report)(Happened::Applied { fault: self.plan.faults[fault].clone() });
     }
 
-    fn applied_on_command(&self) {
+    /// A commanded cut strikes whether it was planned or not.
+    fn applied_on_command(&self, how: How) {
         let on_command = |fault: &Fault| matches!(fault, Fault::Cut { at: Place::OnCommand, .. });
-        if let Some(fault) = self.plan.faults.iter().position(on_command) {
-            self.apply(fault);
+        match self.plan.faults.iter().position(on_command) {
+            Some(fault) => self.apply(fault),
+            None => (self.report)(Happened::Applied { fault: Fault::Cut { at: Place::OnCommand, how } }),
         }
     }
 

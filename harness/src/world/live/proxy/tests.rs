@@ -295,6 +295,9 @@ async fn a_silenced_connection_can_still_be_reset() {
     server.write_all(HEAD.as_bytes()).await.expect("sent");
     read_exactly(&mut client, HEAD).await;
     world.link.cut(ConnId(1), How::Silence);
+    // Nobody planned it, and nothing else would show it.
+    let silenced = cut(Place::OnCommand, How::Silence);
+    world.until(|what| *what == Happened::Applied { fault: silenced.clone() }).await;
     server.write_all(ONE.as_bytes()).await.expect("sent");
     world.link.cut(ConnId(1), How::Rst);
     assert_eq!(received(&mut client).await, (String::new(), End::Rst));
