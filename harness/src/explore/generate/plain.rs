@@ -1,7 +1,7 @@
 //! Steps with nothing in them but what they must have, from which the stretches are made.
 
 use crate::history::Role;
-use crate::scenario::{Await, Count, Cut, How, Open, Publish, Resume, Stall, Start, Step, Subscribe, Text, Upto};
+use crate::scenario::{Await, Cut, How, Open, Publish, Resume, Stall, Start, Step, Subscribe, Upto};
 
 pub(super) fn open(session: &str) -> Step {
     Step::Open(Open { session: session.to_owned(), retain: None, refuse: false, reborn_of: None, unwatched: false })
