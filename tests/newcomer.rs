@@ -1,6 +1,7 @@
 //! The way of somebody new with an odd protocol of their own: subscribed by POST, the cursor in the body, JSON lines.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -23,6 +24,11 @@ fn code(output: &Output) -> i32 {
 
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// What was said, without the breaks of its lines.
+fn flowing(output: &Output) -> String {
+    text(output).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The command that starts the notebooks.
@@ -92,7 +98,7 @@ fn what_init_sees_of_a_running_server_is_a_profile_that_doctor_confirms() {
     let stream = r#"POST /follow {"book": "{session}", "seen": "{cursor}"}"#;
     let written = streamspec(&["init", &server.1, "--dir", &folder, "--publish", publish, "--stream", stream]);
     assert_eq!(code(&written), OK, "{}", text(&written));
-    assert!(text(&written).contains("in the body at `/seen`, as a number, only what is newer comes"), "{}", text(&written));
+    assert!(flowing(&written).contains("in the body at `/seen`, as a number, only what is newer comes"), "{}", text(&written));
     let profile = std::fs::read_to_string(dir.path().join("profile.toml")).unwrap();
     for line in
         ["format = \"ndjson\"", "cursor = [{ body-number = \"/seen\" }]", "payload = \"/line\"", "cursor = \"/at\"", "order = \"number\""]
@@ -106,6 +112,117 @@ fn what_init_sees_of_a_running_server_is_a_profile_that_doctor_confirms() {
 
     let doctor = streamspec(&["doctor", &dir.path().join("target.toml").display().to_string()]);
     assert_eq!(code(&doctor), OK, "{}", text(&doctor));
+}
+
+#[test]
+fn init_starts_a_server_that_does_not_run_and_sends_it_the_headers_it_is_given() {
+    if !python::is_there("the notebooks") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().display().to_string();
+    let publish = r#"POST /write {"book": "{session}", "line": "{payload}"}"#;
+    let stream = r#"POST /follow {"book": "{session}", "seen": "{cursor}"}"#;
+    let requests = ["--publish", publish, "--stream", stream, "--header", "Authorization: Bearer {env.NOTEBOOK_TOKEN}"];
+    let start = notebooks("");
+    let init = |token: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_streamspec"));
+        command.args(["init", "--start", &start, "--dir", &folder]).args(requests).env("NO_COLOR", "1").env_remove("NOTEBOOK_TOKEN");
+        command.envs(token.map(|token| ("NOTEBOOK_TOKEN", token))).output().expect("the binary runs")
+    };
+    let unset = init(None);
+    assert_eq!(code(&unset), 2, "{}", text(&unset));
+    assert!(text(&unset).contains("NOTEBOOK_TOKEN"), "{}", text(&unset));
+    let written = init(Some("x"));
+    assert_eq!(code(&written), OK, "{}", text(&written));
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert!(read("profile.toml").contains("\nheaders = { Authorization = \"Bearer {env.NOTEBOOK_TOKEN}\" }\n"), "{}", read("profile.toml"));
+    assert!(read("profile.toml").contains("\ncursor = \"/at\"\n"), "{}", read("profile.toml"));
+    assert!(read("target.toml").contains(&format!("\nstart = \"{start}\"\n")), "{}", read("target.toml"));
+    let output = streamspec(&["init", "--start", "no-such-server {port}", "--dir", &format!("{folder}/none")]);
+    assert_eq!(code(&output), COULD_NOT_TEST, "{}", text(&output));
+    assert!(text(&output).contains("cannot run `no-such-server`") && !dir.path().join("none").exists(), "{}", text(&output));
+}
+
+/// A listener that takes every connection and answers each request with these bytes, then closes; its URL. It lives as long as the
+/// test's process.
+fn answering(bytes: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(&socket);
+                let mut length = 0;
+                let mut line = String::new();
+                while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+                    if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                        length = value.trim().parse().unwrap_or(0);
+                    }
+                    line.clear();
+                }
+                let _ = std::io::copy(&mut reader.take(length), &mut std::io::sink());
+                let _ = (&socket).write_all(bytes.as_bytes());
+            });
+        }
+    });
+    url
+}
+
+/// What a web server says to everything.
+const PAGE: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 28\r\nConnection: close\r\n\r\n<!doctype html><p>welcome\r\n\r\n";
+
+#[test]
+fn a_web_page_is_no_protocol_and_init_and_doctor_say_so() {
+    let url = answering(PAGE);
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().display().to_string();
+    let publish = "POST /rooms/{session} {\"text\": \"{payload}\"}";
+    let written = streamspec(&["init", &url, "--dir", &folder, "--publish", publish, "--stream", "/rooms/{session}"]);
+    assert_eq!(code(&written), OK, "{}", text(&written));
+    assert!(flowing(&written).contains("missed: the stream is a web page"), "{}", text(&written));
+    let profile = std::fs::read_to_string(dir.path().join("profile.toml")).unwrap();
+    assert!(profile.contains("\n# TODO: the look at the server ended at this: the stream is a web page"), "{profile}");
+
+    for (profile, step) in [("sse", "WRONG  open "), (&*format!("{folder}/profile.toml"), "WRONG  read ")] {
+        let output = streamspec(&["doctor", "--url", &url, "--profile", profile]);
+        assert_eq!(code(&output), COULD_NOT_TEST, "{}", text(&output));
+        assert!(text(&output).contains(step), "{}", text(&output));
+        assert!(flowing(&output).contains("the answer is a web page: are address and path right?"), "{}", text(&output));
+        assert!(text(&output).contains("<!doctype html><p>welcome"), "the bytes are shown: {}", text(&output));
+    }
+}
+
+#[test]
+fn a_listener_that_answers_nothing_is_told_from_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("spec");
+    // The kernel takes the connections of a listener that nobody accepts from.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let output = streamspec(&["init", &url, "--dir", &folder.display().to_string()]);
+    assert_eq!(code(&output), COULD_NOT_TEST, "{}", text(&output));
+    assert!(flowing(&output).contains("GET /health: no answer within 5 s"), "{}", text(&output));
+    assert!(!folder.exists(), "nothing was seen, and nothing is written");
+
+    let output = streamspec(&["doctor", "--url", &answering(""), "--profile", "sse"]);
+    assert_eq!(code(&output), COULD_NOT_TEST, "{}", text(&output));
+    assert!(text(&output).contains("WRONG  open ") && flowing(&output).contains("is it the right port?"), "{}", text(&output));
+}
+
+#[test]
+fn a_session_that_must_be_opened_is_asked_about_when_it_is_missing() {
+    let refused = "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+    let (url, dir) = (answering(refused), tempfile::tempdir().unwrap());
+    let folder = dir.path().display().to_string();
+    let publish = "POST /rooms/{session} {\"text\": \"{payload}\"}";
+    let written = streamspec(&["init", &url, "--dir", &folder, "--publish", publish, "--stream", "/rooms/{session}"]);
+    assert_eq!(code(&written), OK, "{}", text(&written));
+    assert!(flowing(&written).contains("is refused with 404: is the path right, and must a session be opened first (--open)?"));
+    let output = streamspec(&["doctor", &format!("{folder}/target.toml")]);
+    assert_eq!(code(&output), COULD_NOT_TEST, "{}", text(&output));
+    assert!(flowing(&output).contains("must a session be opened first? `binding.open` says how"), "{}", text(&output));
 }
 
 #[test]
@@ -141,7 +258,7 @@ fn doctor_names_the_first_thing_that_is_wrong_with_a_binding_and_shows_the_bytes
         assert_eq!(code(&output), COULD_NOT_TEST, "{to}: {}", text(&output));
         let text = text(&output);
         let line = text.lines().find(|line| line.starts_with("WRONG")).unwrap_or_else(|| panic!("{to}: {text}"));
-        assert!(line.split_whitespace().nth(1) == Some(step) && line.contains(said), "{to}: {text}");
+        assert!(line.split_whitespace().nth(1) == Some(step) && flowing(&output).contains(said), "{to}: {text}");
         assert!(text.contains(shown), "{to}: {text}");
     }
     let output = streamspec(&["doctor", "--start", "sh -c 'echo no database; exit 3' {port}", "--profile", &profile(dir.path(), "", "")]);

@@ -32,6 +32,11 @@ impl Progress {
         Progress { bar: bar(None, "{wide_msg}"), written: Some(Cell::new(Instant::now())) }
     }
 
+    /// Of one wait of some seconds: on a terminal, what is waited for.
+    pub(super) fn of_a_wait() -> Progress {
+        Progress { bar: bar(None, "{wide_msg}"), written: None }
+    }
+
     /// One more is done.
     pub(super) fn step(&self, name: &str) {
         self.bar.set_message(name.to_owned());

@@ -14,6 +14,10 @@ pub struct Found {
     pub url: Option<String>,
     /// The command that starts it, with `{port}`.
     pub start: Option<String>,
+    /// Headers of every request.
+    pub headers: Vec<(String, String)>,
+    /// Why the look ended before all was found, if it did.
+    pub missed: Option<String>,
     /// How its stream is framed; SSE when it is not known.
     pub format: Option<Format>,
     /// How a session is opened, with the pointer to its name in the answer.
@@ -106,9 +110,13 @@ pub fn starter_target(found: &Found, profile: &str) -> String {
 }
 
 fn head(found: &Found) -> String {
+    let missed = found
+        .missed
+        .as_ref()
+        .map_or_else(String::new, |missed| format!("# TODO: the look at the server ended at this: {}\n", in_line(missed)));
     format!(
         "# A profile: what a protocol promises, and how it looks on the wire.\n\
-         #\n\
+         #\n{missed}\
          # Fill in the places marked TODO, then switch promises on one by one: each makes streamspec judge more.\n\
          # `streamspec schema profile` prints the JSON Schema for your editor; `streamspec explain ID` says what is judged.\n\n\
          name = {}\nsays = \"TODO: one sentence\"\n\n",
@@ -133,7 +141,7 @@ fn contract(found: &Found, format: Format) -> String {
          # [contract.cursor]\n# order = \"number\"\n"
             .to_owned()
     };
-    let creates = if found.publish.is_some() && found.open.is_none() { "" } else { "# " };
+    let creates = if found.publish.is_some() && found.open.is_none() && found.missed.is_none() { "" } else { "# " };
     let heartbeat =
         found.heartbeat_ms.map_or("# heartbeat_ms = 15000\n".to_owned(), |ms| format!("heartbeat_ms = {ms} # as it was seen\n"));
     format!(
@@ -175,9 +183,15 @@ fn operations(found: &Found) -> String {
         Some(health) => format!("[binding.health]\nrequest = {}\n", quoted(health)),
         None => "# [binding.health]\n# request = \"GET /health\"\n".to_owned(),
     };
+    let headers = if found.headers.is_empty() {
+        "# [binding]\n# headers = { Authorization = \"Bearer {env.TOKEN}\" }\n".to_owned()
+    } else {
+        let headers: Vec<String> = found.headers.iter().map(|(name, value)| format!("{} = {}", key(name), quoted(value))).collect();
+        format!("[binding]\nheaders = {{ {} }}\n", headers.join(", "))
+    };
     format!(
         "# ---- the binding: requests are templates; what has no value is left out\n\n\
-         # [binding]\n# headers = {{ Authorization = \"Bearer {{env.TOKEN}}\" }}\n\n\
+         {headers}\n\
          {open}\n\
          [binding.publish]\nrequest = {}{todo}\njson = {json}{unsure}\n{take}\n\n\
          # [binding.close]\n# request = \"POST /sessions/{{session}}/close\"\n\n\
@@ -282,12 +296,21 @@ fn inline(value: &Value) -> String {
         Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
         Value::Object(members) if members.is_empty() => "{}".to_owned(),
         Value::Object(members) => {
-            let plain = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-            let key = |key: &str| if plain(key) { key.to_owned() } else { quoted(key) };
             let given = members.iter().filter(|(_, value)| !value.is_null());
             format!("{{ {} }}", given.map(|(name, value)| format!("{} = {}", key(name), inline(value))).collect::<Vec<_>>().join(", "))
         }
     }
+}
+
+/// `name` as a TOML key.
+fn key(name: &str) -> String {
+    let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if plain { name.to_owned() } else { quoted(name) }
+}
+
+/// `text` inside a comment.
+fn in_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// `text` as a TOML string on one line, also inside a comment.
@@ -371,6 +394,22 @@ mod tests {
         assert_eq!(start.binding.open.as_ref().unwrap().take["session"], "/name");
         assert_eq!(start.binding.publish.as_ref().unwrap().take["cursor"], "/at");
         assert_eq!(start.contract.cursor.unwrap().order, CursorOrder::Number);
+    }
+
+    #[test]
+    fn headers_and_what_was_missed_stand_in_the_start() {
+        let found = Found {
+            headers: vec![("Authorization".to_owned(), "Bearer \"x\"".to_owned()), ("X.Y".to_owned(), "1".to_owned())],
+            missed: Some("POST /x answers 404: a\n[binding]\r\u{85}b".to_owned()),
+            publish: Some(Asking { line: "POST /x".to_owned(), json: Some(serde_json::json!({ "t": "{payload}" })) }),
+            ..Found::default()
+        };
+        let start = profile(&found);
+        assert_eq!(start.binding.headers["Authorization"], "Bearer \"x\"");
+        assert_eq!(start.binding.headers["X.Y"], "1");
+        assert!(!start.contract.creates_on_use, "a publish that was refused created nothing");
+        let text = starter_profile(&found);
+        assert!(text.lines().any(|line| line.starts_with("# TODO: ") && line.contains("POST /x answers 404: a [binding]")), "{text}");
     }
 
     #[test]

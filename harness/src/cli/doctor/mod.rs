@@ -10,16 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::plan::{Resolved, TargetArgs};
+use super::progress::Progress;
 use super::{complain, exit, print};
 use crate::check::Finding;
 use crate::contract::{Format, requirement};
 use crate::history::{Message, What};
-use crate::report::{Page, visible};
+use crate::report::{Page, Paint, visible};
 use crate::run::suite::{Case, Lateness, StopSign, Subject, Suite, SuiteError, run as run_suite};
 use crate::scenario::Scenario;
 use crate::world::live::ServerError;
 use crate::world::live::process::{ProcessError, Readiness};
-use findings::Step;
+use findings::{Came, Note, Step};
 
 /// What every resumable stream must be able to do.
 const BASICS: &str = r#"
@@ -121,19 +122,19 @@ fn examine(resolved: &Resolved, page: Page) -> bool {
         }
     } else {
         for what in ["stop", "restart"] {
-            tell(page, &Step::right(what, "not tried: streamspec has no control over the process"));
+            tell(page, &Step::not_tried(what, "streamspec has no control over the process"));
         }
     }
-    let mut out = violations(&case);
-    let _ = writeln!(out, "\nready: `streamspec test{}`", resolved.again);
-    print(&out);
+    let mut out = violations(page, &case);
+    let _ = writeln!(out, "\nready: `streamspec test{}`", visible(&resolved.again));
+    print(&page.fit(out));
     true
 }
 
 /// How the target came to life.
 fn started(resolved: &Resolved) -> [Step; 2] {
     match &resolved.subject {
-        Subject::Url { url, .. } => [Step::right("start", "it runs already"), Step::right("ready", &format!("{url} accepts connections"))],
+        Subject::Url { url, .. } => [Step::right("start", "it runs already"), Step::right("ready", format!("{url} accepts connections"))],
         Subject::Start(spec) => {
             let ready = match &spec.ready {
                 Readiness::Line(text) => format!("it printed a line with `{text}`"),
@@ -143,29 +144,39 @@ fn started(resolved: &Resolved) -> [Step; 2] {
                 }
                 Readiness::Port => "its port is open".to_owned(),
             };
-            [Step::right("start", "its process runs, under a guard"), Step::right("ready", &ready)]
+            [Step::right("start", "its process runs, under a guard"), Step::right("ready", ready)]
         }
     }
 }
 
+/// Where what was found begins, behind the word and the step.
+const INDENT: &str = "                ";
+
 /// Prints a step; true when nothing is wrong with it.
 fn tell(page: Page, step: &Step) -> bool {
-    let word = if step.ok { page.paint.good("ok    ") } else { page.paint.bad("WRONG ") };
-    let mut found = step.found.lines();
-    let mut out = format!("{word} {:<8} {}\n", step.what, visible(found.next().unwrap_or_default()));
-    for line in found.chain(step.notes.iter().flat_map(|note| note.lines())) {
-        let _ = writeln!(out, "                {}", visible(line.trim_end()));
+    let (word, paint): (_, fn(Paint, &str) -> String) = match step.came {
+        Came::Right => ("ok", Paint::good),
+        Came::NotTried => ("--", Paint::dim),
+        Came::Wrong => ("WRONG", Paint::bad),
+    };
+    let mut out = page.prose(&format!("{word:<6} {:<8} ", step.what), &visible(&step.found));
+    out.replace_range(..word.len(), &paint(page.paint, word));
+    for note in &step.notes {
+        match note {
+            Note::Hint(text) => out += &page.prose(INDENT, &visible(text)),
+            Note::Bytes(text) => out.extend(text.lines().map(|line| format!("{INDENT}{}\n", visible(line.trim_end())))),
+        }
     }
-    print(&out);
-    step.ok
+    print(&page.fit(out));
+    !step.is_wrong()
 }
 
 /// What the server printed, where it may say why.
 fn printed(page: Page, case: &Case) {
     let output = case.output.trim();
     if !output.is_empty() && output != NOTHING_PRINTED {
-        print(&format!("\n{}\n", page.paint.dim("what the server printed last:")));
-        print(&output.lines().map(|line| format!("  {}\n", visible(line))).collect::<String>());
+        let lines: String = output.lines().map(|line| format!("  {}\n", visible(line))).collect();
+        print(&page.fit(format!("\n{}\n{lines}", page.paint.dim("what the server printed last:"))));
     }
 }
 
@@ -184,15 +195,15 @@ fn unread(resolved: &Resolved, page: Page) {
     });
     let frames: Vec<String> = frames.filter(|text| !text.is_empty()).take(SHOWN).collect();
     let head = if frames.is_empty() { "not a byte came on the stream" } else { "the stream began with these lines:" };
-    print(&format!("                {}\n", page.paint.dim(head)));
-    print(&frames.iter().map(|line| format!("                {}\n", visible(line))).collect::<String>());
+    let lines: String = frames.iter().map(|line| format!("{INDENT}{}\n", visible(line))).collect();
+    print(&page.fit(format!("{INDENT}{}\n{lines}", page.paint.dim(head))));
 }
 
 /// Promises that the two runs showed broken already.
-fn violations(case: &Case) -> String {
+fn violations(page: Page, case: &Case) -> String {
     let failed = case.verdicts.iter().filter(|verdict| matches!(verdict.finding, Finding::Fail { .. }));
     let lines: String =
-        failed.map(|v| format!("  {:<11} {}\n", v.requirement, requirement(&v.requirement).map_or("", |r| r.says))).collect();
+        failed.map(|v| page.prose(&format!("  {:<11} ", v.requirement), requirement(&v.requirement).map_or("", |r| r.says))).collect();
     if lines.is_empty() { lines } else { format!("\nthe binding fits; these promises were broken on the way:\n{lines}") }
 }
 
@@ -207,6 +218,8 @@ struct NoCase {
 fn one(resolved: &Resolved, text: &str) -> Result<Case, NoCase> {
     let bug = |why: String| NoCase { alive: false, why: format!("a defect of streamspec: {why}") };
     let scenario = Scenario::parse("doctor", text).map_err(|error| bug(error.to_string()))?;
+    let waiting = Progress::of_a_wait();
+    waiting.say(&scenario.says);
     let suite = Suite {
         profile: Arc::clone(&resolved.profile),
         subject: resolved.subject.clone(),

@@ -20,19 +20,44 @@ const HEALTH: [&str; 8] = ["/health", "/healthz", "/up", "/ready", "/api/health"
 /// Ways by which servers usually take a cursor.
 const NAMES: [&str; 10] = ["after", "since", "cursor", "from", "offset", "last_event_id", "lastEventId", "start_after", "position", "seq"];
 
-/// Asks the server; fills `found`, and tells each thing that was seen or missed.
-pub(super) async fn look(server: &Server, found: &mut Found, seen: &mut Vec<String>) {
+/// What a look at a server brought.
+#[derive(Default)]
+pub(super) struct Looked {
+    /// What was seen, a line a thing.
+    pub(super) seen: Vec<String>,
+    /// Why the look ended before all was found.
+    pub(super) missed: Option<String>,
+    /// The server answered a request.
+    pub(super) answered: bool,
+}
+
+/// Asks the server, and fills `found`.
+pub(super) async fn look(server: &Server, found: &mut Found) -> Looked {
+    let mut looked = Looked::default();
     for path in HEALTH {
-        let answer = server.overhear(&get(path), PATIENCE, |_| true).await;
-        if answer.is_ok_and(|answer| (200..=299).contains(&answer.status)) {
-            seen.push(format!("GET {path} answers"));
-            found.health = Some(format!("GET {path}"));
-            break;
+        match server.overhear(&get(path), PATIENCE, |_| true).await {
+            Ok(answer) => {
+                looked.answered = true;
+                if (200..=299).contains(&answer.status) {
+                    looked.seen.push(format!("GET {path} answers"));
+                    found.health = Some(format!("GET {path}"));
+                    break;
+                }
+            }
+            // What hangs here hangs at the next path, too.
+            Err(why) => {
+                looked.missed = Some(format!("GET {path}: {why}"));
+                break;
+            }
         }
     }
-    if let Err(why) = read_back(server, found, seen).await {
-        seen.push(why);
+    if found.stream.is_some() {
+        let before = looked.seen.len();
+        let missed = read_back(server, found, &mut looked.seen).await.err();
+        looked.answered |= looked.seen.len() > before;
+        looked.missed = missed.or(looked.missed.filter(|_| !looked.answered));
     }
+    looked
 }
 
 fn get(path: &str) -> Request {
@@ -40,7 +65,7 @@ fn get(path: &str) -> Request {
 }
 
 /// The profile as far as it is known.
-fn draft(found: &Found) -> Result<Profile, String> {
+pub(super) fn draft(found: &Found) -> Result<Profile, String> {
     Profile::parse("profile.toml", &starter_profile(found)).map_err(|error| format!("{error}; {}", error.next_step()))
 }
 
@@ -58,10 +83,11 @@ async fn read_back(server: &Server, found: &mut Found, seen: &mut Vec<String>) -
     let request = for_stream(&draft(found)?.binding, &vars, &From::Start);
     let whole = server.overhear(&request, READING, |text| text.contains(&newest)).await.map_err(|why| format!("{}: {why}", stream.line))?;
     let media = whole.header("content-type").unwrap_or("no media type").to_owned();
-    seen.push(format!("{} answers {} {media}: {}", stream.line, whole.status, short(&whole.body)));
+    let told = format!("{} answers {} {media}: {}", stream.line, whole.status, short(&whole.body));
+    seen.push(told);
+    accepted(&stream.line, whole.status)?;
     let answered: Vec<Vec<String>> = answers.iter().map(scalars).collect();
-    let reading = reading::read(&media, &whole.body, &payloads, &answered)
-        .ok_or("the stream did not bring what was published: is it the stream of the same session, and from its beginning?")?;
+    let reading = reading::read(&media, &whole.body, &payloads, &answered).ok_or_else(|| nothing_of_it(&media, &whole.body, &payloads))?;
     take(found, &reading, &answers);
     seen.push(match &reading.cursor {
         Some(cursor) => format!("payload at `{}`, cursor at `{cursor}`: {}", reading.payload, reading.cursors.join(", ")),
@@ -80,7 +106,7 @@ async fn opened(server: &Server, found: &mut Found, seen: &mut Vec<String>) -> R
     vars.text("session", &session);
     let Some((open, pointer)) = &mut found.open else { return Ok(session) };
     let operation = Operation { request: open.line.clone(), json: open.json.clone(), ..Operation::default() };
-    let binding = draft(&Found::default())?.binding;
+    let binding = draft(&Found { headers: found.headers.clone(), ..Found::default() })?.binding;
     let line = open.line.clone();
     let whole = asked(server, &for_operation(&binding, &operation, &vars), &line, seen).await?;
     let document = whole.json().unwrap_or_default();
@@ -115,11 +141,11 @@ async fn published(
         let mut vars = vars.clone();
         vars.text("payload", payload);
         let told = &mut Vec::new();
-        let whole = asked(server, &for_operation(&binding, operation, &vars), &operation.request, told).await?;
-        if answers.is_empty() {
+        let whole = asked(server, &for_operation(&binding, operation, &vars), &operation.request, told).await;
+        if answers.is_empty() || whole.is_err() {
             seen.append(told);
         }
-        answers.push(whole.json().unwrap_or_default());
+        answers.push(whole?.json().unwrap_or_default());
     }
     Ok(answers)
 }
@@ -128,11 +154,35 @@ async fn published(
 async fn asked(server: &Server, request: &Request, line: &str, seen: &mut Vec<String>) -> Result<Whole, String> {
     let whole = server.overhear(request, PATIENCE, |_| false).await.map_err(|why| format!("{line}: {why}"))?;
     let told = format!("{line} answers {}: {}", whole.status, short(&whole.body));
-    if !(200..=299).contains(&whole.status) {
-        return Err(told);
-    }
     seen.push(told);
+    accepted(line, whole.status)?;
     Ok(whole)
+}
+
+/// Whether a request was; if not, what that most likely asks for.
+fn accepted(line: &str, status: u16) -> Result<(), String> {
+    let hint = match status {
+        200..=299 => return Ok(()),
+        401 | 403 => "; --header \"Authorization: Bearer {env.TOKEN}\" goes with every request",
+        404 => ": is the path right, and must a session be opened first (--open)?",
+        405 => ": is the method right?",
+        _ => "",
+    };
+    Err(format!("{line} is refused with {status}{hint}"))
+}
+
+/// Why nothing can be read from a stream.
+fn nothing_of_it(media: &str, body: &str, payloads: &[String]) -> String {
+    let came = payloads.iter().filter(|payload| body.contains(payload.as_str())).count();
+    if media.contains("html") {
+        "the stream is a web page: are address and path right?".to_owned()
+    } else if body.trim().is_empty() {
+        "not a byte came on the stream: does it begin with what was published before?".to_owned()
+    } else if came == 0 {
+        "the stream did not bring what was published: is it the stream of the same session, and from its beginning?".to_owned()
+    } else {
+        format!("{came} of {} events came, in a framing that is none of SSE, JSON lines and one JSON document", payloads.len())
+    }
 }
 
 /// Without a way to publish: what the stream looks like.
@@ -229,5 +279,14 @@ fn scalars(answer: &serde_json::Value) -> Vec<String> {
 
 /// The beginning of a body, on one line.
 fn short(body: &str) -> String {
-    body.trim().chars().take(100).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    const MOST: usize = 100;
+    let body = body.trim();
+    if body.is_empty() {
+        return "(an empty body)".to_owned();
+    }
+    let mut short: String = body.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if body.chars().nth(MOST).is_some() {
+        short.push('…');
+    }
+    short
 }
