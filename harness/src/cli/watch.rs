@@ -65,7 +65,7 @@ fn watch(folder: &Path) -> Result<std::convert::Infallible, Complaint> {
 
 /// What there is now.
 fn state(folder: &Path) -> Result<State, Complaint> {
-    let unreadable = |e: std::io::Error| Complaint::Usage(format!("cannot watch the folder {}: {}", folder.display(), e.kind()));
+    let unreadable = |e: std::io::Error| Complaint::Usage(format!("cannot watch the folder {}: {e}", folder.display()));
     std::fs::read_dir(folder).map_err(unreadable)?;
     let mut state = State::new();
     let mut folders = vec![folder.to_owned()];

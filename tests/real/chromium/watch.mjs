@@ -1,50 +1,11 @@
 // watch.mjs SERVER FOLDER: headless Chromium watches a session of the reference server at SERVER through an EventSource, told by
 // its DevTools protocol. What its Network domain says becomes two HAR 1.2 files in FOLDER: bytes.har has the bodies as they
 // came, events.har only the events as they were dispatched, as the browser's own export has them.
-import { spawn } from "node:child_process"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { withPage } from "./browser.mjs"
 
 const [server, folder] = process.argv.slice(2)
-const profile = mkdtempSync(join(tmpdir(), "chromium-"))
-const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe", `--user-data-dir=${profile}`]
-const browser = spawn("chromium", [...flags, "about:blank"], { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] })
-const end = (code) => {
-  browser.kill("SIGKILL")
-  browser.once("exit", () => {
-    rmSync(profile, { recursive: true, force: true, maxRetries: 10 })
-    process.exit(code)
-  })
-}
-const fail = (why) => {
-  console.error(`chromium: ${why}`)
-  end(1)
-}
-browser.once("error", (error) => fail(error.message))
-const patience = setTimeout(() => fail("nothing for 120 s"), 120_000)
-
-// Messages of the protocol are JSON, each with a NUL behind it.
-let last = 0
-const asked = new Map()
-const heard = []
-const send = (method, params = {}, sessionId) =>
-  new Promise((resolve, reject) => {
-    asked.set(++last, { resolve, reject })
-    browser.stdio[3].write(`${JSON.stringify({ id: last, method, params, sessionId })}\0`)
-  })
-let rest = ""
-browser.stdio[4].setEncoding("utf8").on("data", (text) => {
-  const messages = (rest + text).split("\0")
-  rest = messages.pop()
-  for (const message of messages.map((one) => JSON.parse(one))) {
-    const { resolve, reject } = asked.get(message.id) ?? {}
-    asked.delete(message.id)
-    if (message.error) reject?.(new Error(message.error.message))
-    else if (resolve) resolve(message.result)
-    else heard.forEach((hear) => hear(message.method, message.params))
-  }
-})
 
 // Requests of the page's EventSource, by the browser's ids.
 const requests = new Map()
@@ -54,13 +15,9 @@ const settle = () => {
   for (const one of waiting.splice(0)) one.what() ? one.resolve() : waiting.push(one)
 }
 
-const run = async () => {
-  const { targetInfos } = await send("Target.getTargets")
-  const page = targetInfos.find((target) => target.type === "page")
-  const { sessionId } = await send("Target.attachToTarget", { targetId: page.targetId, flatten: true })
-  const tell = (method, params) => send(method, params, sessionId)
+withPage(async ({ tell, hear }) => {
   const streamed = []
-  heard.push((method, params) => {
+  hear((method, params) => {
     const of = requests.get(params.requestId)
     if (method === "Network.requestWillBeSent" && params.type === "EventSource") {
       requests.set(params.requestId, { request: params.request, at: params.timestamp, wall: params.wallTime, events: [], pieces: [] })
@@ -83,7 +40,7 @@ const run = async () => {
   await tell("Network.enable")
   await tell("Page.enable")
   // An EventSource of the server's own origin needs no permission of another.
-  const loaded = new Promise((resolve) => heard.push((method) => method === "Page.loadEventFired" && resolve()))
+  const loaded = new Promise((resolve) => hear((method) => method === "Page.loadEventFired" && resolve()))
   await tell("Page.navigate", { url: `${server}/health` })
   await loaded
 
@@ -141,6 +98,4 @@ const run = async () => {
   const received = all.reduce((sum, { pieces }) => sum + pieces.reduce((sum, piece) => sum + Buffer.from(piece, "base64").length, 0), 0)
   console.log(`chromium: ${all.length} requests, ${events} events, ${received} bytes of bodies`)
   for (const { unstreamed, events } of all) if (unstreamed && events.length > 0) console.log(`chromium: a body was not told: ${unstreamed}`)
-}
-
-run().then(() => (clearTimeout(patience), end(0)), (error) => fail(error.stack))
+})
