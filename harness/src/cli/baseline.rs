@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Complaint, tell};
+use super::{Complaint, reason, tell};
 use crate::contract::{BASELINE_FILE, Baseline, BaselineFile, Known, KnownEntry, Nameable};
 use crate::report::{Heading, Tally, replace};
 
@@ -52,7 +52,7 @@ impl BaselineArgs {
         if self.write_baseline {
             let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             if let Err(error) = tempfile::NamedTempFile::new_in(folder) {
-                return Err(Complaint::Usage(format!("cannot write the baseline {}: {}", path.display(), error.kind())));
+                return Err(Complaint::Usage(format!("cannot write the baseline {}: {}", path.display(), reason(&error))));
             }
         }
         if !wanted {
@@ -79,7 +79,7 @@ impl BaselineArgs {
         let file = heading.baseline.rewritten(&stale, &failures);
         let path = self.path();
         if let Err(error) = replace(path, file.to_toml().as_bytes()) {
-            trouble.get_or_insert(format!("cannot write the baseline {}: {}", path.display(), error.kind()));
+            trouble.get_or_insert(format!("cannot write the baseline {}: {}", path.display(), reason(&error)));
             return None;
         }
         tell(&format!("{}: {} known failures", path.display(), file.failure.len()));

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::conversation::summary;
 use super::replay::{Judged, judged};
-use super::{Complaint, complain, exit, print};
+use super::{Complaint, complain, exit, print, reason};
 use crate::capture::tape::{Tape, conversation, is_tape};
 use crate::capture::{self, Captured};
 use crate::contract::Profile;
@@ -42,11 +42,11 @@ fn check(args: &CheckArgs) -> Result<u8, Complaint> {
     let mut taped: Vec<History> = Vec::new();
     for file in &args.files {
         let told = |why: String| Complaint::Usage(format!("{}: {why}", file.display()));
-        let length = std::fs::metadata(file).map_err(|e| told(format!("cannot be read: {}", e.kind())))?.len();
+        let length = std::fs::metadata(file).map_err(|e| told(format!("cannot be read: {}", reason(&e))))?.len();
         if length > MOST_BYTES {
             return Err(told(format!("the file has more than {} MiB; cut it into smaller ones", MOST_BYTES >> 20)));
         }
-        let bytes = std::fs::read(file).map_err(|e| told(format!("cannot be read: {}", e.kind())))?;
+        let bytes = std::fs::read(file).map_err(|e| told(format!("cannot be read: {}", reason(&e))))?;
         if bytes.starts_with(b"{\"streamspec_history\"") {
             histories.push(History::read(bytes.as_slice()).map_err(|e| told(e.to_string()))?);
         } else if is_tape(&bytes) {
@@ -100,7 +100,7 @@ fn named(args: &CheckArgs) -> Result<Profile, Complaint> {
 /// Writes a history where one was asked for.
 fn keep(args: &CheckArgs, history: &History) -> Result<(), Complaint> {
     let Some(path) = &args.output else { return Ok(()) };
-    history.save(path).map_err(|e| Complaint::Usage(format!("cannot write {}: {}", path.display(), e.kind())))
+    history.save(path).map_err(|e| Complaint::Usage(format!("cannot write {}: {}", path.display(), reason(&e))))
 }
 
 /// Prints what a file leaves open.

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::check::tell_open;
 use super::proxy::{Upstream, listening};
-use super::{Complaint, exit, print, tell};
+use super::{Complaint, exit, print, reason, tell};
 use crate::capture::tape::{By, Bytes, Conversation, Moment, Tape, TapeHeader, Taped, conversation, replayed};
 use crate::contract::Profile;
 use crate::history::Micros;
@@ -91,7 +91,7 @@ impl Files {
     }
 
     fn spool(&self) -> Result<NamedTempFile, String> {
-        NamedTempFile::new_in(self.folder()).map_err(|e| format!("cannot write to {}: {}", self.folder().display(), e.kind()))
+        NamedTempFile::new_in(self.folder()).map_err(|e| format!("cannot write to {}: {}", self.folder().display(), reason(&e)))
     }
 }
 
@@ -186,12 +186,12 @@ impl Recording {
 /// Makes the files, and says what is in them.
 fn finish(spool: NamedTempFile, profile: &Profile, files: &Files) -> Result<u8, String> {
     let cannot = |path: &Path, why: String| format!("cannot write {}: {why}", path.display());
-    spool.persist(&files.tape).map_err(|e| cannot(&files.tape, e.error.kind().to_string()))?;
+    spool.persist(&files.tape).map_err(|e| cannot(&files.tape, reason(&e.error)))?;
     let file = File::open(&files.tape).map_err(|e| format!("cannot read {}: {e}", files.tape.display()))?;
     let tape = Tape::read(BufReader::new(file)).map_err(|why| format!("{}: {why}", files.tape.display()))?;
     let kept = format!("; the bytes are kept in {}", files.tape.display());
     let told = conversation(tape, profile).map_err(|why| format!("{why}{kept}"))?;
-    told.history.save(&files.history).map_err(|e| cannot(&files.history, e.kind().to_string()))?;
+    told.history.save(&files.history).map_err(|e| cannot(&files.history, reason(&e)))?;
     print(&summary(&told));
     tell_open(&told.open);
     print(&format!("{}\n{}\n", files.tape.display(), files.history.display()));
@@ -206,8 +206,7 @@ fn finish(spool: NamedTempFile, profile: &Profile, files: &Files) -> Result<u8, 
         comment.push_str(&format!("Left out: {what}.\n"));
         print(&Page::of_stdout().prose("left out: ", &what));
     }
-    write_whole(&files.scenario, replayed.scenario.to_toml(comment.trim_end()))
-        .map_err(|e| cannot(&files.scenario, e.kind().to_string()))?;
+    write_whole(&files.scenario, replayed.scenario.to_toml(comment.trim_end())).map_err(|e| cannot(&files.scenario, reason(&e)))?;
     print(&format!("{}\n", files.scenario.display()));
     Ok(exit::OK)
 }

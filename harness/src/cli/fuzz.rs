@@ -14,7 +14,7 @@ use super::plan::{Resolved, TargetArgs};
 use super::progress::Progress;
 use super::reports::{campaign_page, page_keepable};
 use super::test::{seed, watch_for_interrupt};
-use super::{Complaint, complain, print};
+use super::{Complaint, complain, print, reason};
 use crate::contract::requirement;
 use crate::explore::{Failure, GOALS, Loaded, Outcome, Palette, Plan, Standing, Theme, load, run as run_campaign};
 use crate::report::{Campaign, Distinct, Failure as Shown, Page, Paint, drawn, html_of_campaign, replace, timeline, visible};
@@ -235,7 +235,7 @@ impl Prepared {
         (campaign.seconds, campaign.exit) = (took.as_secs_f64(), exit);
         match replace(path, html_of_campaign(&campaign).as_bytes()) {
             Ok(()) => exit,
-            Err(error) => complain(&Complaint::Usage(format!("cannot write the page {}: {}", path.display(), error.kind()))),
+            Err(error) => complain(&Complaint::Usage(format!("cannot write the page {}: {}", path.display(), reason(&error)))),
         }
     }
 

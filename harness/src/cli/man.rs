@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command, CommandFactory};
 use clap_mangen::Man;
 
-use super::{Arguments, Complaint, complain, exit, print};
+use super::{Arguments, Complaint, complain, exit, print, reason};
 use crate::report::replace;
 
 /// Which pages, and where to.
@@ -29,7 +29,7 @@ pub(super) fn run(args: &ManArgs) -> u8 {
 }
 
 fn write(folder: &Path) -> Result<(), Complaint> {
-    let cannot = |what: &Path, error: std::io::Error| Complaint::Usage(format!("cannot write {}: {}", what.display(), error.kind()));
+    let cannot = |what: &Path, error: std::io::Error| Complaint::Usage(format!("cannot write {}: {}", what.display(), reason(&error)));
     std::fs::create_dir_all(folder).map_err(|error| cannot(folder, error))?;
     for (name, text) in pages() {
         let path = folder.join(name);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Complaint, complain, exit, print};
+use super::{Complaint, complain, exit, print, reason};
 use crate::report::{Column, matrix_html, matrix_markdown, replace};
 
 /// Largest report that is read.
@@ -36,18 +36,18 @@ fn compare(args: &MatrixArgs) -> Result<u8, Complaint> {
     let mut columns = Vec::new();
     for run in &args.runs {
         let told = |why: String| Complaint::Usage(format!("{}: {why}", run.display()));
-        let length = std::fs::metadata(run).map_err(|e| told(format!("cannot be read: {}", e.kind())))?.len();
+        let length = std::fs::metadata(run).map_err(|e| told(format!("cannot be read: {}", reason(&e))))?.len();
         if length > MOST_BYTES {
             return Err(told(format!("the file has more than {} MiB, and is no report", MOST_BYTES >> 20)));
         }
-        let bytes = std::fs::read(run).map_err(|e| told(format!("cannot be read: {}", e.kind())))?;
+        let bytes = std::fs::read(run).map_err(|e| told(format!("cannot be read: {}", reason(&e))))?;
         let value = serde_json::from_slice(&bytes).map_err(|e| told(format!("it is no JSON report: {e}")))?;
         columns.extend(Column::of_report(&value).map_err(told)?);
     }
     let text = if page { matrix_html(&columns) } else { matrix_markdown(&columns) };
     match &args.output {
         Some(path) => {
-            replace(path, text.as_bytes()).map_err(|e| Complaint::Usage(format!("cannot write {}: {}", path.display(), e.kind())))?;
+            replace(path, text.as_bytes()).map_err(|e| Complaint::Usage(format!("cannot write {}: {}", path.display(), reason(&e))))?;
             print(&format!("{}\n", path.display()));
         }
         None => print(&text),

@@ -105,6 +105,10 @@ enum Command {
 /// Runs the command line of this process. A panic is a defect of ours and has its own exit code.
 pub fn main() -> ExitCode {
     crate::wire::opinion::hush();
+    // Requirements and flags are copied from errors: none may be torn at its hyphen. A hook that is there already stays.
+    let _ = miette::set_hook(Box::new(|_| {
+        Box::new(miette::MietteHandlerOpts::new().word_splitter(textwrap::WordSplitter::NoHyphenation).build())
+    }));
     let code = std::panic::catch_unwind(begin).unwrap_or_else(|_| {
         tell("error: a defect of streamspec (above); the command line and these lines are what a report needs");
         exit::OUR_BUG
@@ -194,6 +198,14 @@ fn complain(error: &Complaint) -> u8 {
     match error {
         Complaint::File(_) | Complaint::Usage(_) => exit::USAGE,
         Complaint::Unreachable(_) => exit::COULD_NOT_TEST,
+    }
+}
+
+/// Why a file or a folder could not be had, without the numbers of the system.
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file or folder".to_owned(),
+        kind => kind.to_string(),
     }
 }
 

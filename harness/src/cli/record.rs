@@ -10,7 +10,7 @@ use super::conversation::ConversationArgs;
 use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetFlags};
 use super::test::watch_for_interrupt;
-use super::{Complaint, complain, meant, print, tell};
+use super::{Complaint, complain, meant, print, reason, tell};
 use crate::check::Finding;
 use crate::contract::{Level, requirement};
 use crate::report::{Page, drawn_difference};
@@ -64,7 +64,7 @@ fn record(args: &RecordArgs) -> Result<u8, Complaint> {
     let scenarios = chosen(args, &resolved, &folder)?;
     if let Some(folder) = &args.history {
         std::fs::create_dir_all(folder)
-            .map_err(|e| Complaint::Usage(format!("cannot keep histories in {}: {}", folder.display(), e.kind())))?;
+            .map_err(|e| Complaint::Usage(format!("cannot keep histories in {}: {}", folder.display(), reason(&e))))?;
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let suite = Suite {
@@ -254,7 +254,7 @@ impl Desk<'_> {
     }
 
     fn write(&self, snapshot: &Snapshot, path: &Path) -> Result<(), Complaint> {
-        snapshot.save(path).map_err(|e| Complaint::Usage(format!("cannot write {}: {}", path.display(), e.kind())))
+        snapshot.save(path).map_err(|e| Complaint::Usage(format!("cannot write {}: {}", path.display(), reason(&e))))
     }
 
     fn say(&self, line: &str) -> Result<(), Complaint> {

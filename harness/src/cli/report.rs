@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Complaint, complain, exit, print};
+use super::{Complaint, complain, exit, print, reason};
 use crate::check::{Finding, judge};
 use crate::contract::Profile;
 use crate::history::History;
@@ -35,7 +35,7 @@ fn draw(args: &ReportArgs) -> Result<u8, Complaint> {
     let file = std::fs::File::open(&args.history).map_err(|e| {
         Complaint::Usage(format!(
             "the history {shown} cannot be read: {}; `streamspec test --history DIR` keeps those of failures",
-            e.kind()
+            reason(&e)
         ))
     })?;
     let output = args.output.clone().unwrap_or_else(|| args.history.with_extension("html"));
@@ -54,7 +54,7 @@ fn draw(args: &ReportArgs) -> Result<u8, Complaint> {
         Finding::Pass { .. } | Finding::Inconclusive { .. } | Finding::NotApplicable { .. } => None,
     });
     let text = if ending == "svg" { svg_of_history(&history, violation) } else { html_of_history(&history, &verdicts) };
-    replace(&output, text.as_bytes()).map_err(|e| Complaint::Usage(format!("cannot write {}: {}", output.display(), e.kind())))?;
+    replace(&output, text.as_bytes()).map_err(|e| Complaint::Usage(format!("cannot write {}: {}", output.display(), reason(&e))))?;
     print(&format!("{}: {}\n", output.display(), plural(history.records.len() as u64, "record")));
     Ok(exit::OK)
 }

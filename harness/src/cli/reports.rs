@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::exit;
-use super::{Complaint, tell};
+use super::{Complaint, reason, tell};
 use crate::check::Finding;
 use crate::report::{
     Document, Event, Failure, Finished, GitHub, Ndjson, Pictures, Sink, html, job_summary, json_document, junit, sarif, tap,
@@ -69,8 +69,9 @@ pub(super) fn report(text: &str) -> Result<Report, String> {
     match (format, path) {
         (Format::GitHub, None) => Ok(Report { format: *format, path: PathBuf::new() }),
         (Format::GitHub, Some(_)) => Err("`github` takes no path: it writes to the job's log and summary".to_owned()),
-        (_, Some(path)) if !path.is_empty() => Ok(Report { format: *format, path: path.into() }),
+        (_, Some(path)) if !path.is_empty() && path != "-" => Ok(Report { format: *format, path: path.into() }),
         (Format::Svg, _) => Err("write FORMAT=DIR, such as svg=pictures".to_owned()),
+        (_, Some("-")) => Err(format!("a report is a file, and `-` is none; name one, such as {word}=report.{}", ending(*format))),
         (_, _) => Err(format!("write FORMAT=PATH, such as {word}=report.{}", ending(*format))),
     }
 }
@@ -104,7 +105,7 @@ pub(super) fn keepable(reports: &[Report], history: Option<&Path>) -> Result<(),
                 return cannot("it is a file; name a folder for the pictures".to_owned());
             }
             if let Err(error) = std::fs::create_dir_all(path).and_then(|()| tempfile::NamedTempFile::new_in(path)) {
-                return cannot(error.kind().to_string());
+                return cannot(reason(&error));
             }
             continue;
         }
@@ -116,12 +117,12 @@ pub(super) fn keepable(reports: &[Report], history: Option<&Path>) -> Result<(),
             return cannot(format!("there is no folder {}", folder.display()));
         }
         if let Err(error) = tempfile::NamedTempFile::new_in(folder) {
-            return cannot(error.kind().to_string());
+            return cannot(reason(&error));
         }
     }
     if let Some(folder) = history {
         let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));
-        made.map_err(|e| Complaint::Usage(format!("cannot keep histories in {}: {}", folder.display(), e.kind())))?;
+        made.map_err(|e| Complaint::Usage(format!("cannot keep histories in {}: {}", folder.display(), reason(&e))))?;
     }
     Ok(())
 }
@@ -155,12 +156,12 @@ impl Reports {
                 Format::Html => document(html),
                 Format::Svg => {
                     let pictures = Pictures::in_folder(path.clone());
-                    Box::new(pictures.map_err(|e| Complaint::Usage(format!("cannot write to {}: {}", path.display(), e.kind())))?)
+                    Box::new(pictures.map_err(|e| Complaint::Usage(format!("cannot write to {}: {}", path.display(), reason(&e))))?)
                 }
                 Format::GitHub => continue,
                 Format::Ndjson => {
                     let file = Ndjson::create(path);
-                    Box::new(file.map_err(|e| Complaint::Usage(format!("cannot write the report {}: {}", path.display(), e.kind())))?)
+                    Box::new(file.map_err(|e| Complaint::Usage(format!("cannot write the report {}: {}", path.display(), reason(&e))))?)
                 }
             };
             reports.sinks.push((path.display().to_string(), sink));
@@ -241,6 +242,7 @@ mod tests {
         assert!(report("xml=x").unwrap_err().contains("there is no report format `xml`; there are: json, junit, ndjson"));
         assert_eq!(report("json").unwrap_err(), "write FORMAT=PATH, such as json=report.json");
         assert_eq!(report("sarif=").unwrap_err(), "write FORMAT=PATH, such as sarif=report.sarif");
+        assert!(report("junit=-").unwrap_err().contains("`-` is none"), "a file of that name is what nobody meant");
         assert!(report("github=x").is_err());
     }
 

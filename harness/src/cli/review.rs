@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::exit;
-use super::{Complaint, complain, print};
+use super::{Complaint, complain, print, reason};
 use crate::report::{Page, drawn_difference, plural};
 use crate::transcript::Snapshot;
 
@@ -84,8 +84,9 @@ fn review(args: &ReviewArgs, answers: &mut impl BufRead) -> Result<u8, Complaint
 
 /// The pending snapshots in a folder and those below it.
 fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Complaint> {
-    let entries = std::fs::read_dir(folder)
-        .map_err(|e| Complaint::Usage(format!("cannot read the folder {}: {}; name the one with snapshots", folder.display(), e.kind())))?;
+    let entries = std::fs::read_dir(folder).map_err(|e| {
+        Complaint::Usage(format!("cannot read the folder {}: {}; name the one with snapshots", folder.display(), reason(&e)))
+    })?;
     for entry in entries.filter_map(Result::ok) {
         // A link may lead round in circles.
         let Ok(kind) = entry.file_type() else { continue };
@@ -128,7 +129,7 @@ fn asked(answers: &mut impl BufRead, about: &str) -> Result<Choice, Complaint> {
 }
 
 fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Complaint {
-    Complaint::Usage(format!("cannot {what} {}: {}", path.display(), error.kind()))
+    Complaint::Usage(format!("cannot {what} {}: {}", path.display(), reason(error)))
 }
 
 #[cfg(test)]

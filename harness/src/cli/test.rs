@@ -11,7 +11,7 @@ use super::exit::{self, Ended};
 use super::plan::{Resolved, TargetArgs, quoted};
 use super::progress::Progress;
 use super::reports::{Report, Reports, keepable, report, shows_bytes};
-use super::{Complaint, complain, every, print, tell};
+use super::{Complaint, complain, every, print, reason, tell};
 use crate::contract::RequirementSet;
 use crate::report::{Event, Finished, Heading, Page, Rerun, Tally, case_failure, write_text};
 use crate::run::Abort;
@@ -186,7 +186,7 @@ fn again(args: &TestArgs) -> String {
 
 /// The scenarios in a folder.
 pub(super) fn own_scenarios(folder: &std::path::Path) -> Result<Vec<Scenario>, Complaint> {
-    let unreadable = |e: std::io::Error| Complaint::Usage(format!("cannot read the folder {}: {}", folder.display(), e.kind()));
+    let unreadable = |e: std::io::Error| Complaint::Usage(format!("cannot read the folder {}: {}", folder.display(), reason(&e)));
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).map_err(unreadable)?.filter_map(Result::ok).map(|entry| entry.path()).collect();
     files.retain(|file| file.extension().is_some_and(|end| end == "toml"));
     files.sort();

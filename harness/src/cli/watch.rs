@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use super::{Complaint, complain, exit, print, tell};
+use super::{Complaint, complain, exit, print, reason, tell};
 
 /// How often the folder is looked at.
 const EVERY: Duration = Duration::from_millis(250);
@@ -65,7 +65,7 @@ fn watch(folder: &Path) -> Result<std::convert::Infallible, Complaint> {
 
 /// What there is now.
 fn state(folder: &Path) -> Result<State, Complaint> {
-    let unreadable = |e: std::io::Error| Complaint::Usage(format!("cannot watch the folder {}: {e}", folder.display()));
+    let unreadable = |e: std::io::Error| Complaint::Usage(format!("cannot watch the folder {}: {}", folder.display(), reason(&e)));
     std::fs::read_dir(folder).map_err(unreadable)?;
     let mut state = State::new();
     let mut folders = vec![folder.to_owned()];
