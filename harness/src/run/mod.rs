@@ -9,5 +9,5 @@ pub mod suite;
 pub(crate) mod trace;
 mod walk;
 
-pub(crate) use walk::class_of;
 pub use walk::{Abort, Patience, in_words, walk};
+pub(crate) use walk::{Begun, begin, class_of, go_on};

@@ -46,11 +46,18 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// A recorder that puts its records into `room`, which is empty. Nobody waits for what it records: in a simulation those
-    /// who wait are woken by the world.
-    pub(crate) fn of_simulation(room: Vec<Record>) -> Recorder {
-        let inner = Arc::new(Mutex::new(Inner { records: room, ..Inner::default() }));
-        Recorder { inner, changed: Arc::default(), awaited: false }
+    /// A recorder that puts its records into `room`, which is empty, behind those of another whose run it goes on with.
+    /// Nobody waits for what it records: in a simulation those who wait are woken by the world.
+    pub(crate) fn of_simulation(room: Vec<Record>, begun: Option<&Recorder>) -> Recorder {
+        let mut inner = Inner { records: room, ..Inner::default() };
+        if let Some(begun) = begun {
+            let begun = begun.lock();
+            inner.records.extend_from_slice(&begun.records);
+            inner.connections = begun.connections;
+            inner.operations = begun.operations;
+            inner.planted.clone_from(&begun.planted);
+        }
+        Recorder { inner: Arc::new(Mutex::new(inner)), changed: Arc::default(), awaited: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -48,7 +48,7 @@ pub struct Event {
 }
 
 /// A session: its log, its settings, its readers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Session {
     /// Its name.
     pub id: String,

@@ -83,7 +83,7 @@ enum Phase {
     Ended,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Subscription {
     id: SubscriptionId,
     phase: Phase,

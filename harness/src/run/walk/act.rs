@@ -78,7 +78,7 @@ impl<W: World> Walk<'_, W> {
             Step::Sample(sample) => self.sample(sample).await,
             Step::Repeat(repeat) => {
                 for _ in 0..repeat.times {
-                    Box::pin(self.steps(&repeat.steps, None)).await?;
+                    Box::pin(self.steps(&repeat.steps, 0, None)).await?;
                 }
                 Ok(())
             }

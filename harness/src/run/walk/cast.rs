@@ -11,8 +11,8 @@ use crate::run::progress::Progress;
 use crate::scenario::{Funding, Text};
 use crate::world::Address;
 
-/// Everybody.
-#[derive(Debug, Default)]
+/// Everybody. Copies share the connections of readers, so only those without readers are two.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Cast {
     pub(super) sessions: BTreeMap<String, SessionState>,
     pub(super) readers: BTreeMap<String, Reader>,
@@ -40,7 +40,7 @@ pub(super) struct Cast {
 }
 
 /// A session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SessionState {
     pub(super) ix: SessionIx,
     pub(super) address: Rc<Address>,
@@ -81,7 +81,7 @@ pub(super) struct Keyed {
 }
 
 /// A logical subscriber.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reader {
     pub(super) session: String,
     pub(super) connections: Vec<Rc<Connection>>,
@@ -97,7 +97,7 @@ pub(super) struct Connection {
 }
 
 /// A background writer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct WriterState {
     pub(super) done: bool,
 }

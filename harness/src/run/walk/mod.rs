@@ -74,14 +74,54 @@ pub(crate) struct Walk<'w, W: World> {
     step: Cell<u32>,
 }
 
+/// How far a walk has come while nobody read: others can go on from there.
+#[derive(Debug, Default)]
+pub(crate) struct Begun {
+    steps: usize,
+    cast: Cast,
+}
+
+impl Begun {
+    /// How many of the first steps of a scenario only open sessions that nobody watches, and publish to them.
+    pub(crate) fn steps_of(scenario: &Scenario) -> usize {
+        let unread = |step: &&Step| match step {
+            Step::Open(open) => open.unwatched,
+            Step::Publish(_) => true,
+            _ => false,
+        };
+        scenario.steps.iter().take_while(unread).count()
+    }
+}
+
+/// Walks the first `steps` steps of `scenario`, which nobody reads in, and no further.
+pub(crate) async fn begin<W: World>(
+    world: &W,
+    profile: &Profile,
+    scenario: &Scenario,
+    patience: Patience,
+    steps: usize,
+) -> Result<Begun, Abort> {
+    let walk = Walk::new(world, profile, scenario, patience, &Begun::default());
+    walk.steps(&scenario.steps[..steps], 0, Some(&say::steps(scenario))).await?;
+    Ok(Begun { steps, cast: walk.cast.into_inner() })
+}
+
 /// Walks `scenario` over `world`. Observations are in the world's recorder, also when the walk was aborted.
 pub async fn walk<'w, W: World>(world: &'w W, profile: &'w Profile, scenario: &'w Scenario, patience: Patience) -> Result<(), Abort> {
-    world.recorder().tell_as(&scenario.name);
-    let background = RefCell::default();
-    let (whole, cast) = (scenario.steps.as_slice(), RefCell::default());
-    let walk = Walk { world, profile, patience, whole, cast, background, missed: Cell::new(0), step: Cell::new(0) };
+    go_on(world, profile, scenario, patience, &Begun::default()).await
+}
+
+/// As [`walk`], from where `begun` has come; the world is as it was there.
+pub(crate) async fn go_on<'w, W: World>(
+    world: &'w W,
+    profile: &'w Profile,
+    scenario: &'w Scenario,
+    patience: Patience,
+    begun: &Begun,
+) -> Result<(), Abort> {
+    let walk = Walk::new(world, profile, scenario, patience, begun);
     let main = async {
-        let ended = walk.steps(&scenario.steps, Some(&say::steps(scenario))).await;
+        let ended = walk.steps(&scenario.steps, begun.steps, Some(&say::steps(scenario))).await;
         let audited = match ended {
             Ok(()) if scenario.audit => walk.audit().await,
             other => other,
@@ -113,10 +153,18 @@ pub async fn walk<'w, W: World>(world: &'w W, profile: &'w Profile, scenario: &'
     .await
 }
 
-impl<W: World> Walk<'_, W> {
-    /// Walks over steps; `said` are those of a scenario in words, and absent for what stands inside of a step.
-    async fn steps(&self, steps: &[Step], said: Option<&[String]>) -> Result<(), Abort> {
-        for (at, step) in steps.iter().enumerate() {
+impl<'w, W: World> Walk<'w, W> {
+    fn new(world: &'w W, profile: &'w Profile, scenario: &'w Scenario, patience: Patience, begun: &Begun) -> Walk<'w, W> {
+        world.recorder().tell_as(&scenario.name);
+        let (cast, background) = (RefCell::new(begun.cast.clone()), RefCell::default());
+        let whole = scenario.steps.as_slice();
+        Walk { world, profile, patience, whole, cast, background, missed: Cell::new(0), step: Cell::new(0) }
+    }
+
+    /// Walks over steps, beginning with the one at `from`; `said` are those of a scenario in words, and absent for what
+    /// stands inside of a step.
+    async fn steps(&self, steps: &[Step], from: usize, said: Option<&[String]>) -> Result<(), Abort> {
+        for (at, step) in steps.iter().enumerate().skip(from) {
             if said.is_some() {
                 self.step.set(at as u32);
             }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
-use super::{Chooser, Generator, Run, Schedule, Simulation, judged};
+use super::{Chooser, Generator, Prepared, Run, Schedule, Simulation, judged};
 use crate::check::{Finding, Verdict, look};
 use crate::history::{FNV_START, History, fnv};
 use crate::run::Abort;
@@ -53,9 +53,13 @@ impl Swept {
 
 /// The scenario that a seed stands for: all scenarios in turn, at a place of the sweep that the seed chooses.
 pub fn case(scenarios: &[Swept], seed: u64) -> (&Swept, &Scenario) {
-    let swept = &scenarios[(seed % scenarios.len() as u64) as usize];
-    let place = Generator::new(seed ^ 0x5eed).below(swept.at.len());
-    (swept, &swept.at[place])
+    let (which, place) = place(scenarios, seed);
+    (&scenarios[which], &scenarios[which].at[place])
+}
+
+fn place(scenarios: &[Swept], seed: u64) -> (usize, usize) {
+    let which = (seed % scenarios.len() as u64) as usize;
+    (which, Generator::new(seed ^ 0x5eed).below(scenarios[which].at.len()))
 }
 
 /// A run that shows something.
@@ -204,6 +208,7 @@ pub fn run(simulation: &Simulation, scenarios: &[Swept], seeds: Range<u64>, meth
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 let mut collector = Collector::default();
+                let mut prepared: FxHashMap<(usize, usize), Prepared<'_>> = FxHashMap::default();
                 loop {
                     let begin = next.fetch_add(BLOCK, Ordering::Relaxed);
                     if begin >= seeds.end {
@@ -215,7 +220,8 @@ pub fn run(simulation: &Simulation, scenarios: &[Swept], seeds: Range<u64>, meth
                             break;
                         }
                         let (swept, scenario) = case(scenarios, seed);
-                        let run = simulation.run(scenario, method.chooser(seed), seed);
+                        let ready = prepared.entry(place(scenarios, seed)).or_insert_with(|| simulation.prepare(scenario));
+                        let run = ready.run(method.chooser(seed), seed);
                         collector.add(simulation, seed, &swept.base.name, scenario, run);
                     }
                 }
@@ -236,7 +242,7 @@ pub fn exhaust(
     stop: &AtomicBool,
     collector: &mut Collector,
 ) -> bool {
-    let before = collector.outcome.schedules;
+    let (before, prepared) = (collector.outcome.schedules, simulation.prepare(scenario));
     let mut left = vec![(Schedule::default(), 0)];
     while let Some((schedule, free)) = left.pop() {
         if collector.outcome.schedules - before >= most || stop.load(Ordering::Relaxed) {
@@ -245,7 +251,7 @@ pub fn exhaust(
         }
         let deviates = schedule.deviations();
         let number = collector.outcome.schedules;
-        let run = simulation.run(scenario, Chooser::Fixed(schedule), number);
+        let run = prepared.run(Chooser::Fixed(schedule), number);
         if deviations.is_none_or(|bound| deviates < bound) {
             left.extend(neighbours(&run, free));
         }
@@ -270,8 +276,7 @@ fn neighbours(run: &Run, free: usize) -> impl Iterator<Item = (Schedule, usize)>
 
 /// Looks for the smallest schedule that still shows something.
 struct Shrink<'s, F: Fn(&Run) -> bool> {
-    simulation: &'s Simulation,
-    scenario: &'s Scenario,
+    prepared: Prepared<'s>,
     still: F,
     best: Schedule,
     runs: u32,
@@ -285,7 +290,7 @@ impl<F: Fn(&Run) -> bool> Shrink<'_, F> {
             return false;
         }
         self.runs += 1;
-        let shows = (self.still)(&self.simulation.run(self.scenario, Chooser::Fixed(candidate.clone()), 0));
+        let shows = (self.still)(&self.prepared.run(Chooser::Fixed(candidate.clone()), 0));
         if shows {
             self.best = candidate.trimmed();
         }
@@ -331,7 +336,7 @@ impl<F: Fn(&Run) -> bool> Shrink<'_, F> {
                 return;
             }
             self.runs += 1;
-            let run = self.simulation.run(self.scenario, Chooser::Fixed(schedule.clone()), 0);
+            let run = self.prepared.run(Chooser::Fixed(schedule.clone()), 0);
             if (self.still)(&run) {
                 self.best = schedule.trimmed();
                 return;
@@ -371,7 +376,7 @@ pub struct Shrunk {
 /// calmer; where that leaves many deviations, by as many runs again among the schedules that have few.
 /// `schedule` itself must be one.
 pub fn shrink(simulation: &Simulation, scenario: &Scenario, schedule: &Schedule, most: u32, still: impl Fn(&Run) -> bool) -> Shrunk {
-    let mut shrink = Shrink { simulation, scenario, still, best: schedule.clone().trimmed(), runs: 0, most };
+    let mut shrink = Shrink { prepared: simulation.prepare(scenario), still, best: schedule.clone().trimmed(), runs: 0, most };
     loop {
         let before = shrink.best.clone();
         shrink.shorten();
@@ -404,7 +409,8 @@ pub struct Determinism {
     pub digest: u64,
 }
 
-/// Runs every seed twice, and a third time by the choices that the first made.
+/// Runs every seed twice, the second time from a beginning that was prepared, and a third time by the choices that the
+/// first made.
 pub fn determinism(simulation: &Simulation, scenarios: &[Swept], seeds: Range<u64>, method: Method, stop: &AtomicBool) -> Determinism {
     let (mut compared, mut different, mut digest) = (0, Vec::new(), FNV_START);
     let bytes = |run: &Run| {
@@ -418,7 +424,7 @@ pub fn determinism(simulation: &Simulation, scenarios: &[Swept], seeds: Range<u6
         }
         let (_, scenario) = case(scenarios, seed);
         let first = simulation.run(scenario, method.chooser(seed), seed);
-        let second = simulation.run(scenario, method.chooser(seed), seed);
+        let second = simulation.prepare(scenario).run(method.chooser(seed), seed);
         // The choices that were made must lead to the same run when they are given.
         let third = simulation.run(scenario, Chooser::Fixed(first.schedule.clone()), seed);
         compared += 1;

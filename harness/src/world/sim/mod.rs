@@ -7,12 +7,14 @@
 //!
 //! What is behind what: `schedule.rs` chooses, `node` is the server in steps, `rules.rs` bends it to the contract,
 //! `store.rs` is its disk, `letters.rs` its payloads, `shown.rs` its cursors, `link.rs` the network and the reader's end of a stream, `step.rs` lets one thing happen,
-//! `waiting.rs` holds timers and exchanges, `world.rs` is the runner's side, and `campaign.rs` runs many schedules.
+//! `waiting.rs` holds timers and exchanges, `world.rs` is the runner's side, `prepared.rs` walks a beginning once for many
+//! runs, and `campaign.rs` runs many schedules.
 
 pub mod campaign;
 mod letters;
 mod link;
 mod node;
+mod prepared;
 mod rules;
 mod schedule;
 mod shown;
@@ -37,11 +39,13 @@ use streamspec_reference_server::bugs::{BUGS, Bug, BugSet};
 use crate::contract::Profile;
 use crate::history::{From, Header, History, Record, What};
 use crate::run::recorder::Recorder;
-use crate::run::{Abort, Patience, walk};
+use crate::run::{Abort, Begun, Patience, go_on};
 use crate::scenario::{PublishFault, Scenario, Stop};
 
 use link::{Link, Packet};
 use node::{Answer, Effect, Node, Request};
+pub use prepared::Prepared;
+use prepared::Shared;
 use schedule::Scheduler;
 pub use schedule::{Actor, Chooser, Generator, Schedule};
 use waiting::{Due, Exchanges, Timers, Waiter};
@@ -94,16 +98,25 @@ impl Simulation {
 
     /// Runs a scenario, which is at one place of its sweep, under the choices of `chooser`. `seed` is for the record only.
     pub fn run(&self, scenario: &Scenario, chooser: Chooser, seed: u64) -> Run {
-        let world = SimWorld::new(self, chooser);
-        // Names come from the salt: the same for every run, so that histories differ by their schedules alone.
-        let patience = Patience { deadline: self.deadline, salt: 0 };
-        let ended = world.drive(walk(&world, &self.profile, scenario, patience));
+        self.run_from(scenario, chooser, seed, None)
+    }
+
+    fn run_from(&self, scenario: &Scenario, chooser: Chooser, seed: u64, shared: Option<&Shared>) -> Run {
+        let world = SimWorld::new(self, chooser, shared);
+        let nothing = Begun::default();
+        let begun = shared.map_or(&nothing, |shared| &shared.begun);
+        let ended = world.drive(go_on(&world, &self.profile, scenario, self.patience(), begun));
         let mut inner = world.inner.borrow_mut();
         let (schedule, widths) = inner.scheduler.schedule();
         let header =
             Header { streamspec_history: History::VERSION, profile: self.profile.name.clone(), scenario: scenario.name.clone(), seed };
         let history = History { header, records: world.recorder.take() };
         Run { history, aborted: ended.err(), schedule, widths, actions: inner.scheduler.steps() }
+    }
+
+    fn patience(&self) -> Patience {
+        // Names come from the salt: the same for every run, so that histories differ by their schedules alone.
+        Patience { deadline: self.deadline, salt: 0 }
     }
 }
 
@@ -328,24 +341,25 @@ impl Wake for Woken {
 }
 
 impl SimWorld {
-    fn new(simulation: &Simulation, chooser: Chooser) -> SimWorld {
-        let mut scheduler = Scheduler::new(chooser);
+    /// A world in which nothing has happened yet but what `shared` brings.
+    fn new(simulation: &Simulation, chooser: Chooser, shared: Option<&Shared>) -> SimWorld {
+        let mut scheduler = Scheduler::new(chooser, shared.map_or(0, |shared| shared.actions));
         // The grain of the network and of the server's writing are choices like any other.
         let arrive_at_once = [usize::MAX, 1][scheduler.choose(2)];
         let write_at_once = [64, 1, 4][scheduler.choose(3)];
         let woken = Arc::new(Woken(AtomicBool::new(false)));
         let root = Waker::from(Arc::clone(&woken));
         let inner = Inner {
-            now: 0,
+            now: shared.map_or(0, |shared| shared.now),
             scheduler,
-            node: Node::new(&simulation.profile, simulation.bugs),
+            node: shared.map_or_else(|| Node::new(&simulation.profile, simulation.bugs), |shared| shared.node.clone()),
             ready: Vec::new(),
-            timers: Timers::default(),
-            next: 0,
+            timers: shared.map_or_else(Timers::default, |shared| shared.timers.clone()),
+            next: shared.map_or(0, |shared| shared.next),
             waiters: Vec::new(),
             root,
             walk_is_due: true,
-            names: Vec::new(),
+            names: shared.map_or_else(Vec::new, |shared| shared.names.clone()),
             exchanges: Exchanges::default(),
             wires: BTreeMap::new(),
             effects: Vec::new(),
@@ -359,12 +373,12 @@ impl SimWorld {
             arrive_at_once,
             write_at_once,
         };
-        let recorder = Recorder::of_simulation(ROOM.take());
+        let recorder = Recorder::of_simulation(ROOM.take(), shared.map(|shared| &shared.recorder));
         SimWorld { profile: Arc::clone(&simulation.profile), recorder, inner: RefCell::new(inner), woken }
     }
 
     /// Polls the walk whenever something woke it, and lets something happen whenever nothing did.
-    fn drive(&self, walk: impl Future<Output = Result<(), Abort>>) -> Result<(), Abort> {
+    fn drive<T>(&self, walk: impl Future<Output = Result<T, Abort>>) -> Result<T, Abort> {
         let root = self.inner.borrow().root.clone();
         let mut context = Context::from_waker(&root);
         let mut walk = pin!(walk);

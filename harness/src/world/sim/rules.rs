@@ -21,7 +21,7 @@ pub(super) const NOTE: &str = "note";
 const FRAME_BYTES: usize = 60;
 
 /// A profile's contract, as the simulated server keeps it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Rules {
     profile: Arc<Profile>,
     pub(super) heartbeat_ms: Option<u64>,

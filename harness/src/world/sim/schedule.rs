@@ -162,8 +162,9 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    pub(super) fn new(chooser: Chooser) -> Scheduler {
-        Scheduler { chooser, made: Vec::with_capacity(256), widths: Vec::with_capacity(256), steps: 0 }
+    /// A scheduler that goes on after `steps` in which there was nothing to choose.
+    pub(super) fn new(chooser: Chooser, steps: u64) -> Scheduler {
+        Scheduler { chooser, made: Vec::with_capacity(256), widths: Vec::with_capacity(256), steps }
     }
 
     /// One of `n` alternatives that are nobody's, of which 0 is the mildest.
@@ -251,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_fixed_schedule_is_calm_behind_its_end_and_never_out_of_range() {
-        let mut scheduler = Scheduler::new(Chooser::Fixed(Schedule(vec![5, 1])));
+        let mut scheduler = Scheduler::new(Chooser::Fixed(Schedule(vec![5, 1])), 0);
         assert_eq!((0..4).map(|_| scheduler.choose(3)).collect::<Vec<_>>(), [2, 1, 0, 0]);
         assert_eq!(scheduler.schedule().0, Schedule(vec![2, 1, 0, 0]));
     }
@@ -260,10 +261,10 @@ mod tests {
     fn with_priorities_one_actor_goes_on_until_a_point_lowers_it() {
         let actor = |at: usize| Actor::Stream(at as u32);
         for seed in 0..50 {
-            let mut scheduler = Scheduler::new(Chooser::pct(seed, 1));
+            let mut scheduler = Scheduler::new(Chooser::pct(seed, 1), 0);
             let first = scheduler.pick(3, actor);
             assert!((0..20).all(|_| scheduler.pick(3, actor) == first), "depth 1 has no change point");
-            let mut scheduler = Scheduler::new(Chooser::pct(seed, 2));
+            let mut scheduler = Scheduler::new(Chooser::pct(seed, 2), 0);
             let picks: Vec<usize> = (0..PCT_STEPS + 1).map(|_| scheduler.pick(3, actor)).collect();
             assert!(picks.windows(2).filter(|pair| pair[0] != pair[1]).count() <= 1);
             assert_ne!(picks[0], picks[PCT_STEPS], "depth 2 has one");

@@ -33,7 +33,7 @@ impl Waiter {
 pub(super) type Due = (u64, u64);
 
 /// Timers, the next one last.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Timers(Vec<(Due, Timer)>);
 
 impl Timers {
@@ -63,6 +63,10 @@ pub(super) struct Exchanges(Vec<(u32, Exchange)>);
 impl Exchanges {
     fn at(&self, ex: u32) -> Option<usize> {
         self.0.binary_search_by_key(&ex, |(other, _)| *other).ok()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Adds one with a number above those of all others.

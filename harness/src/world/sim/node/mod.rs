@@ -64,7 +64,7 @@ pub(super) enum Answer {
 }
 
 /// What the world has to do after a step.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Effect {
     /// Carry an answer back.
     Answer(u32, Answer),
@@ -86,7 +86,7 @@ pub(super) enum Effect {
     Second(u32),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slot {
     session: Session,
     /// False once it was removed: its streams end, and nobody finds it any more.
@@ -94,7 +94,7 @@ struct Slot {
     streams: Vec<u32>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stream {
     slot: usize,
     subscription: SubscriptionId,
@@ -104,14 +104,14 @@ struct Stream {
     head_held: Option<Vec<Packet>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Wanted {
     Open(Arc<str>, Retention),
     Append(Arc<str>, Append),
     Delete(Arc<str>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Done {
     Open {
         ex: u32,
@@ -135,14 +135,14 @@ enum Done {
     },
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Group {
     changes: Vec<Change>,
     done: Vec<Done>,
 }
 
 /// The server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
     rules: Rules,
     bugs: BugSet,
