@@ -139,6 +139,13 @@ fn init_starts_a_server_that_does_not_run_and_sends_it_the_headers_it_is_given()
     assert!(read("profile.toml").contains("\nheaders = { Authorization = \"Bearer {env.NOTEBOOK_TOKEN}\" }\n"), "{}", read("profile.toml"));
     assert!(read("profile.toml").contains("\ncursor = \"/at\"\n"), "{}", read("profile.toml"));
     assert!(read("target.toml").contains(&format!("\nstart = \"{start}\"\n")), "{}", read("target.toml"));
+    // A server that closes the connection where it knows no path, and answers further down the list.
+    let lossy = format!("python3 {FOLDER}/lossy.py {{port}} 0");
+    let output = streamspec(&["init", "--start", &lossy, "--dir", &format!("{folder}/lossy")]);
+    assert_eq!(code(&output), OK, "{}", text(&output));
+    assert!(text(&output).contains("  GET /up answers\n") && !text(&output).contains("missed"), "{}", text(&output));
+    assert!(flowing(&output).contains("more is found with --publish and --stream"), "{}", text(&output));
+
     let output = streamspec(&["init", "--start", "no-such-server {port}", "--dir", &format!("{folder}/none")]);
     assert_eq!(code(&output), COULD_NOT_TEST, "{}", text(&output));
     assert!(text(&output).contains("cannot run `no-such-server`") && !dir.path().join("none").exists(), "{}", text(&output));

@@ -1,6 +1,6 @@
 //! A look at a running server: three events are published and read back, and a reader resumes behind the second.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::reading::{self, Reading};
 use crate::contract::{CursorCarrier, Format, Found, Operation, Profile, starter_profile};
@@ -34,7 +34,9 @@ pub(super) struct Looked {
 /// Asks the server, and fills `found`.
 pub(super) async fn look(server: &Server, found: &mut Found) -> Looked {
     let mut looked = Looked::default();
+    let mut unhealthy = None;
     for path in HEALTH {
+        let asked = Instant::now();
         match server.overhear(&get(path), PATIENCE, |_| true).await {
             Ok(answer) => {
                 looked.answered = true;
@@ -44,19 +46,19 @@ pub(super) async fn look(server: &Server, found: &mut Found) -> Looked {
                     break;
                 }
             }
-            // What hangs here hangs at the next path, too.
             Err(why) => {
-                looked.missed = Some(format!("GET {path}: {why}"));
-                break;
+                unhealthy = Some(format!("GET {path}: {why}"));
+                // What hangs here hangs at the next path, too.
+                if asked.elapsed() >= PATIENCE {
+                    break;
+                }
             }
         }
     }
-    if found.stream.is_some() {
-        let before = looked.seen.len();
-        let missed = read_back(server, found, &mut looked.seen).await.err();
-        looked.answered |= looked.seen.len() > before;
-        looked.missed = missed.or(looked.missed.filter(|_| !looked.answered));
-    }
+    let before = looked.seen.len();
+    let missed = read_back(server, found, &mut looked.seen).await.err();
+    looked.answered |= looked.seen.len() > before;
+    looked.missed = missed.or(unhealthy.filter(|_| !looked.answered));
     looked
 }
 
