@@ -149,8 +149,11 @@ fn started(resolved: &Resolved) -> [Step; 2] {
     }
 }
 
-/// Where what was found begins, behind the word and the step.
-const INDENT: &str = "                ";
+/// What stands before a note: it begins below what was found, behind the word and the step, where the page is wide enough for both.
+fn indent(page: Page) -> &'static str {
+    const BELOW: &str = "                ";
+    if page.room(BELOW.len()).is_some_and(|room| room < 2 * BELOW.len()) { "    " } else { BELOW }
+}
 
 /// Prints a step; true when nothing is wrong with it.
 fn tell(page: Page, step: &Step) -> bool {
@@ -161,10 +164,11 @@ fn tell(page: Page, step: &Step) -> bool {
     };
     let mut out = page.prose(&format!("{word:<6} {:<8} ", step.what), &visible(&step.found));
     out.replace_range(..word.len(), &paint(page.paint, word));
+    let indent = indent(page);
     for note in &step.notes {
         match note {
-            Note::Hint(text) => out += &page.prose(INDENT, &visible(text)),
-            Note::Bytes(text) => out.extend(text.lines().map(|line| format!("{INDENT}{}\n", visible(line.trim_end())))),
+            Note::Hint(text) => out += &page.prose(indent, &visible(text)),
+            Note::Bytes(text) => out.extend(text.lines().map(|line| format!("{indent}{}\n", visible(line.trim_end())))),
         }
     }
     print(&page.fit(out));
@@ -195,8 +199,9 @@ fn unread(resolved: &Resolved, page: Page) {
     });
     let frames: Vec<String> = frames.filter(|text| !text.is_empty()).take(SHOWN).collect();
     let head = if frames.is_empty() { "not a byte came on the stream" } else { "the stream began with these lines:" };
-    let lines: String = frames.iter().map(|line| format!("{INDENT}{}\n", visible(line))).collect();
-    print(&page.fit(format!("{INDENT}{}\n{lines}", page.paint.dim(head))));
+    let indent = indent(page);
+    let lines: String = frames.iter().map(|line| format!("{indent}{}\n", visible(line))).collect();
+    print(&page.fit(format!("{indent}{}\n{lines}", page.paint.dim(head))));
 }
 
 /// Promises that the two runs showed broken already.
