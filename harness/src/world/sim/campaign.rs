@@ -169,7 +169,7 @@ impl Collector {
         }
         let digest = FxBuildHasher.hash_one((&run.history.records, &scenario.name));
         if self.judged.contains(&digest) {
-            super::reuse(run.history.records);
+            run.reuse();
             return false;
         }
         if self.judged.len() < MOST_DIGESTS {
@@ -181,7 +181,7 @@ impl Collector {
             *outcome.judged.entry(id).or_default() += times;
         }
         if !found.broken().any(judged) {
-            super::reuse(run.history.records);
+            run.reuse();
             return false;
         }
         let verdicts = found.verdicts();
