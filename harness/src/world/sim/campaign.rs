@@ -167,7 +167,7 @@ impl Collector {
         if let Some(aborted) = &run.aborted {
             outcome.aborted.insert(seed, (scenario.name.clone(), aborted.clone()));
         }
-        let digest = FxBuildHasher.hash_one((&run.history.records, &scenario.name));
+        let digest = FxBuildHasher.hash_one((run.differing(), &scenario.name));
         if self.judged.contains(&digest) {
             run.reuse();
             return false;

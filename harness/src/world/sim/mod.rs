@@ -87,8 +87,8 @@ pub struct Run {
     pub widths: Vec<u16>,
     /// How many actions happened.
     pub actions: u64,
-    /// The shared beginning that the history begins with.
-    beginning: Option<u64>,
+    /// The shared beginning that the history begins with, and how many records it has.
+    beginning: Option<(u64, usize)>,
 }
 
 impl Simulation {
@@ -113,7 +113,7 @@ impl Simulation {
         let header =
             Header { streamspec_history: History::VERSION, profile: self.profile.name.clone(), scenario: scenario.name.clone(), seed };
         let history = History { header, records: world.recorder.take() };
-        let beginning = shared.map(|shared| shared.number);
+        let beginning = shared.map(|shared| (shared.number, shared.records.len()));
         Run { history, aborted: ended.err(), schedule, widths, actions: inner.scheduler.steps(), beginning }
     }
 
@@ -149,9 +149,15 @@ impl Room {
 }
 
 impl Run {
-    /// Gives back the room of records that nobody looks at any more.
-    fn reuse(self) {
-        ROOM.set(Room { records: self.history.records, beginning: self.beginning });
+    /// The shared beginning, and the records behind it: what the histories of two runs can differ in.
+    fn differing(&self) -> (Option<u64>, &[Record]) {
+        let (number, length) = self.beginning.unzip();
+        (number, &self.history.records[length.unwrap_or(0)..])
+    }
+
+    /// Gives the room of its records, which nobody looks at any more, to the next run on this thread.
+    pub fn reuse(self) {
+        ROOM.set(Room { records: self.history.records, beginning: self.beginning.map(|(number, _)| number) });
     }
 }
 
