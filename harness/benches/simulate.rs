@@ -49,74 +49,96 @@ steps = [
 
 fn main() {
     let simulation = Simulation::new(Arc::new(Profile::load("sse").expect("it is built in")));
-    let (fifty, long) = (fifty(), long());
-    let schedules = Schedules { simulation: &simulation, fifty: simulation.prepare(&fifty), long: simulation.prepare(&long) };
     // Cargo says `--bench` to every benchmark.
     let said: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    if let [what, times] = said.as_slice() {
-        for seed in 0..times.parse().expect("how many schedules to run, a number") {
-            match what.as_str() {
-                "fifty" => schedules.judged(&schedules.fifty, &fifty, seed),
-                "long" => schedules.judged(&schedules.long, &long, seed),
-                "fifty-unchecked" => schedules.fifty.run(Chooser::random(seed), seed).actions,
-                "long-unchecked" => schedules.long.run(Chooser::random(seed), seed).actions,
-                "fifty-unprepared" => simulation.run(&fifty, Chooser::random(seed), seed).actions,
-                other => panic!("`{other}` is no schedule; there are fifty, long, fifty-unchecked, long-unchecked and fifty-unprepared"),
-            };
+    match said.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => compare(),
+        ["rate", what] => {
+            let (fifty, long) = (fifty(), long());
+            let mut run = Runs::new(&simulation, &fifty, &long).of(what);
+            println!("{}", rate(&mut run));
         }
-        return;
-    }
-    let (theirs, _) = measure(turmoil_run);
-    println!("turmoil:    {theirs:>9.0} schedules/s");
-    let (ours, actions) = measure(|seed| schedules.judged(&schedules.fifty, &fifty, seed));
-    println!("streamspec: {ours:>9.0} schedules/s, each history judged ({actions} actions each)");
-    println!("ratio:      {:>9.1}", ours / theirs);
-    let mut collector = campaign::Collector::default();
-    let (once, _) = measure(|seed| schedules.collected(&schedules.fifty, &fifty, seed, &mut collector));
-    let (runs, distinct) = (collector.outcome.schedules, collector.outcome.distinct);
-    println!("as `simulate`:   {once:>4.0} schedules/s, each distinct history judged once ({distinct} in {runs} runs)");
-    let (unchecked, _) = measure(|seed| schedules.fifty.run(Chooser::random(seed), seed).actions);
-    println!("checking:   {:>8.0} % of the time ({unchecked:.0} schedules/s without)", 100.0 * (1.0 - ours / unchecked));
-    let (whole, _) = measure(|seed| simulation.run(&fifty, Chooser::random(seed), seed).actions);
-    println!("publishing: {:>8.0} schedules/s, unchecked, when each walks its own beginning", whole);
-    let (runs, actions) = measure(|seed| schedules.judged(&schedules.long, &long, seed));
-    println!(
-        "a schedule of 20,000 events: {:.2} M actions/s, {:.2} M events/s, judged",
-        runs * actions as f64 / 1e6,
-        runs * 20_000.0 / 1e6
-    );
-}
-
-struct Schedules<'s> {
-    simulation: &'s Simulation,
-    fifty: Prepared<'s>,
-    long: Prepared<'s>,
-}
-
-impl Schedules<'_> {
-    /// One schedule, judged whatever was judged before.
-    fn judged(&self, prepared: &Prepared<'_>, scenario: &Scenario, seed: u64) -> u64 {
-        self.collected(prepared, scenario, seed, &mut campaign::Collector::default())
-    }
-
-    fn collected(&self, prepared: &Prepared<'_>, scenario: &Scenario, seed: u64, collector: &mut campaign::Collector) -> u64 {
-        let run = prepared.run(Chooser::random(seed), seed);
-        assert_eq!(run.aborted, None);
-        let actions = run.actions;
-        assert!(!collector.add(self.simulation, seed, &scenario.name, scenario, run), "the server is right");
-        actions
+        [what, times] => {
+            let (fifty, long) = (fifty(), long());
+            let mut run = Runs::new(&simulation, &fifty, &long).of(what);
+            (0..times.parse().expect("how many schedules to run, a number")).for_each(&mut run);
+        }
+        [_] | [_, _, ..] => panic!("say nothing, a schedule and how often it is to run, or `rate` and a schedule"),
     }
 }
 
-/// Runs a second, and what the last run returned.
-fn measure(mut run: impl FnMut(u64) -> u64) -> (f64, u64) {
-    let began = Instant::now();
-    let (mut runs, mut last) = (0, 0);
+/// Each measured in a process of its own: what one leaves behind in an allocator is not the other's concern.
+fn compare() {
+    let rate = |what: &str| -> f64 {
+        let this = std::env::current_exe().expect("it runs");
+        let out = std::process::Command::new(this).args(["rate", what]).output().expect("it runs again");
+        let text = String::from_utf8_lossy(&out.stdout);
+        text.trim().parse().unwrap_or_else(|_| panic!("{what}: {text}{}", String::from_utf8_lossy(&out.stderr)))
+    };
+    let theirs = rate("turmoil");
+    println!("turmoil:         {theirs:>6.0} schedules/s");
+    for (what, says) in [
+        ("fifty", "each history judged"),
+        ("fifty-once", "each distinct history judged once, as by `streamspec simulate`"),
+        ("fifty-unchecked", "none judged"),
+        ("fifty-unprepared", "none judged, and each walks its own beginning"),
+    ] {
+        let ours = rate(what);
+        println!("streamspec:      {ours:>6.0} schedules/s, {:>5.1} times turmoil: {says}", ours / theirs);
+    }
+    println!("20,000 events:   {:>6.2} M events/s, each history judged", rate("long") * 20_000.0 / 1e6);
+    println!("                 {:>6.2} M events/s, none judged", rate("long-unchecked") * 20_000.0 / 1e6);
+}
+
+/// Runs a second.
+fn rate(run: &mut dyn FnMut(u64)) -> f64 {
+    let (began, mut runs) = (Instant::now(), 0);
     while began.elapsed() < MEASURED {
-        last = run(runs);
+        run(runs);
         runs += 1;
     }
-    (runs as f64 / began.elapsed().as_secs_f64(), last)
+    runs as f64 / began.elapsed().as_secs_f64()
+}
+
+/// What is run.
+struct Runs<'s> {
+    simulation: &'s Simulation,
+    fifty: &'s Scenario,
+    long: &'s Scenario,
+}
+
+impl<'s> Runs<'s> {
+    fn new(simulation: &'s Simulation, fifty: &'s Scenario, long: &'s Scenario) -> Runs<'s> {
+        Runs { simulation, fifty, long }
+    }
+
+    fn of(self, what: &str) -> Box<dyn FnMut(u64) + 's> {
+        let Runs { simulation, fifty, long } = self;
+        let judged = |scenario: &'s Scenario, prepared: Prepared<'s>, once: bool| {
+            let mut collector = campaign::Collector::default();
+            move |seed| {
+                let run = prepared.run(Chooser::random(seed), seed);
+                assert_eq!(run.aborted, None);
+                assert!(!collector.add(simulation, seed, &scenario.name, scenario, run), "the server is right");
+                if !once {
+                    collector = campaign::Collector::default();
+                }
+            }
+        };
+        let unchecked = |prepared: Prepared<'s>| move |seed| prepared.run(Chooser::random(seed), seed).reuse();
+        match what {
+            "turmoil" => Box::new(turmoil_run),
+            "fifty" => Box::new(judged(fifty, simulation.prepare(fifty), false)),
+            "fifty-once" => Box::new(judged(fifty, simulation.prepare(fifty), true)),
+            "fifty-unchecked" => Box::new(unchecked(simulation.prepare(fifty))),
+            "fifty-unprepared" => Box::new(move |seed| simulation.run(fifty, Chooser::random(seed), seed).reuse()),
+            "long" => Box::new(judged(long, simulation.prepare(long), false)),
+            "long-unchecked" => Box::new(unchecked(simulation.prepare(long))),
+            other => panic!(
+                "`{other}` is no schedule; there are turmoil, fifty, fifty-once, fifty-unchecked, fifty-unprepared, long and long-unchecked"
+            ),
+        }
+    }
 }
 
 fn fifty() -> Scenario {
@@ -128,7 +150,7 @@ fn long() -> Scenario {
     Scenario::parse("long.toml", &text).expect("it is right")
 }
 
-fn turmoil_run(seed: u64) -> u64 {
+fn turmoil_run(seed: u64) {
     let mut simulation = turmoil::Builder::new().rng_seed(seed).build();
     simulation.host("server", || async {
         let listener = TcpListener::bind((IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT)).await?;
@@ -162,5 +184,4 @@ fn turmoil_run(seed: u64) -> u64 {
         Ok(())
     });
     simulation.run().expect("the schedule ends");
-    u64::from(EVENTS)
 }

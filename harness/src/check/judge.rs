@@ -8,14 +8,18 @@ use rustc_hash::FxHashMap;
 use super::verdict::{Finding, Verdict, Violation};
 use crate::contract::{CATALOGUE, CLIENT_CATALOGUE, Requirement};
 
+/// How many ids are looked up without asking for their place.
+const RECENT: usize = 64;
+
 /// What was found so far, by requirement.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Judge {
     found: Vec<Found>,
     /// For each requirement by its place (see [`place`]) one more than its index in `found`; 0 while nothing was found.
     slots: Vec<u16>,
-    /// The address of the id that was asked for last, and its index in `found`: most ids come many times in a row.
-    newest: Option<(usize, usize)>,
+    /// By the low bits of an id's address: the address and the index in `found` of the one that was asked for last. Ids come
+    /// many times, each time the same constants.
+    recent: [(usize, u16); RECENT],
 }
 
 #[derive(Debug)]
@@ -60,10 +64,18 @@ fn place(id: &'static str) -> usize {
     })
 }
 
+impl Default for Judge {
+    fn default() -> Judge {
+        Judge { found: Vec::new(), slots: Vec::new(), recent: [(0, 0); RECENT] }
+    }
+}
+
 impl Judge {
     fn of(&mut self, id: &'static str) -> &mut Found {
         let address = id.as_ptr() as usize;
-        if let Some((_, at)) = self.newest.filter(|(newest, at)| *newest == address && self.found[*at].requirement.len() == id.len()) {
+        let recent = address / size_of::<usize>() % RECENT;
+        let (known, at) = (self.recent[recent].0, usize::from(self.recent[recent].1));
+        if known == address && self.found[at].requirement.len() == id.len() {
             return &mut self.found[at];
         }
         if self.slots.is_empty() {
@@ -75,9 +87,8 @@ impl Judge {
             self.found.push(Found::new(id));
             *slot = u16::try_from(self.found.len()).expect("there are fewer requirements than that");
         }
-        let at = usize::from(*slot) - 1;
-        self.newest = Some((address, at));
-        &mut self.found[at]
+        self.recent[recent] = (address, *slot - 1);
+        &mut self.found[usize::from(*slot) - 1]
     }
 
     /// How often each requirement was judged that was judged at all, in no order.

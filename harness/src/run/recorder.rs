@@ -46,13 +46,12 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// A recorder that puts its records into `room`, which is empty, behind those of another whose run it goes on with.
-    /// Nobody waits for what it records: in a simulation those who wait are woken by the world.
+    /// A recorder that puts its records behind those that `room` holds: none, or all those of `begun`, whose run it goes on
+    /// with. Nobody waits for what it records: in a simulation those who wait are woken by the world.
     pub(crate) fn of_simulation(room: Vec<Record>, begun: Option<&Recorder>) -> Recorder {
         let mut inner = Inner { records: room, ..Inner::default() };
         if let Some(begun) = begun {
             let begun = begun.lock();
-            inner.records.extend_from_slice(&begun.records);
             inner.connections = begun.connections;
             inner.operations = begun.operations;
             inner.planted.clone_from(&begun.planted);

@@ -109,7 +109,7 @@ impl Session {
             self.closed = Some(event.seq);
         }
         self.bytes += event.data.len() as u64;
-        self.events.push_back(event);
+        Arc::make_mut(&mut self.events).push_back(Arc::new(event));
         self.prune(now);
         self.changes += 1;
         cursor

@@ -56,8 +56,8 @@ pub struct Session {
     pub epoch: Epoch,
     retention: Retention,
     bugs: BugSet,
-    /// Kept events, ascending by `seq`.
-    events: VecDeque<Event>,
+    /// Kept events, ascending by `seq`; copies of a session share them until one of them changes.
+    events: Arc<VecDeque<Arc<Event>>>,
     /// Those of them that are no longer replayed.
     removed: BTreeSet<u64>,
     bytes: u64,
@@ -119,7 +119,7 @@ impl Session {
             epoch,
             retention,
             bugs,
-            events: VecDeque::new(),
+            events: Arc::default(),
             removed: BTreeSet::new(),
             bytes: 0,
             head: 0,
@@ -141,7 +141,7 @@ impl Session {
     pub fn restore(stored: Stored, now: Millis, bugs: BugSet) -> Session {
         let mut session = Session::new(stored.id, Epoch(stored.epoch), stored.retention, bugs);
         session.bytes = stored.events.iter().map(|e| e.data.len() as u64).sum();
-        session.events = stored.events.into();
+        session.events = Arc::new(stored.events.into_iter().map(Arc::new).collect());
         session.prune_on_read(now);
         let newest = session.events.back().map_or(0, |e| e.seq);
         session.head = if bugs.has(Bug::MintedTwice) { newest } else { stored.head.max(newest) };
@@ -200,7 +200,7 @@ impl Session {
     /// Takes events out of what is replayed, wherever they stand; the numbers of the others stay. Readers that are live
     /// still get those that they have not come to. Stores are not told: this is for logs that end with their process.
     pub fn remove(&mut self, gone: impl Fn(&Event) -> bool) {
-        for event in &self.events {
+        for event in &*self.events {
             if !self.removed.contains(&event.seq) && gone(event) {
                 self.removed.insert(event.seq);
                 self.bytes -= event.data.len() as u64;
@@ -210,7 +210,7 @@ impl Session {
         if let Some(first_left) = self.removed.iter().nth(surplus).copied().filter(|_| surplus > 0) {
             let left = self.removed.split_off(&first_left);
             let dropped = std::mem::replace(&mut self.removed, left);
-            self.events.retain(|event| !dropped.contains(&event.seq));
+            Arc::make_mut(&mut self.events).retain(|event| !dropped.contains(&event.seq));
         }
         self.changes += 1;
     }
@@ -240,7 +240,7 @@ impl Session {
             if !self.removed.remove(&front.seq) {
                 self.bytes -= front.data.len() as u64;
             }
-            self.events.pop_front();
+            Arc::make_mut(&mut self.events).pop_front();
         }
     }
 
@@ -253,7 +253,7 @@ impl Session {
     }
 
     /// The kept events from a number on.
-    fn kept_from(&self, seq: u64) -> impl Iterator<Item = &Event> {
+    fn kept_from(&self, seq: u64) -> impl Iterator<Item = &Arc<Event>> {
         let first = self.events.partition_point(|event| event.seq < seq);
         self.events.range(first..).filter(|event| !self.removed.contains(&event.seq))
     }
@@ -263,7 +263,7 @@ impl Session {
         self.subscriptions.len()
     }
 
-    fn event(&self, seq: u64) -> Option<&Event> {
+    fn event(&self, seq: u64) -> Option<&Arc<Event>> {
         // Where nothing was removed for good the numbers are dense, and the place is known.
         let first = self.events.front()?.seq;
         let dense = usize::try_from(seq.checked_sub(first)?).ok().and_then(|at| self.events.get(at));

@@ -1,5 +1,7 @@
 //! Reading: what a presented cursor means, finite pages, and the snapshot.
 
+use std::sync::Arc;
+
 use super::{Cursor, Epoch, Event, Millis, Session};
 use crate::bugs::Bug;
 
@@ -51,6 +53,10 @@ pub struct Snapshot {
     pub cursor: Cursor,
     /// Whether the session has ended.
     pub closed: bool,
+}
+
+fn copy(event: &Arc<Event>) -> Event {
+    Event::clone(event)
 }
 
 impl Session {
@@ -110,12 +116,12 @@ impl Session {
         let from = after.max(oldest - 1);
         let behind = self.kept_from(from.saturating_add(1));
         let events: Vec<Event> = if self.bugs.has(Bug::LimitBeforeFilter) {
-            behind.take(limit).filter(|event| shown(event)).cloned().collect()
+            behind.take(limit).filter(|event| shown(event)).map(copy).collect()
         } else {
-            behind.filter(|event| shown(event)).take(limit).cloned().collect()
+            behind.filter(|event| shown(event)).take(limit).map(copy).collect()
         };
         let last = events.last().map_or(from, |e| e.seq);
-        let rest = self.kept_from(last.saturating_add(1)).any(&shown);
+        let rest = self.kept_from(last.saturating_add(1)).any(|event| shown(event));
         // A page behind which nothing is shown has reached the end, also when what stands there was removed.
         let last = if rest { last } else { self.head.max(from) };
         let more = rest || self.bugs.has(Bug::FullPageHasMore) && events.len() == limit;
@@ -126,7 +132,7 @@ impl Session {
     /// Everything kept, and the cursor at which that is the whole state.
     pub fn snapshot(&mut self, now: Millis) -> Snapshot {
         self.prune_on_read(now);
-        Snapshot { events: self.kept_from(0).cloned().collect(), cursor: self.head(), closed: self.is_closed() }
+        Snapshot { events: self.kept_from(0).map(copy).collect(), cursor: self.head(), closed: self.is_closed() }
     }
 
     /// PAW-12: what has expired is not served, however long nothing was appended.
@@ -138,6 +144,6 @@ impl Session {
 
     /// The event that a cursor names, for the bug that tells it to strangers.
     pub fn named(&self, cursor: Cursor) -> Option<&Event> {
-        self.event(cursor.seq).filter(|_| cursor.epoch == self.epoch)
+        self.event(cursor.seq).filter(|_| cursor.epoch == self.epoch).map(Arc::as_ref)
     }
 }

@@ -6,6 +6,7 @@
 //! was published; when that buffer overflows, the subscription ends, so that its reader is told and resumes.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::{Cursor, Event, Millis, Session, Start};
 use crate::bugs::Bug;
@@ -26,8 +27,8 @@ pub struct SubscriptionId(pub u64);
 pub enum Frame {
     /// A durable event, with the cursor that it commits.
     Event {
-        /// The event.
-        event: Event,
+        /// The event; all readers share it.
+        event: Arc<Event>,
         /// Its cursor, unless a bug leaves it out.
         cursor: Option<Cursor>,
         /// True when it is replayed.
@@ -360,7 +361,7 @@ impl Session {
     fn send(&self, subscription: &mut Subscription, seq: u64, replayed: bool, frames: &mut Vec<Frame>) {
         let Some(mut event) = self.event(seq).filter(|_| !(replayed && self.removed.contains(&seq))).cloned() else { return };
         if self.bugs.has(Bug::OrderPerReader) && !event.terminal {
-            event = self.other_of_pair(&event, subscription).unwrap_or(event);
+            event = self.other_of_pair(&event, subscription).map_or(event, Arc::new);
         }
         if event.terminal && replayed && self.bugs.has(Bug::TerminalLiveOnly) {
             subscription.phase = Phase::Ended;
@@ -378,7 +379,8 @@ impl Session {
         };
         if replayed && self.bugs.has(Bug::ReplayDropsControls) {
             for control in ["\\u0000", "\\u0007", "\\u001b", "\\u0001"] {
-                event.data = event.data.replace(control, "").into();
+                let whole = Arc::make_mut(&mut event);
+                whole.data = whole.data.replace(control, "").into();
             }
         }
         let terminal = event.terminal;
@@ -400,7 +402,7 @@ impl Session {
         let pair = if event.seq.is_multiple_of(2) { event.seq - 1 } else { event.seq + 1 };
         let apart = (pair <= subscription.fence) != (event.seq <= subscription.fence);
         let other = self.event(pair).filter(|other| other.batch == event.batch && !other.terminal && !apart)?;
-        Some(Event { label: event.label, ..other.clone() })
+        Some(Event { label: event.label, ..Event::clone(other) })
     }
 
     #[inline]

@@ -167,9 +167,9 @@ impl Collector {
         if let Some(aborted) = &run.aborted {
             outcome.aborted.insert(seed, (scenario.name.clone(), aborted.clone()));
         }
-        let digest = FxBuildHasher.hash_one((&run.history.records, &scenario.name));
+        let digest = FxBuildHasher.hash_one((run.differing(), &scenario.name));
         if self.judged.contains(&digest) {
-            super::reuse(run.history.records);
+            run.reuse();
             return false;
         }
         if self.judged.len() < MOST_DIGESTS {
@@ -181,7 +181,7 @@ impl Collector {
             *outcome.judged.entry(id).or_default() += times;
         }
         if !found.broken().any(judged) {
-            super::reuse(run.history.records);
+            run.reuse();
             return false;
         }
         let verdicts = found.verdicts();

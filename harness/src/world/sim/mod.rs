@@ -87,6 +87,8 @@ pub struct Run {
     pub widths: Vec<u16>,
     /// How many actions happened.
     pub actions: u64,
+    /// The shared beginning that the history begins with, and how many records it has.
+    beginning: Option<(u64, usize)>,
 }
 
 impl Simulation {
@@ -111,7 +113,8 @@ impl Simulation {
         let header =
             Header { streamspec_history: History::VERSION, profile: self.profile.name.clone(), scenario: scenario.name.clone(), seed };
         let history = History { header, records: world.recorder.take() };
-        Run { history, aborted: ended.err(), schedule, widths, actions: inner.scheduler.steps() }
+        let beginning = shared.map(|shared| (shared.number, shared.records.len()));
+        Run { history, aborted: ended.err(), schedule, widths, actions: inner.scheduler.steps(), beginning }
     }
 
     fn patience(&self) -> Patience {
@@ -120,15 +123,42 @@ impl Simulation {
     }
 }
 
-thread_local! {
-    /// The room that records took, to be filled again.
-    static ROOM: Cell<Vec<Record>> = const { Cell::new(Vec::new()) };
+/// The room that records took, to be filled again.
+#[derive(Debug, Default)]
+struct Room {
+    records: Vec<Record>,
+    /// Which shared beginning they begin with.
+    beginning: Option<u64>,
 }
 
-/// Gives back the room of records that nobody looks at any more.
-fn reuse(mut records: Vec<Record>) {
-    records.clear();
-    ROOM.set(records);
+thread_local! {
+    static ROOM: Cell<Room> = const { Cell::new(Room { records: Vec::new(), beginning: None }) };
+}
+
+impl Room {
+    /// Room in which nothing stands but the beginning, if there is one.
+    fn take(shared: Option<&Shared>) -> Vec<Record> {
+        let Room { mut records, beginning } = ROOM.take();
+        match shared {
+            Some(shared) if beginning == Some(shared.number) => records.truncate(shared.records.len()),
+            Some(shared) => records.clone_from(&shared.records),
+            None => records.clear(),
+        }
+        records
+    }
+}
+
+impl Run {
+    /// The shared beginning, and the records behind it: what the histories of two runs can differ in.
+    fn differing(&self) -> (Option<u64>, &[Record]) {
+        let (number, length) = self.beginning.unzip();
+        (number, &self.history.records[length.unwrap_or(0)..])
+    }
+
+    /// Gives the room of its records, which nobody looks at any more, to the next run on this thread.
+    pub fn reuse(self) {
+        ROOM.set(Room { records: self.history.records, beginning: self.beginning.map(|(number, _)| number) });
+    }
 }
 
 /// Whether a defect can be simulated.
@@ -373,7 +403,7 @@ impl SimWorld {
             arrive_at_once,
             write_at_once,
         };
-        let recorder = Recorder::of_simulation(ROOM.take(), shared.map(|shared| &shared.recorder));
+        let recorder = Recorder::of_simulation(Room::take(shared), shared.map(|shared| &shared.recorder));
         SimWorld { profile: Arc::clone(&simulation.profile), recorder, inner: RefCell::new(inner), woken }
     }
 

@@ -5,10 +5,12 @@
 //! same history as if it had walked there itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::node::Node;
 use super::waiting::Timers;
 use super::{Chooser, Run, Schedule, SimWorld, Simulation};
+use crate::history::Record;
 use crate::run::recorder::Recorder;
 use crate::run::{Begun, begin};
 use crate::scenario::Scenario;
@@ -24,7 +26,10 @@ pub struct Prepared<'s> {
 /// The world where a shared beginning ends.
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// No other in this process has it.
+    pub(super) number: u64,
     pub(super) begun: Begun,
+    pub(super) records: Vec<Record>,
     pub(super) node: Node,
     pub(super) recorder: Recorder,
     pub(super) names: Vec<Arc<str>>,
@@ -33,6 +38,8 @@ pub(super) struct Shared {
     pub(super) next: u64,
     pub(super) actions: u64,
 }
+
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 impl Simulation {
     /// Makes a scenario, which is at one place of its sweep, ready to be run many times.
@@ -53,7 +60,9 @@ impl Simulation {
         let inner = inner.into_inner();
         let still = inner.ready.is_empty() && inner.exchanges.is_empty() && inner.wires.is_empty();
         (still && inner.scheduler.widths.len() == chosen).then(|| Shared {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             begun,
+            records: recorder.take(),
             recorder,
             actions: inner.scheduler.steps(),
             node: inner.node,

@@ -145,7 +145,7 @@ impl Following {
             match frame {
                 Frame::Event { event, .. } => {
                     self.read = self.read.max(event.seq);
-                    letters.push(Letter::Event(event.data));
+                    letters.push(Letter::Event(Arc::clone(&event.data)));
                 }
                 Frame::Ephemeral { data, .. } => letters.push(Letter::Event(data.into())),
                 Frame::End => {

@@ -1,5 +1,7 @@
 //! Finite reads: history pages and snapshots.
 
+use std::sync::Arc;
+
 use streamspec_reference_server::bugs::Bug;
 use streamspec_reference_server::session::{Cursor, Epoch, Event, Frame, Millis, Refused, Snapshot, Start};
 
@@ -60,7 +62,7 @@ impl Node {
     /// An event on a page.
     fn item(&self, event: Event, epoch: Epoch) -> Seen {
         let cursor = Some(Cursor { epoch, seq: event.label });
-        self.rules.see(Frame::Event { event, cursor, replayed: true })
+        self.rules.see(Frame::Event { event: Arc::new(event), cursor, replayed: true })
     }
 
     /// The second half of a snapshot that a bug reads in two.
