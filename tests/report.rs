@@ -56,6 +56,21 @@ fn read(folder: &Path, name: &str) -> String {
 }
 
 #[test]
+fn the_picture_in_the_documentation_is_what_is_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let pictures = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/pictures");
+    let name = "lost-in-the-seam";
+    let search = ["simulate", "--scenarios", pictures, "--only", name, "--bug", "read-before-register", "--exhaustive=2", "--save", "."];
+    let found = streamspec(dir.path(), &search);
+    assert_eq!(code(&found), VIOLATED, "{}", text(&found));
+    let history = format!("seam-1-lost-seam-{name}.ndjson");
+    let drawn = streamspec(dir.path(), &["report", &history, "-o", "drawn.svg"]);
+    assert_eq!(code(&drawn), OK, "{}", text(&drawn));
+    let shown = read(Path::new(pictures), &format!("{name}.svg"));
+    assert!(read(dir.path(), "drawn.svg") == shown, "docs/pictures/{name}.svg is not what is drawn now; {name}.toml says how to draw it");
+}
+
+#[test]
 fn every_format_tells_of_the_same_failures() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();
