@@ -179,7 +179,7 @@ impl<W: World> Walk<'_, W> {
                 ix,
                 address: Rc::new(address),
                 retain: open.retain,
-                published: Vec::new(),
+                published: Rc::default(),
                 refusal: None,
                 next_n: 1,
                 closed: false,

@@ -45,7 +45,8 @@ pub(super) struct SessionState {
     pub(super) ix: SessionIx,
     pub(super) address: Rc<Address>,
     pub(super) retain: Option<Retain>,
-    pub(super) published: Vec<Published>,
+    /// Copies of a session share it until one of them publishes.
+    pub(super) published: Rc<Vec<Published>>,
     pub(super) next_n: u32,
     pub(super) closed: bool,
     pub(super) deleted: bool,
@@ -155,7 +156,7 @@ impl Cast {
     pub(super) fn every_cursor(&self, session: &str, profile: &Profile) -> Vec<(String, CursorClass)> {
         let mut all: Vec<(String, CursorClass)> = Vec::new();
         let mut known = std::collections::BTreeSet::new();
-        let acks = self.sessions.get(session).into_iter().flat_map(|s| &s.published).filter_map(|p| p.cursor.clone());
+        let acks = self.sessions.get(session).into_iter().flat_map(|s| &*s.published).filter_map(|p| p.cursor.clone());
         for value in acks {
             if known.insert(value.clone()) {
                 all.push((value.into(), CursorClass::Own));

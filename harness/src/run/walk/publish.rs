@@ -99,7 +99,7 @@ impl<W: World> Walk<'_, W> {
                 };
                 let op = self.world.recorder().operation();
                 if sending.repeats.is_none() {
-                    s.published.push(Published { marker, durable, acknowledged: false, cursor: None });
+                    Rc::make_mut(&mut s.published).push(Published { marker, durable, acknowledged: false, cursor: None });
                     if let Some(key) = &sending.key {
                         s.keyed.push(Keyed { op, marker, key: key.clone(), text });
                     }
@@ -145,7 +145,7 @@ impl<W: World> Walk<'_, W> {
             // Content that a key's first use did not have is no event of its own, whatever the answer says.
             Outcome::Ok { .. } if sending.conflict => {}
             Outcome::Ok { cursor, .. } => {
-                if let Some(published) = s.published.iter_mut().rev().find(|p| p.marker == marker) {
+                if let Some(published) = Rc::make_mut(&mut s.published).iter_mut().rev().find(|p| p.marker == marker) {
                     published.acknowledged = true;
                     published.cursor = cursor.or(published.cursor.take());
                 }

@@ -1,5 +1,7 @@
 //! Faults of a scenario as plans of the proxy, and what the proxy did as words.
 
+use std::fmt::Write as _;
+
 use super::proxy::{Fault, FrameMatch, How as ProxyHow, Place, Plan, Within};
 use crate::contract::Binding;
 use crate::scenario::{Count, Cut, How, InsideAt};
@@ -68,43 +70,50 @@ fn place(cut: &Cut, binding: &Binding) -> Option<Place> {
 
 /// A fault as a person would say it.
 pub(in crate::world) fn say(fault: &Fault) -> String {
+    // Every cut of a simulation is said, so it is written in one go.
+    let mut said = String::with_capacity(64);
+    write_fault(&mut said, fault).expect("writing to a string does not fail");
+    said
+}
+
+fn write_fault(said: &mut String, fault: &Fault) -> std::fmt::Result {
     match fault {
         Fault::Cut { at, how } => {
-            let how = match how {
-                ProxyHow::Fin => "closed",
-                ProxyHow::Rst => "reset",
-                ProxyHow::Silence => "silenced",
-            };
-            format!("{how} {}", say_place(at))
+            said.push_str(match how {
+                ProxyHow::Fin => "closed ",
+                ProxyHow::Rst => "reset ",
+                ProxyHow::Silence => "silenced ",
+            });
+            write_place(said, at)
         }
-        Fault::Delay { ms, .. } => format!("delayed by {ms} ms"),
-        Fault::Rechunk { size } => format!("sent in pieces of {size} bytes"),
-        Fault::StopReading { after_event } => format!("not read any more after event {after_event}"),
-        Fault::Hold { after_event } => format!("bytes held back after event {after_event}"),
-        Fault::RefuseFirst(left) => format!("refused, {left} to go"),
-        Fault::DropAnswer => "answer dropped".to_owned(),
-        Fault::DuplicateRequest => "request sent twice, answer dropped".to_owned(),
+        Fault::Delay { ms, .. } => write!(said, "delayed by {ms} ms"),
+        Fault::Rechunk { size } => write!(said, "sent in pieces of {size} bytes"),
+        Fault::StopReading { after_event } => write!(said, "not read any more after event {after_event}"),
+        Fault::Hold { after_event } => write!(said, "bytes held back after event {after_event}"),
+        Fault::RefuseFirst(left) => write!(said, "refused, {left} to go"),
+        Fault::DropAnswer => said.write_str("answer dropped"),
+        Fault::DuplicateRequest => said.write_str("request sent twice, answer dropped"),
     }
 }
 
-fn say_place(place: &Place) -> String {
+fn write_place(said: &mut String, place: &Place) -> std::fmt::Result {
     match place {
-        Place::BeforeHeaders => "before the response head".to_owned(),
-        Place::AfterEvent(n) => format!("after event {n} of the connection"),
+        Place::BeforeHeaders => said.write_str("before the response head"),
+        Place::AfterEvent(n) => write!(said, "after event {n} of the connection"),
         Place::InEvent { event, at } => {
-            let at = match at {
-                Within::InLine => "inside the data line".to_owned(),
-                Within::BetweenCrLf => "between CR and LF".to_owned(),
-                Within::InUtf8Char => "inside a character".to_owned(),
-                Within::AfterIdLine => "behind the id or the first line".to_owned(),
-                Within::BeforeEnd => "before the empty line".to_owned(),
-                Within::Byte(n) => format!("after {n} bytes"),
-            };
-            format!("{at} of event {event} of the connection")
+            match at {
+                Within::InLine => said.push_str("inside the data line"),
+                Within::BetweenCrLf => said.push_str("between CR and LF"),
+                Within::InUtf8Char => said.push_str("inside a character"),
+                Within::AfterIdLine => said.push_str("behind the id or the first line"),
+                Within::BeforeEnd => said.push_str("before the empty line"),
+                Within::Byte(n) => write!(said, "after {n} bytes")?,
+            }
+            write!(said, " of event {event} of the connection")
         }
-        Place::BeforeFrame(_) => "before the terminal".to_owned(),
-        Place::AfterFrame(_) => "after the terminal".to_owned(),
-        Place::AfterBytes(n) => format!("after {n} bytes of the body"),
-        Place::OnCommand => "now".to_owned(),
+        Place::BeforeFrame(_) => said.write_str("before the terminal"),
+        Place::AfterFrame(_) => said.write_str("after the terminal"),
+        Place::AfterBytes(n) => write!(said, "after {n} bytes of the body"),
+        Place::OnCommand => said.write_str("now"),
     }
 }

@@ -42,7 +42,7 @@ use crate::run::recorder::Recorder;
 use crate::run::{Abort, Begun, Patience, go_on};
 use crate::scenario::{PublishFault, Scenario, Stop};
 
-use link::{Link, Packet};
+use link::Link;
 use node::{Answer, Effect, Node, Request};
 pub use prepared::Prepared;
 use prepared::Shared;
@@ -329,7 +329,6 @@ struct Inner {
     /// Kept to be filled again: a run has thousands of steps and most lead to something.
     effects: Vec<Effect>,
     happened: Vec<What>,
-    packets: Vec<Packet>,
     paused: bool,
     absent: bool,
     generation: u32,
@@ -394,7 +393,6 @@ impl SimWorld {
             wires: BTreeMap::new(),
             effects: Vec::new(),
             happened: Vec::new(),
-            packets: Vec::new(),
             paused: false,
             absent: false,
             generation: 0,

@@ -146,6 +146,13 @@ impl Inner {
         }
         if let Some(wire) = self.wires.get_mut(&conn) {
             packets.for_each(|packet| wire.link.send(packet));
+            self.sent(conn);
+        }
+    }
+
+    /// Something was written to a stream.
+    fn sent(&mut self, conn: u32) {
+        if let Some(wire) = self.wires.get_mut(&conn) {
             wire.last_write = self.now;
             if wire.link.ready() && !wire.delivers {
                 wire.delivers = true;
@@ -271,10 +278,14 @@ impl Inner {
             wire.blocked = true;
             return;
         }
-        let mut packets = std::mem::take(&mut self.packets);
-        let again = self.node.pump(time, conn, most, &mut packets);
-        self.send_all(conn, packets.drain(..));
-        self.packets = packets;
+        let mut wrote = false;
+        let again = self.node.pump(time, conn, most, |packet| {
+            wrote = true;
+            wire.link.send(packet);
+        });
+        if wrote {
+            self.sent(conn);
+        }
         if again {
             self.wake_stream(conn);
         }

@@ -51,14 +51,7 @@ impl Node {
         let mut last = Vec::new();
         for conn in self.streams.keys().copied().collect::<Vec<_>>() {
             let mut packets = Vec::new();
-            loop {
-                let mut more = Vec::new();
-                let again = self.pump(now, conn, 64, &mut more);
-                packets.append(&mut more);
-                if !again {
-                    break;
-                }
-            }
+            while self.pump(now, conn, 64, |packet| packets.push(packet)) {}
             packets.push(Packet::Eof);
             last.push((conn, packets));
         }

@@ -178,8 +178,8 @@ impl Node {
         Some(Packet::Frame(frame, size))
     }
 
-    /// Takes the next frames of a stream from the core, into an empty list; true when there may be more at once.
-    pub(in crate::world::sim) fn pump(&mut self, now: Millis, conn: u32, most: usize, packets: &mut Vec<Packet>) -> bool {
+    /// Writes the next frames of a stream from the core; true when there may be more at once.
+    pub(in crate::world::sim) fn pump(&mut self, now: Millis, conn: u32, most: usize, mut write: impl FnMut(Packet)) -> bool {
         let Some(stream) = self.streams.get_mut(&conn) else { return false };
         let session = &mut self.slots[stream.slot].session;
         let mut frames = std::mem::take(&mut self.frames);
@@ -187,12 +187,21 @@ impl Node {
         // The core stops short of what it has only when it was given no more room.
         let written: usize = frames.iter().map(size).sum();
         let mut again = frames.len() >= most || written >= ROOM;
+        let mut held = stream.head_held.take();
+        let mut boring = true;
+        let mut take = |packet: Packet| match &mut held {
+            Some(held) => {
+                boring &= matches!(packet, Packet::Frame(Frame::Boundary { .. } | Frame::Gap { .. }, _));
+                held.push(packet);
+            }
+            None => write(packet),
+        };
         for frame in frames.drain(..) {
             match &frame {
                 Frame::End => {
                     let stays = !self.rules.closes() && session.is_closed() && self.slots[stream.slot].listed;
                     if !stays {
-                        packets.push(Packet::Eof);
+                        take(Packet::Eof);
                     }
                     // The core says so as often as it is asked; a server that went on asking would do nothing else.
                     again = false;
@@ -205,7 +214,7 @@ impl Node {
                     stream.resumed = false;
                     if requested.is_some() && !self.rules.tells_in_mid_stream() {
                         // The reader is told when it comes back.
-                        packets.push(Packet::Eof);
+                        take(Packet::Eof);
                         again = false;
                         break;
                     }
@@ -213,20 +222,19 @@ impl Node {
                 Frame::Event { event, replayed: true, .. } if event.terminal && !self.rules.replays_terminal() => continue,
                 Frame::Event { .. } | Frame::Ephemeral { .. } | Frame::Boundary { .. } | Frame::Synthetic { .. } => {}
             }
-            packets.extend(self.rules.size(&frame, stream.resumed).map(|size| Packet::Frame(frame, size)));
+            if let Some(size) = self.rules.size(&frame, stream.resumed) {
+                take(Packet::Frame(frame, size));
+            }
         }
         self.frames = frames;
         let held_back = self.bugs.has(Bug::EphemeralOvertakes) || self.bugs.has(Bug::OrderPerReader) || self.bugs.has(Bug::TerminalEarly);
         if held_back && !again {
             self.effects.push(Effect::WakeLater(conn, HELD_BACK_MS));
         }
-        if let Some(held) = &mut stream.head_held {
-            let boring = |packet: &Packet| matches!(packet, Packet::Frame(Frame::Boundary { .. } | Frame::Gap { .. }, _));
-            let still = packets.iter().all(boring);
-            held.append(packets);
-            if !still {
-                *packets = stream.head_held.take().unwrap_or_default();
-            }
+        match held {
+            Some(held) if boring => stream.head_held = Some(held),
+            Some(held) => held.into_iter().for_each(write),
+            None => {}
         }
         again
     }
