@@ -184,6 +184,20 @@ fn a_heartbeat_waited_for_in_vain_is_seen() {
 }
 
 #[test]
+fn a_cut_on_command_excuses_what_comes_after_it_alone() {
+    let (mut story, a) = reading();
+    story.wait_in_vain(a, Until::Heartbeat, 2_000);
+    story.fault(a, "closed now");
+    story.end(a, Ended::Ours);
+    story.violates("WIRE-5");
+    let (mut story, a) = reading();
+    story.fault(a, "silenced now");
+    story.wait_in_vain(a, Until::Heartbeat, 2_000);
+    story.end(a, Ended::Ours);
+    assert!(story.violated().is_empty(), "{:?}", story.violated());
+}
+
+#[test]
 fn a_paused_server_may_be_silent() {
     let (mut story, a) = reading();
     story.push(What::Process(crate::history::Process::Signal { name: "STOP".to_owned() }));

@@ -18,6 +18,14 @@ pub struct Fault {
     pub reached: bool,
 }
 
+impl Fault {
+    /// True for a cut on command that ends a connection there and then, as its reader's leaving would: nothing that came
+    /// before was touched by it.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.says.as_str(), "closed now" | "reset now")
+    }
+}
+
 /// A change of the server's process.
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -273,9 +273,9 @@ impl<'h> ConnView<'h> {
         }
     }
 
-    /// True when a fault of the harness struck it or the harness closed it early.
+    /// True when a fault of the harness struck it, or was to strike it, while it went on.
     pub fn disturbed(&self) -> bool {
-        !self.faults.is_empty()
+        self.faults.iter().any(|fault| !fault.what.is_leaving())
     }
 
     /// The events of its session that arrived, each with its place there, in order and repetitions included.

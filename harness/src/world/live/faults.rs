@@ -117,3 +117,21 @@ fn write_place(said: &mut String, place: &Place) -> std::fmt::Result {
         Place::OnCommand => said.write_str("now"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history;
+
+    #[test]
+    fn whom_a_command_cuts_has_left_and_whom_it_silences_has_not() {
+        let leaves = |how| {
+            let says = say(&Fault::Cut { at: Place::OnCommand, how });
+            history::Fault { conn: None, says, reached: true }.is_leaving()
+        };
+        assert_eq!([ProxyHow::Fin, ProxyHow::Rst, ProxyHow::Silence].map(leaves), [true, true, false]);
+        let says = say(&Fault::Cut { at: Place::AfterEvent(3), how: ProxyHow::Rst });
+        assert_eq!(says, "reset after event 3 of the connection");
+        assert!(!history::Fault { conn: None, says, reached: true }.is_leaving());
+    }
+}

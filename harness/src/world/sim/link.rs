@@ -76,7 +76,8 @@ pub(super) struct Happened {
 }
 
 impl Link {
-    pub(super) fn new(conn: ConnId, progress: Progress, armed: &[ConnFault], binding: &Binding) -> Link {
+    /// A link in which nothing is on its way; `room` is the queue of one that has ended.
+    pub(super) fn new(conn: ConnId, progress: Progress, armed: &[ConnFault], binding: &Binding, room: Option<VecDeque<Packet>>) -> Link {
         let plan = faults::plan(armed, binding).faults;
         {
             let mut state = progress.state();
@@ -87,7 +88,7 @@ impl Link {
             conn,
             progress,
             plan,
-            packets: VecDeque::with_capacity(USUAL),
+            packets: room.unwrap_or_else(|| VecDeque::with_capacity(USUAL)),
             waiting: 0,
             stalled: false,
             held: false,
@@ -124,6 +125,11 @@ impl Link {
     pub(super) fn lose(&mut self) {
         self.packets.clear();
         self.waiting = 0;
+    }
+
+    /// The queue of a link that has ended, for another.
+    pub(super) fn room(&mut self) -> Option<VecDeque<Packet>> {
+        (self.ended && self.packets.capacity() > 0).then(|| std::mem::take(&mut self.packets))
     }
 
     /// How much is on its way.

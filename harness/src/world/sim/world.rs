@@ -88,10 +88,12 @@ impl World for SimWorld {
 
     fn connect(&self, opening: Opening) -> Progress {
         let progress = Progress::default();
-        let link = Link::new(opening.conn, progress.clone(), &opening.faults, &self.profile.binding);
+        let mut inner = self.inner.borrow_mut();
+        // Most often the newest has ended.
+        let room = inner.wires.values_mut().rev().take(4).find_map(|wire| wire.link.room());
+        let link = Link::new(opening.conn, progress.clone(), &opening.faults, &self.profile.binding, room);
         let refusals = link.refusals();
         let conn = opening.conn.0;
-        let mut inner = self.inner.borrow_mut();
         let wire = Wire {
             link,
             id: inner.name(&opening.address.id),
