@@ -26,7 +26,7 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
 
 /// True for a connection that was stalled on purpose.
 pub(super) fn is_slow(conn: &ConnView<'_>) -> bool {
-    conn.connect.what.role == Role::Slow || conn.faults.iter().any(|f| f.what.says.starts_with("not read"))
+    conn.connect.what.role == Role::Slow || conn.faults.iter().any(|f| f.what.stops_reading())
 }
 
 /// RESUME-1: events at or before the presented cursor.

@@ -19,7 +19,7 @@ use crate::scenario::{
     Publish, PublishFault, Read, Restart, Resume, Seam, SeamTime, Shape, SnapshotStep, Stall, Start, Step, Stop, Subscribe, Text, Upto,
     Writer,
 };
-use plain::{cutting, last, open, publish, publishing, resume, resuming, stall, subscribe, subscribing};
+use plain::{cutting, last, open, publish, resume, resuming, stall, subscribe, subscribing};
 
 /// Steps of whole scenarios, not yet mended; with steps that touch the process, if that is asked for.
 pub(crate) fn steps(palette: &Palette, with_process: bool) -> BoxedStrategy<Vec<Step>> {
@@ -157,7 +157,7 @@ fn stretch(theme: Theme) -> BoxedStrategy<Vec<Step>> {
                 let mut steps = vec![
                     subscribe(&r, &s, Start::Oldest),
                     Step::Await(Await { reader: r.clone(), upto: Upto::Boundary, judges: None }),
-                    Step::Publish(Publish { durable: false, ..publishing(&s, notes) }),
+                    Step::Publish(Publish { durable: false, ..Publish::plain(&s, notes) }),
                     publish(&s, events),
                 ];
                 if again {
@@ -181,7 +181,7 @@ fn stretch(theme: Theme) -> BoxedStrategy<Vec<Step>> {
             ];
             (session(), prop_oneof![30 => select(texts), 1 => Just(Text::Large)], 1_u32..8, option::of(reader()))
                 .prop_map(|(s, text, n, r)| {
-                    let mut steps = vec![Step::Publish(Publish { text, ..publishing(&s, n) })];
+                    let mut steps = vec![Step::Publish(Publish { text, ..Publish::plain(&s, n) })];
                     if let Some(r) = r {
                         steps.extend([subscribe(&r, &s, Start::Oldest), last(&r)]);
                     }
@@ -205,7 +205,7 @@ fn stretch(theme: Theme) -> BoxedStrategy<Vec<Step>> {
         Theme::Writers => prop_oneof![
             (session(), mostly_few(2..20), 2_u32..8, option::of(reader())).prop_map(|(s, n, concurrent, r)| {
                 let mut steps: Vec<Step> = r.iter().map(|r| subscribe(r, &s, Start::Oldest)).collect();
-                steps.push(Step::Publish(Publish { concurrent, ..publishing(&s, n) }));
+                steps.push(Step::Publish(Publish { concurrent, ..Publish::plain(&s, n) }));
                 steps.extend(r.iter().map(|r| last(r)));
                 steps
             }),
@@ -283,7 +283,7 @@ fn unread(published: BoxedStrategy<(u32, u32, bool, bool)>) -> BoxedStrategy<Vec
                 Step::Subscribe(Subscribe { role, ..subscribing(&r, s, Start::Oldest) }),
                 publish(s, after + 1),
                 stall(&r, after, slow),
-                Step::Publish(Publish { text, concurrent, ..publishing(s, n) }),
+                Step::Publish(Publish { text, concurrent, ..Publish::plain(s, n) }),
                 if slow { Step::Unstall(of) } else { Step::Release(of) },
                 last(&r),
             ]
@@ -419,22 +419,24 @@ fn terminals() -> BoxedStrategy<Vec<Step>> {
 }
 
 fn retries() -> BoxedStrategy<Vec<Step>> {
-    let retry = |s: &str| Step::Publish(Publish { retry: true, count: Count::N(0), ..publishing(s, 1) });
+    let retry = |s: &str| Step::Publish(Publish { retry: true, count: Count::N(0), ..Publish::plain(s, 1) });
     prop_oneof![
         (session(), 1_u32..6, option::of(select(vec![PublishFault::DropAnswer, PublishFault::Duplicate])), 1_u32..4).prop_map(
             move |(s, n, fault, concurrent)| {
                 let concurrent = if fault.is_some() { 1 } else { concurrent };
-                let keyed = Step::Publish(Publish { keyed: true, fault, concurrent, ..publishing(&s, n) });
+                let keyed = Step::Publish(Publish { keyed: true, fault, concurrent, ..Publish::plain(&s, n) });
                 vec![keyed, retry(&s), publish(&s, 1)]
             }
         ),
         (session(), 1_u32..5, select(vec![Again::Same, Again::Conflict])).prop_map(|(s, n, again)| vec![Step::Publish(Publish {
             keyed: true,
             again: Some(again),
-            ..publishing(&s, n)
+            ..Publish::plain(&s, n)
         })]),
-        (session(), 1_u32..4)
-            .prop_map(|(s, n)| vec![Step::Publish(Publish { fault: Some(PublishFault::DropAnswer), ..publishing(&s, n) }), publish(&s, 1)]),
+        (session(), 1_u32..4).prop_map(|(s, n)| vec![
+            Step::Publish(Publish { fault: Some(PublishFault::DropAnswer), ..Publish::plain(&s, n) }),
+            publish(&s, 1)
+        ]),
         session().prop_map(move |s| vec![retry(&s)]),
     ]
     .boxed()
@@ -483,8 +485,8 @@ fn restarts() -> BoxedStrategy<Vec<Step>> {
     });
     let plain = restart.clone().prop_map(|restart| vec![Step::Restart(restart)]);
     let keyed = (restart.clone(), 1_u32..5).prop_map(|(restart, n)| {
-        let retry = Step::Publish(Publish { retry: true, count: Count::N(0), ..publishing("s", 1) });
-        vec![Step::Publish(Publish { keyed: true, ..publishing("s", n) }), Step::Restart(restart), retry, publish("s", 1)]
+        let retry = Step::Publish(Publish { retry: true, count: Count::N(0), ..Publish::plain("s", 1) });
+        vec![Step::Publish(Publish { keyed: true, ..Publish::plain("s", n) }), Step::Restart(restart), retry, publish("s", 1)]
     });
     let resumed = (restart.clone(), reader(), 0_u32..6, any::<bool>()).prop_map(|(restart, r, n, close)| {
         let mut steps = vec![subscribe(&r, "s", Start::Oldest), last(&r)];

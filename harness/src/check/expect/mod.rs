@@ -222,7 +222,7 @@ impl<'v, 'h> Expect<'v, 'h> {
     /// The event that the run waited for at this connection in vain, if the connection was open and could deliver it.
     fn missed_wait(&self, conn: &ConnView<'h>) -> Option<usize> {
         let waited = conn.waits.iter().rev().find(|w| !w.what.reached)?;
-        let silenced = conn.faults.iter().any(|f| f.what.reached && f.at < waited.at && f.what.says.starts_with("silenced"));
+        let silenced = conn.faults.iter().any(|f| f.what.reached && f.at < waited.at && f.what.is_silence());
         // A reader that reconnects until its time is up leaves the last connection none, and a server that owes its headers
         // at once and is late with them leaves none either: that is a matter of its own.
         let since = if self.heads_at_once { conn.answer.map(|answer| answer.at) } else { Some(conn.connect.at) };

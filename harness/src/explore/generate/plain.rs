@@ -7,12 +7,8 @@ pub(super) fn open(session: &str) -> Step {
     Step::Open(Open { session: session.to_owned(), retain: None, refuse: false, reborn_of: None, unwatched: false })
 }
 
-pub(super) fn publishing(session: &str, count: u32) -> Publish {
-    Publish::plain(session, count)
-}
-
 pub(super) fn publish(session: &str, count: u32) -> Step {
-    Step::Publish(publishing(session, count))
+    Step::Publish(Publish::plain(session, count))
 }
 
 pub(super) fn subscribing(reader: &str, session: &str, from: Start) -> Subscribe {

@@ -87,8 +87,7 @@ impl<'v, 'h> Sightings<'v, 'h> {
     }
 
     pub(super) fn cuts_inside_an_event(&self) -> usize {
-        // The fault's own words: `inside the data line of event 3`.
-        let inside = |conn: &&ConnView<'h>| conn.faults.iter().any(|fault| fault.what.reached && fault.what.says.contains(" of event "));
+        let inside = |conn: &&ConnView<'h>| conn.faults.iter().any(|fault| fault.what.reached && fault.what.is_inside_an_event());
         self.streams().filter(inside).count()
     }
 

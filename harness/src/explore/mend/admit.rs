@@ -149,12 +149,12 @@ impl Mending<'_> {
             let (count, lost) = session.keyed.filter(|_| keys.is_some() && !session.closed && !running)?;
             session.publish(lost.min(count));
             session.keyed = Some((count, 0));
-            return Some(Publish { count: Count::N(0), retry: true, ..simple(&publish.session) });
+            return Some(Publish { count: Count::N(0), retry: true, ..Publish::plain(&publish.session, 1) });
         }
         if session.closed {
             // What a closed session answers is promised or not; one event shows it.
             let promised = palette.profile().contract.terminal.as_ref().is_some_and(|t| t.refuses_publish);
-            return promised.then(|| simple(&publish.session));
+            return promised.then(|| Publish::plain(&publish.session, 1));
         }
         let most = match text {
             Text::Large => MOST_LARGE,
@@ -171,7 +171,7 @@ impl Mending<'_> {
                 return None;
             }
             session.newest_ephemeral = true;
-            return Some(Publish { count: Count::N(count), durable: false, ..simple(&publish.session) });
+            return Some(Publish { count: Count::N(count), durable: false, ..Publish::plain(&publish.session, 1) });
         }
         let keyed = (publish.keyed || publish.again.is_some()) && keys.is_some();
         let again = publish.again.filter(|again| keyed && (*again == Again::Same || keys.is_some_and(|k| k.conflict_refused)));
@@ -363,9 +363,4 @@ impl Mending<'_> {
 /// After the n-th event; after none of them is the start.
 fn after(n: u32) -> Start {
     if n == 0 { Start::Oldest } else { Start::After(Count::N(n)) }
-}
-
-/// One plain event.
-fn simple(session: &str) -> Publish {
-    Publish::plain(session, 1)
 }

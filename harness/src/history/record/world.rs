@@ -18,7 +18,24 @@ pub struct Fault {
     pub reached: bool,
 }
 
+/// Histories hold faults in words alone. What is read out of these words is read here and nowhere else, beside the worlds'
+/// own test of what they say.
 impl Fault {
+    /// True when the connection fell silent without an end.
+    pub fn is_silence(&self) -> bool {
+        self.says.starts_with("silenced")
+    }
+
+    /// True when its reader stopped to read.
+    pub fn stops_reading(&self) -> bool {
+        self.says.starts_with("not read")
+    }
+
+    /// True for a cut in the middle of an event.
+    pub fn is_inside_an_event(&self) -> bool {
+        self.says.contains(" of event ")
+    }
+
     /// True for a cut on command that ends a connection there and then, as its reader's leaving would: nothing that came
     /// before was touched by it.
     pub fn is_leaving(&self) -> bool {

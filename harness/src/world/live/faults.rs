@@ -123,15 +123,24 @@ mod tests {
     use super::*;
     use crate::history;
 
+    /// Silence, reading no more, a cut inside an event, leaving.
+    fn read(fault: &Fault) -> [bool; 4] {
+        let fault = history::Fault { conn: None, says: say(fault), reached: true };
+        [fault.is_silence(), fault.stops_reading(), fault.is_inside_an_event(), fault.is_leaving()]
+    }
+
     #[test]
-    fn whom_a_command_cuts_has_left_and_whom_it_silences_has_not() {
-        let leaves = |how| {
-            let says = say(&Fault::Cut { at: Place::OnCommand, how });
-            history::Fault { conn: None, says, reached: true }.is_leaving()
-        };
-        assert_eq!([ProxyHow::Fin, ProxyHow::Rst, ProxyHow::Silence].map(leaves), [true, true, false]);
-        let says = say(&Fault::Cut { at: Place::AfterEvent(3), how: ProxyHow::Rst });
-        assert_eq!(says, "reset after event 3 of the connection");
-        assert!(!history::Fault { conn: None, says, reached: true }.is_leaving());
+    fn what_is_read_out_of_a_faults_words_is_what_it_was() {
+        let cut = |at, how| read(&Fault::Cut { at, how });
+        assert_eq!(cut(Place::OnCommand, ProxyHow::Fin), [false, false, false, true]);
+        assert_eq!(cut(Place::OnCommand, ProxyHow::Rst), [false, false, false, true]);
+        assert_eq!(cut(Place::OnCommand, ProxyHow::Silence), [true, false, false, false]);
+        assert_eq!(cut(Place::AfterEvent(3), ProxyHow::Rst), [false; 4]);
+        assert_eq!(cut(Place::AfterEvent(3), ProxyHow::Silence), [true, false, false, false]);
+        for at in [Within::InLine, Within::AfterIdLine, Within::BeforeEnd, Within::BetweenCrLf, Within::InUtf8Char, Within::Byte(3)] {
+            assert_eq!(cut(Place::InEvent { event: 3, at }, ProxyHow::Rst), [false, false, true, false]);
+        }
+        assert_eq!(read(&Fault::StopReading { after_event: 3 }), [false, true, false, false]);
+        assert_eq!(read(&Fault::Hold { after_event: 3 }), [false; 4]);
     }
 }
