@@ -1,5 +1,6 @@
 //! What was observed: records, their file format, and views over them.
 
+mod ascending;
 mod file;
 mod marker;
 mod money;
@@ -8,6 +9,7 @@ mod view;
 mod wire;
 pub(crate) mod words;
 
+pub use ascending::Ascending;
 pub use file::HistoryError;
 pub use marker::{Body, Marker};
 pub(crate) use marker::{FNV_START, fnv};

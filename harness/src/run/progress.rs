@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use rustc_hash::FxHashSet;
 use smol_str::SmolStr;
 
-use crate::history::{CursorClass, Ended, Kind, Marker};
+use crate::history::{Ascending, CursorClass, Ended, Kind, Marker};
 
 /// A shared view of one connection; the reader's task writes it, the runner reads it.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +18,7 @@ pub struct State {
     /// Deliveries of events and terminals.
     pub events: u32,
     /// Markers delivered.
-    pub markers: FxHashSet<Marker>,
+    pub markers: Ascending<Marker, ()>,
     /// The newest cursor that any frame carried, as an ordinary client would send it, and what kind of cursor it is.
     pub cursor: Option<(SmolStr, CursorClass)>,
     /// Every cursor seen, once each, in order.

@@ -93,7 +93,7 @@ impl<W: World> Walk<'_, W> {
                 continue;
             }
             let since = self.world.now();
-            let came = || connection.progress.state().markers.contains(&marker);
+            let came = || connection.progress.state().markers.contains_key(&marker);
             let reached = self.world.wait(self.deadline(), || came() || connection.progress.state().ended.is_some()).await && came();
             let waited = self.world.now().0.saturating_sub(since.0);
             let until = crate::history::Until::Marker(marker);

@@ -98,7 +98,7 @@ impl<W: World> Walk<'_, W> {
             (From::Cursor { .. }, None) | (From::Start | From::Live, _) => false,
         };
         let within = if at_head { self.heads_within() } else { self.deadline() };
-        let all_there = || newest_event.is_some_and(|marker| progress.state().markers.contains(&marker));
+        let all_there = || newest_event.is_some_and(|marker| progress.state().markers.contains_key(&marker));
         let mut struck = self.world.wait(within, || applied() || all_there()).await && applied();
         if !struck && all_there() {
             // Everything has come and nothing struck: a place behind all bytes, as the last ones of a sweep are.

@@ -164,7 +164,7 @@ impl<W: World> Walk<'_, W> {
         let seen = || {
             let cast = self.cast.borrow();
             let mut connections = cast.readers.values().flat_map(|reader| &reader.connections);
-            connections.any(|connection| connection.progress.state().markers.contains(&marker))
+            connections.any(|connection| connection.progress.state().markers.contains_key(&marker))
         };
         if over {
             return Outcome::Unknown { why: "the session had ended: nobody can have it".to_owned() };

@@ -364,7 +364,7 @@ impl<W: World> Walk<'_, W> {
                 .borrow()
                 .readers
                 .get(reader)
-                .is_some_and(|r| r.connections.iter().any(|c| c.progress.state().markers.contains(&marker))),
+                .is_some_and(|r| r.connections.iter().any(|c| c.progress.state().markers.contains_key(&marker))),
             Until::Events(n) => connection.progress.state().events >= n,
             Until::Headers => connection.progress.state().answer.is_some(),
             Until::Boundary => connection.progress.state().boundaries > 0,

@@ -483,7 +483,9 @@ impl Follow {
                     state.events += 1;
                     state.heartbeats = 0;
                     state.terminals += u32::from(seen.kind == Kind::Terminal);
-                    state.markers.extend(seen.marker);
+                    if let Some(marker) = seen.marker {
+                        state.markers.or_insert(marker, || ());
+                    }
                 }
                 Kind::Boundary => state.boundaries += 1,
                 Kind::Gap => state.gaps += 1,

@@ -6,7 +6,7 @@ use streamspec_reference_server::session::Frame;
 
 use super::rules::Rules;
 use crate::contract::Binding;
-use crate::history::{Answer, Comment, ConnId, CursorClass, End, Ended, Fault, Kind, What};
+use crate::history::{Answer, Ascending, Comment, ConnId, CursorClass, End, Ended, Fault, Kind, What};
 use crate::run::binding::Seen;
 use crate::run::progress::{Progress, SeenCursor};
 use crate::world::live::faults;
@@ -81,7 +81,7 @@ impl Link {
         let plan = faults::plan(armed, binding).faults;
         {
             let mut state = progress.state();
-            state.markers.reserve(USUAL);
+            state.markers = Ascending::with_capacity(USUAL);
             state.cursors.reserve(USUAL);
         }
         Link {
@@ -233,7 +233,9 @@ impl Link {
                     state.events += 1;
                     state.heartbeats = 0;
                     state.terminals += u32::from(terminal);
-                    state.markers.extend(seen.marker);
+                    if let Some(marker) = seen.marker {
+                        state.markers.or_insert(marker, || ());
+                    }
                 }
                 Kind::Boundary => state.boundaries += 1,
                 Kind::Gap => state.gaps += 1,
