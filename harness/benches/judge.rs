@@ -2,12 +2,13 @@
 //! `cargo bench -p streamspec --bench judge`.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use streamspec::check::{Finding, judge};
 use streamspec::contract::Profile;
 use streamspec::history::{
-    Action, Answer, Body, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, From, Header, History, Invoke, Kind, Marker,
+    Action, Answer, Body, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, From, Header, History, Invoke, Item, Kind, Marker,
     Micros, OpId, Outcome, Process, Publish, Record, Retain, Role, Session, SessionIx, Surface, What,
 };
 
@@ -135,7 +136,7 @@ impl Server {
         let retain = keep.map(|records| Retain { records: Some(records), ..Retain::default() });
         self.sessions += 1;
         self.events.clear();
-        self.push(What::Session(Session { session, name, retain, reborn_of: None }));
+        self.push(What::Session(Box::new(Session { session, name, retain, reborn_of: None })));
     }
 
     fn last(&self) -> u32 {
@@ -156,9 +157,19 @@ impl Server {
         };
         let (session, request) = (SessionIx(self.sessions - 1), String::new());
         let (surface, role) = (Surface::Stream, Role::Plain);
-        self.push(What::Connect(Connect { conn, reader: reader.to_owned(), nth: 1, session, surface, from, role, limit: None, request }));
+        self.push(What::Connect(Box::new(Connect {
+            conn,
+            reader: reader.to_owned(),
+            nth: 1,
+            session,
+            surface,
+            from,
+            role,
+            limit: None,
+            request,
+        })));
         let (content_type, cache_control) = (Some("text/event-stream".to_owned()), Some("no-cache".to_owned()));
-        self.push(What::Answer(Answer { conn, status: 200, accepted: true, content_type, cache_control, body: String::new() }));
+        self.push(What::Answer(Box::new(Answer { conn, status: 200, accepted: true, content_type, cache_control, body: String::new() })));
         if let Some(oldest) = oldest {
             self.control(conn, Kind::Gap, Some(self.cursor(oldest)));
         }
@@ -182,7 +193,7 @@ impl Server {
         self.events.push(body.clone());
         let (key, repeats, conflict, hostile, hostile_type) = Default::default();
         let publish = Publish { session, marker, durable: true, body, key, repeats, conflict, hostile, hostile_type, secret: false };
-        self.push(What::Invoke(Invoke { op, action: Action::Publish(publish) }));
+        self.push(What::Invoke(Box::new(Invoke { op, action: Action::Publish(publish) })));
         self.push(What::Complete(Complete { op, outcome: Outcome::Ok { status: 201, cursor: Some(self.cursor(n).into()) } }));
         for conn in readers {
             self.deliver(*conn, n);
@@ -190,34 +201,19 @@ impl Server {
     }
 
     fn deliver(&mut self, conn: ConnId, n: u32) {
-        self.push(What::Delivery(Delivery {
-            conn,
-            frame: n,
-            kind: Kind::Event,
+        let item = Item {
             event_type: "message".into(),
             cursor: Some(self.cursor(n).into()),
             marker: Some(Marker { session: self.sessions - 1, n }),
             body: Some(self.events[n as usize - 1].clone()),
-            durable: true,
-            points_to: None,
-            said: None,
-        }));
+            ..Item::default()
+        };
+        self.push(What::Delivery(Delivery { conn, frame: n, item: Arc::new(item) }));
     }
 
     fn control(&mut self, conn: ConnId, kind: Kind, points_to: Option<String>) {
         let event_type = format!("{kind:?}").to_lowercase();
-        let (cursor, marker, body) = Default::default();
-        self.push(What::Delivery(Delivery {
-            conn,
-            frame: 0,
-            kind,
-            event_type: event_type.into(),
-            cursor,
-            marker,
-            body,
-            durable: true,
-            points_to: points_to.map(Into::into),
-            said: None,
-        }));
+        let item = Item { kind, event_type: event_type.into(), points_to: points_to.map(Into::into), ..Item::default() };
+        self.push(What::Delivery(Delivery { conn, frame: 0, item: Arc::new(item) }));
     }
 }

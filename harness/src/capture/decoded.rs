@@ -1,8 +1,8 @@
 //! The decoding of a captured body: what its frames mean, and where in the capture each was complete.
 
 use crate::contract::Format;
-use crate::history::{Body, ConnId, Lint};
-use crate::run::binding::{Lens, Raw, Seen, see};
+use crate::history::{Body, ConnId, Item, Lint};
+use crate::run::binding::{Lens, Raw, see};
 use crate::wire::{Limits, ndjson, sse};
 
 /// Most bytes of one frame that are kept as text.
@@ -11,9 +11,9 @@ const MOST_TEXT: usize = 256 << 10;
 const MOST_COMMENT: usize = 100;
 
 /// What a decoder finds.
-pub(super) enum Item {
+pub(super) enum Decoded {
     /// A frame: its number, what it means, the digest of its data, and its text.
-    Frame { frame: u32, seen: Vec<Seen>, digest: Body, text: String },
+    Frame { frame: u32, seen: Vec<Item>, digest: Body, text: String },
     /// A comment or an empty line.
     Comment(String),
     /// Something that the format forbids or advises against.
@@ -26,7 +26,7 @@ pub(super) enum Item {
 pub(super) struct Items<'p, T> {
     lens: Lens<'p>,
     frames: u32,
-    pub(super) items: Vec<(T, Item)>,
+    pub(super) items: Vec<(T, Decoded)>,
 }
 
 impl<'p, T: Copy> Items<'p, T> {
@@ -41,7 +41,7 @@ impl<'p, T: Copy> Items<'p, T> {
             Raw::Json(text) => text,
         };
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST_TEXT)]).into_owned();
-        let frame = Item::Frame { frame: self.frames, seen: see(self.lens, raw), digest: Body::of(data), text };
+        let frame = Decoded::Frame { frame: self.frames, seen: see(self.lens, raw), digest: Body::of(data), text };
         self.items.push((at, frame));
         self.frames += 1;
     }
@@ -59,7 +59,7 @@ impl<'p, T: Copy> Items<'p, T> {
                 for (at, piece) in pieces {
                     decoder.feed(piece, &mut |item| self.block(*at, item)).map_err(|e| e.to_string())?;
                 }
-                self.items.push((end, Item::Unfinished(decoder.finish().unfinished.len() as u64)));
+                self.items.push((end, Decoded::Unfinished(decoder.finish().unfinished.len() as u64)));
                 Ok(())
             }
             Format::Ndjson => {
@@ -68,14 +68,14 @@ impl<'p, T: Copy> Items<'p, T> {
                     let fed = decoder.feed(piece, &mut |line| {
                         let text = String::from_utf8_lossy(line.bytes);
                         if text.trim().is_empty() {
-                            self.items.push((*at, Item::Comment(String::new())));
+                            self.items.push((*at, Decoded::Comment(String::new())));
                         } else {
                             self.frame(*at, Raw::Json(&text), line.bytes);
                         }
                     });
                     fed.map_err(|e| e.to_string())?;
                 }
-                self.items.push((end, Item::Unfinished(decoder.finish().len() as u64)));
+                self.items.push((end, Decoded::Unfinished(decoder.finish().len() as u64)));
                 Ok(())
             }
         }
@@ -85,7 +85,7 @@ impl<'p, T: Copy> Items<'p, T> {
         match item {
             sse::Item::Comment(comment) => {
                 let text = String::from_utf8_lossy(&comment.text[..comment.text.len().min(MOST_COMMENT)]).trim().to_owned();
-                self.items.push((at, Item::Comment(text)));
+                self.items.push((at, Decoded::Comment(text)));
             }
             sse::Item::Frame(frame) => {
                 for finding in frame.findings {
@@ -96,7 +96,7 @@ impl<'p, T: Copy> Items<'p, T> {
                         offset: finding.offset,
                         text: format!("{}: {:?}", finding.rule.says(), finding.text),
                     };
-                    self.items.push((at, Item::Lint(lint)));
+                    self.items.push((at, Decoded::Lint(lint)));
                 }
                 if frame.data.is_some() || frame.id.is_some() {
                     let raw = Raw::Sse { event: frame.event_type(), data: frame.data.as_deref(), id: frame.id.as_deref() };

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::decoded::{Item, Items};
+use super::decoded::{Decoded, Items};
 use super::{Body as Came, Captured, header};
 use crate::contract::{CursorCarrier, CursorOrder, Format, Profile};
 use crate::history::{
-    Action, Answer, Body, Comment, Complete, ConnId, Connect, CursorClass, End, Ended, From, Header, History, Invoke, Kind, Lint, Marker,
-    Micros, OpId, Outcome, Publish, Record, Role, Session, SessionIx, Surface, What,
+    Action, Answer, Body, Comment, Complete, ConnId, Connect, CursorClass, End, Ended, From, Header, History, Invoke, Item, Kind, Lint,
+    Marker, Micros, OpId, Outcome, Publish, Record, Role, Session, SessionIx, Surface, What,
 };
-use crate::run::binding::{Lens, Raw, Seen};
+use crate::run::binding::{Lens, Raw};
 
 /// More holes than this in one session's numbers are no holes.
 const MOST_HOLES: u64 = 10_000;
@@ -42,7 +42,7 @@ pub fn history(captured: &[Captured], profile: &Profile) -> Result<Told, String>
     Ok(builder.finish())
 }
 
-fn decoded(captured: &Captured, profile: &Profile) -> Result<Vec<(Micros, Item)>, String> {
+fn decoded(captured: &Captured, profile: &Profile) -> Result<Vec<(Micros, Decoded)>, String> {
     // No session is known by name: every event counts.
     let mut items = Items::new(Lens::of(profile, "").of_anybody());
     match (&captured.body, profile.binding.subscribe.format) {
@@ -118,7 +118,7 @@ impl<'c> Builder<'c> {
         }
         for (at, name) in self.names.clone().into_iter().enumerate() {
             let session = SessionIx(at as u32);
-            self.record(Micros(0), What::Session(Session { session, name, retain: None, reborn_of: None }));
+            self.record(Micros(0), What::Session(Box::new(Session { session, name, retain: None, reborn_of: None })));
             self.known.push(BTreeMap::new());
         }
     }
@@ -159,7 +159,7 @@ impl<'c> Builder<'c> {
         }
     }
 
-    fn connect(&mut self, streams: &[Vec<(Micros, Item)>]) {
+    fn connect(&mut self, streams: &[Vec<(Micros, Decoded)>]) {
         for (nth, items) in streams.iter().enumerate() {
             self.know(self.of[nth], items);
         }
@@ -176,10 +176,10 @@ impl<'c> Builder<'c> {
     }
 
     /// Takes note of the events of a stream.
-    fn know(&mut self, session: SessionIx, items: &[(Micros, Item)]) {
+    fn know(&mut self, session: SessionIx, items: &[(Micros, Decoded)]) {
         let counts = self.profile.contract.cursor.as_ref().is_some_and(|cursor| cursor.order == CursorOrder::Number);
         for (_, item) in items {
-            let Item::Frame { seen, digest, .. } = item else { continue };
+            let Decoded::Frame { seen, digest, .. } = item else { continue };
             for one in seen.iter().filter(|one| is_event(one)) {
                 let Some(cursor) = &one.cursor else { continue };
                 let known = &mut self.known[session.0 as usize];
@@ -232,7 +232,7 @@ impl<'c> Builder<'c> {
                     hostile_type: false,
                     secret: false,
                 };
-                records.push(What::Invoke(Invoke { op: known.op, action: Action::Publish(publish) }));
+                records.push(What::Invoke(Box::new(Invoke { op: known.op, action: Action::Publish(publish) })));
                 let why = "nobody saw it published".to_owned();
                 // An event whose number lies below one that was delivered was there; when, is not known but for its bound.
                 let outcome = if known.hole { Outcome::Ok { status: 0, cursor: None } } else { Outcome::Unknown { why } };
@@ -244,7 +244,7 @@ impl<'c> Builder<'c> {
         }
     }
 
-    fn stream(&self, conn: ConnId, nth: usize, items: &[(Micros, Item)]) -> Vec<Record> {
+    fn stream(&self, conn: ConnId, nth: usize, items: &[(Micros, Decoded)]) -> Vec<Record> {
         let captured = &self.captured[nth];
         let session = self.of[nth];
         // Where no head was captured, somebody else's word is all there is of it, and none is judged.
@@ -258,7 +258,7 @@ impl<'c> Builder<'c> {
         let place = (0..self.of.len()).filter(|other| before(*other)).count();
         record(
             captured.at,
-            What::Connect(Connect {
+            What::Connect(Box::new(Connect {
                 conn,
                 reader: captured.reader.clone().unwrap_or_else(|| "captured".to_owned()),
                 nth: place as u32,
@@ -268,30 +268,30 @@ impl<'c> Builder<'c> {
                 role: if headless { Role::Driven } else { Role::Plain },
                 limit: None,
                 request: captured.target.clone().unwrap_or_else(|| "a request that the file does not hold".to_owned()),
-            }),
+            })),
         );
-        let came = items.iter().any(|(_, item)| matches!(item, Item::Frame { .. }));
+        let came = items.iter().any(|(_, item)| matches!(item, Decoded::Frame { .. }));
         let status = captured.status.or(came.then_some(200));
         let text = |name: &str| header(&captured.answer, name).map(|value| value.chars().take(200).collect());
         // A stream that brought something was accepted.
         if let Some(status) = status {
             record(
                 captured.at,
-                What::Answer(Answer {
+                What::Answer(Box::new(Answer {
                     conn,
                     status,
                     accepted: status == 200,
                     content_type: text("content-type"),
                     cache_control: text("cache-control"),
                     body: String::new(),
-                }),
+                })),
             );
         }
         let (mut last, mut unfinished) = (captured.at, 0);
         for (at, item) in items {
             last = last.max(*at);
             match item {
-                Item::Frame { frame, seen, digest, .. } => {
+                Decoded::Frame { frame, seen, digest, .. } => {
                     for one in seen {
                         let mut one = one.clone();
                         let known =
@@ -302,9 +302,9 @@ impl<'c> Builder<'c> {
                         record(last, What::Delivery(one.delivery(conn, *frame)));
                     }
                 }
-                Item::Comment(text) => record(last, What::Comment(Comment { conn, text: text.clone() })),
-                Item::Lint(lint) => record(last, What::Lint(Lint { conn, ..lint.clone() })),
-                Item::Unfinished(bytes) => unfinished = *bytes,
+                Decoded::Comment(text) => record(last, What::Comment(Comment { conn, text: text.clone() })),
+                Decoded::Lint(lint) => record(last, What::Lint(Box::new(Lint { conn, ..lint.clone() }))),
+                Decoded::Unfinished(bytes) => unfinished = *bytes,
             }
         }
         // Who ended it does not stand in the file: nothing may be concluded from the end.
@@ -334,11 +334,11 @@ impl<'c> Builder<'c> {
 }
 
 /// True for what may be an event of the session that can be known by its cursor.
-fn is_event(seen: &Seen) -> bool {
+fn is_event(seen: &Item) -> bool {
     seen.durable && matches!(seen.kind, Kind::Event | Kind::Other | Kind::Terminal)
 }
 
-fn kind(seen: &Seen) -> Kind {
+fn kind(seen: &Item) -> Kind {
     if seen.kind == Kind::Terminal { Kind::Terminal } else { Kind::Event }
 }
 

@@ -47,12 +47,11 @@ impl<'c, 'h> Repeats<'c, 'h> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{ConnId, Micros};
-    use crate::run::binding::Seen as Frame;
+    use crate::history::{ConnId, Item, Micros};
 
     #[test]
     fn the_first_of_several_deliveries_counts_in_whatever_order_they_come() {
-        let delivery = Frame::default().delivery(ConnId(0), 0);
+        let delivery = Item::default().delivery(ConnId(0), 0);
         for order in [vec![0, 1, 2, 3], vec![0, 2, 1, 2, 0, 3], vec![3, 3, 0], vec![]] {
             let got: Vec<Seen<&Delivery>> =
                 (0..order.len()).map(|record| Seen { record, at: Micros(record as u64), what: &delivery }).collect();

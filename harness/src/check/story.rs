@@ -9,7 +9,8 @@ use crate::check::{Finding, Violation, judge};
 use crate::contract::{CATALOGUE, Contract, Profile};
 use crate::history::{
     Action, Answer, Body, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Fault, From, Header, History, Invoke,
-    Kind, Lint, Marker, Micros, OpId, Outcome, Process, Publish, Record, Retain, Role, Session, SessionIx, Surface, Until, Wait, What,
+    Item, Kind, Lint, Marker, Micros, OpId, Outcome, Process, Publish, Record, Retain, Role, Session, SessionIx, Surface, Until, Wait,
+    What,
 };
 
 /// A history in the making.
@@ -78,7 +79,7 @@ impl Story {
         let session = SessionIx(self.sessions);
         self.sessions += 1;
         self.session = session.0;
-        self.push(What::Session(Session { session, name: name.to_owned(), retain, reborn_of: reborn_of.map(SessionIx) }));
+        self.push(What::Session(Box::new(Session { session, name: name.to_owned(), retain, reborn_of: reborn_of.map(SessionIx) })));
         session.0
     }
 
@@ -113,7 +114,7 @@ impl Story {
     pub(super) fn invoke(&mut self, action: Action) -> OpId {
         let op = OpId(self.ops.len() as u32);
         self.ops.push(action.clone());
-        self.push(What::Invoke(Invoke { op, action }));
+        self.push(What::Invoke(Box::new(Invoke { op, action })));
         op
     }
 
@@ -177,7 +178,7 @@ impl Story {
         let (limit, request) = (None, String::new());
         let connect = Connect { conn, reader: reader.to_owned(), nth, session, surface, from, role, limit, request };
         self.conns.push(connect.clone());
-        self.push(What::Connect(connect));
+        self.push(What::Connect(Box::new(connect)));
         conn
     }
 
@@ -186,7 +187,7 @@ impl Story {
         let accepted = status == 200;
         let content_type = Some(if accepted { "text/event-stream" } else { "application/json" }.to_owned());
         let cache_control = Some("no-cache".to_owned());
-        self.push(What::Answer(Answer { conn, status, accepted, content_type, cache_control, body: body.to_owned() }));
+        self.push(What::Answer(Box::new(Answer { conn, status, accepted, content_type, cache_control, body: body.to_owned() })));
     }
 
     /// Opens a stream that is accepted.
@@ -231,18 +232,15 @@ impl Story {
             | Action::Probe { .. } => None,
         });
         let durable = sent.is_none_or(|p| p.durable);
-        Delivery {
-            conn,
-            frame: self.records.len() as u32,
-            kind: Kind::Event,
+        let item = Item {
             event_type: "message".into(),
             cursor: durable.then(|| cursor_of(session, n)),
             marker: Some(Marker { session, n }),
             body: sent.map(|p| p.body.clone()),
             durable,
-            points_to: None,
-            said: None,
-        }
+            ..Item::default()
+        };
+        item.delivery(conn, self.records.len() as u32)
     }
 
     /// Events arrive.
@@ -289,7 +287,7 @@ impl Story {
 
     /// The decoder finds something.
     pub(super) fn lint(&mut self, conn: ConnId, rule: &str, error: bool) {
-        self.push(What::Lint(Lint { conn, rule: rule.to_owned(), error, offset: 7, text: format!("what {rule} forbids") }));
+        self.push(What::Lint(Box::new(Lint { conn, rule: rule.to_owned(), error, offset: 7, text: format!("what {rule} forbids") })));
     }
 
     /// A connection ends.
@@ -313,7 +311,7 @@ impl Story {
         let until = Until::Marker(Marker { session: self.conns[conn.0 as usize].session.0, n });
         if reached {
             let reader = self.conns[conn.0 as usize].reader.clone();
-            self.push(What::Wait(Wait { reader, conn: Some(conn), until, reached, waited: 1_000, judges: None }));
+            self.push(What::Wait(Box::new(Wait { reader, conn: Some(conn), until, reached, waited: 1_000, judges: None })));
         } else {
             self.wait_in_vain(conn, until, 2_500);
         }
@@ -323,7 +321,7 @@ impl Story {
     pub(super) fn wait_in_vain(&mut self, conn: ConnId, until: Until, ms: u64) {
         self.pass(ms);
         let reader = self.conns[conn.0 as usize].reader.clone();
-        self.push(What::Wait(Wait { reader, conn: Some(conn), until, reached: false, waited: ms * 1_000, judges: None }));
+        self.push(What::Wait(Box::new(Wait { reader, conn: Some(conn), until, reached: false, waited: ms * 1_000, judges: None })));
     }
 
     /// The server starts.

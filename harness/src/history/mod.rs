@@ -15,9 +15,9 @@ pub use marker::{Body, Marker};
 pub(crate) use marker::{FNV_START, fnv};
 pub use money::{AccountIx, Flaw, Paid, PayAct, Payment, Says, Told, ToldBy};
 pub use record::{
-    Action, Answer, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Expectation, Fault, From, Invoke, Kind, Leaked,
-    Lint, Micros, OpId, Opened, Opinion, Outcome, Probe, Process, Publish, Record, Resources, Retain, Role, Said, Session, SessionIx,
-    Stage, Step, Surface, Until, Wait, What,
+    Action, Answer, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Expectation, Fault, From, Invoke, Item, Kind,
+    Leaked, Lint, Micros, OpId, Opened, Opinion, Outcome, Probe, Process, Publish, Record, Resources, Retain, Role, Said, Session,
+    SessionIx, Stage, Step, Surface, Until, Wait, What,
 };
 pub use view::{ConnView, EventView, OpView, Seen, SessionView, Sight, Sights, Stop, View};
 pub use wire::{Headers, Message, Named, Of, Wire};

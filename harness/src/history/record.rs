@@ -7,10 +7,12 @@
 use serde::{Deserialize, Serialize};
 
 mod connection;
+mod delivery;
 mod operation;
 mod world;
 
-pub use connection::{Answer, Comment, Connect, CursorClass, Delivery, End, Ended, From, Kind, Lint, Opinion, Role, Said, Stage, Surface};
+pub use connection::{Answer, Comment, Connect, CursorClass, End, Ended, From, Kind, Lint, Opinion, Role, Said, Stage, Surface};
+pub use delivery::{Delivery, Item};
 pub use operation::{Action, Complete, Invoke, Outcome, Probe, Publish};
 pub use world::{Expectation, Fault, Leaked, Process, Resources, Until, Wait};
 
@@ -50,23 +52,23 @@ pub enum What {
     /// The runner begins a step of the scenario (the index is into its expanded steps).
     Step(Step),
     /// A session gets its number. Comes before the operation that opens it.
-    Session(Session),
+    Session(Box<Session>),
     /// The cursor at which a session began became known.
     Opened(Opened),
     /// An operation is sent.
-    Invoke(Invoke),
+    Invoke(Box<Invoke>),
     /// An operation ended; `Unknown` when the answer never came.
     Complete(Complete),
     /// A reader (or a finite read) asks for events.
-    Connect(Connect),
+    Connect(Box<Connect>),
     /// The head of the answer to a `Connect`.
-    Answer(Answer),
+    Answer(Box<Answer>),
     /// One event or control frame arrived.
     Delivery(Delivery),
     /// A comment or keep-alive arrived (SSE comment, empty line).
     Comment(Comment),
     /// The decoder found something that the format forbids or advises against.
-    Lint(Lint),
+    Lint(Box<Lint>),
     /// A mainstream client's decoding of the connection's bytes, compared with ours.
     Opinion(Opinion),
     /// A connection ended.
@@ -76,21 +78,21 @@ pub enum What {
     /// The server's process changed its state.
     Process(Process),
     /// Resources of the server's processes.
-    Resources(Resources),
+    Resources(Box<Resources>),
     /// The runner waited for something.
-    Wait(Wait),
+    Wait(Box<Wait>),
     /// The scenario expected something of an answer.
-    Expectation(Expectation),
+    Expectation(Box<Expectation>),
     /// A planted secret came back.
-    Leaked(Leaked),
+    Leaked(Box<Leaked>),
     /// The answer to a request that paid, or had to.
-    Paid(super::Paid),
+    Paid(Box<super::Paid>),
     /// What the server said of an account.
-    Told(super::Told),
+    Told(Box<super::Told>),
     /// What the server calls a session.
-    Named(super::Named),
+    Named(Box<super::Named>),
     /// What stood on the wire.
-    Wire(super::Wire),
+    Wire(Box<super::Wire>),
 }
 
 /// A step of the scenario, for timelines.

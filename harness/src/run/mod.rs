@@ -10,4 +10,4 @@ pub(crate) mod trace;
 mod walk;
 
 pub use walk::{Abort, Patience, in_words, walk};
-pub(crate) use walk::{Begun, begin, class_of, go_on};
+pub(crate) use walk::{Begun, begin, go_on};

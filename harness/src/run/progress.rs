@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use smol_str::SmolStr;
 
-use crate::history::{Ascending, CursorClass, Ended, Kind, Marker};
+use crate::history::{Ascending, Ended, Item, Kind, Marker};
 
 /// A shared view of one connection; the reader's task writes it, the runner reads it.
 #[derive(Clone, Debug, Default)]
@@ -19,10 +19,8 @@ pub struct State {
     pub events: u32,
     /// Markers delivered.
     pub markers: Ascending<Marker, ()>,
-    /// The newest cursor that any frame carried, as an ordinary client would send it, and what kind of cursor it is.
-    pub cursor: Option<(SmolStr, CursorClass)>,
-    /// Every cursor seen, once each, in order.
-    pub cursors: Vec<SeenCursor>,
+    /// Every cursor that arrived, in order.
+    pub carried: Vec<Carried>,
     /// Boundaries seen.
     pub boundaries: u32,
     /// Gap signals seen.
@@ -49,16 +47,54 @@ pub struct State {
 
 /// A cursor on a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenCursor {
+pub struct Carried {
     /// The cursor.
-    pub value: SmolStr,
+    pub cursor: SmolStr,
     /// The event that it names, if the frame had one.
     pub marker: Option<Marker>,
     /// What kind of frame it was on.
     pub kind: Kind,
 }
 
+impl State {
+    /// The state of a connection, with room for that many events.
+    pub(crate) fn with_room(events: usize) -> State {
+        State { markers: Ascending::with_capacity(events), carried: Vec::with_capacity(events), ..State::default() }
+    }
+
+    /// Something has arrived.
+    pub(crate) fn take(&mut self, item: &Item) {
+        match item.kind {
+            Kind::Event | Kind::Terminal => {
+                self.events += 1;
+                self.heartbeats = 0;
+                self.terminals += u32::from(item.kind == Kind::Terminal);
+                if let Some(marker) = item.marker {
+                    self.markers.or_insert(marker, || ());
+                }
+            }
+            Kind::Boundary => self.boundaries += 1,
+            Kind::Gap => self.gaps += 1,
+            Kind::Heartbeat => self.heartbeats += 1,
+            Kind::Commit | Kind::Other => {}
+        }
+        if let Some(cursor) = &item.cursor {
+            self.carried.push(Carried { cursor: cursor.clone(), marker: item.marker, kind: item.kind });
+        }
+    }
+
+    /// The newest cursor, as an ordinary client would send it, and on what kind of frame it came.
+    pub fn cursor(&self) -> Option<(&SmolStr, Kind)> {
+        self.carried.last().map(|newest| (&newest.cursor, newest.kind))
+    }
+}
+
 impl Progress {
+    /// The progress of a connection, with room for that many events.
+    pub(crate) fn with_room(events: usize) -> Progress {
+        Progress(Arc::new(Mutex::new(State::with_room(events))))
+    }
+
     /// The state, locked; hold it across no await.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("no code panics while it holds a connection's progress")

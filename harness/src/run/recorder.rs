@@ -12,7 +12,7 @@ use super::trace::Trace;
 use crate::history::{ConnId, Message, Micros, Of, OpId, Record, What, Wire};
 
 /// A run that observes more than this is ended; histories beyond it help nobody.
-const MOST_RECORDS: usize = 4_000_000;
+pub(crate) const MOST_RECORDS: usize = 4_000_000;
 
 /// Bytes of messages that are kept of one run.
 const MOST_WIRE: usize = 32 << 20;
@@ -46,10 +46,10 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// A recorder that puts its records behind those that `room` holds: none, or all those of `begun`, whose run it goes on
-    /// with. Nobody waits for what it records: in a simulation those who wait are woken by the world.
-    pub(crate) fn of_simulation(room: Vec<Record>, begun: Option<&Recorder>) -> Recorder {
-        let mut inner = Inner { records: room, ..Inner::default() };
+    /// The recorder of a simulation, which keeps its records itself: it gives out numbers, behind those of `begun` whose run it
+    /// goes on with. Nobody waits for what it records.
+    pub(crate) fn of_simulation(begun: Option<&Recorder>) -> Recorder {
+        let mut inner = Inner::default();
         if let Some(begun) = begun {
             let begun = begun.lock();
             inner.connections = begun.connections;
@@ -73,6 +73,11 @@ impl Recorder {
             inner.records.push(Record { at, what });
         }
         self.wake();
+    }
+
+    /// Tells of an observation that is recorded elsewhere.
+    pub(crate) fn tell(&self, what: &What) {
+        self.lock().trace.tell(what);
     }
 
     /// From now on what is told of the run names this case.
@@ -102,7 +107,7 @@ impl Recorder {
             inner.wire = Some(left.saturating_sub(message.bytes()));
             message.bytes() < left
         };
-        self.record(at, What::Wire(Wire { of, message: if fits { message } else { Message::Full } }));
+        self.record(at, What::Wire(Box::new(Wire { of, message: if fits { message } else { Message::Full } })));
     }
 
     /// Wakes whoever waits, after a change of state that is no observation.

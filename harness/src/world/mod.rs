@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use crate::history::{ConnId, From, Micros, OpId, Outcome, Probe, Resources, Retain, Role, Surface};
-use crate::run::binding::Seen;
+use crate::history::{ConnId, From, Item, Marker, Micros, OpId, Outcome, Probe, Resources, Retain, Role, Surface, What};
 use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
 use crate::scenario::{Cut, Funding, How, Pay, PublishFault, Shape, Stall, Stop};
@@ -142,6 +141,27 @@ pub enum ConnFault {
     RefuseFirst(u32),
 }
 
+/// Which observations a wait looks at: those that can make what it waits for come true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// All.
+    All,
+    /// Of the events that arrive this one alone; everything that is no event.
+    Event(Marker),
+    /// Everything that is no event.
+    NoEvent,
+}
+
+impl Watch {
+    /// The event that it looks at.
+    pub(crate) fn event(self) -> Option<Marker> {
+        match self {
+            Watch::Event(marker) => Some(marker),
+            Watch::All | Watch::NoEvent => None,
+        }
+    }
+}
+
 /// A command to an open connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -180,7 +200,7 @@ pub struct PageAnswer {
     /// Its media type.
     pub content_type: Option<String>,
     /// Its events.
-    pub seen: Vec<Seen>,
+    pub seen: Vec<Item>,
     /// The cursor behind it (history: of the next page; snapshot: at which it is true).
     pub cursor: Option<SmolStr>,
     /// Whether more follows, where the answer says so.
@@ -249,8 +269,24 @@ pub trait World {
     /// True while the server is away because the harness stopped it (or it died).
     fn absent(&self) -> bool;
 
-    /// Waits until `done` holds or `deadline` has passed; true when it holds. It is looked at after every observation.
-    async fn wait(&self, deadline: Duration, done: impl FnMut() -> bool) -> bool;
+    /// Records an observation of the runner's.
+    fn record(&self, what: What) {
+        self.recorder().record(self.now(), what);
+    }
+
+    /// True when the run has seen more than it can keep.
+    fn full(&self) -> bool {
+        self.recorder().full()
+    }
+
+    /// Waits until `done` holds or `deadline` has passed; true when it holds. It is looked at after every observation that
+    /// `watch` does not leave out.
+    async fn wait_for(&self, watch: Watch, deadline: Duration, done: impl FnMut() -> bool) -> bool;
+
+    /// As [`World::wait_for`], with a look after every observation.
+    async fn wait(&self, deadline: Duration, done: impl FnMut() -> bool) -> bool {
+        self.wait_for(Watch::All, deadline, done).await
+    }
 
     /// Lets time pass, where the passing of time is itself the stimulus (age limits).
     async fn pass(&self, time: Duration);

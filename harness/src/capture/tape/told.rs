@@ -175,9 +175,9 @@ impl<'p> Teller<'p> {
     fn introduce(&mut self, name: &str, at: Stamp, reborn_of: Option<SessionIx>) -> usize {
         let ix = self.sessions.len();
         let session = SessionIx(ix as u32);
-        self.record(at, What::Session(Session { session, name: format!("s{}", ix + 1), retain: None, reborn_of }));
+        self.record(at, What::Session(Box::new(Session { session, name: format!("s{}", ix + 1), retain: None, reborn_of })));
         if !name.is_empty() {
-            self.record(at, What::Named(Named { session, id: name.to_owned(), taken: BTreeMap::new() }));
+            self.record(at, What::Named(Box::new(Named { session, id: name.to_owned(), taken: BTreeMap::new() })));
         }
         let told = Told {
             id: name.to_owned(),
@@ -194,7 +194,7 @@ impl<'p> Teller<'p> {
     fn op(&mut self, at: Stamp, action: Action) -> OpId {
         let op = OpId(self.ops);
         self.ops += 1;
-        self.record(at, What::Invoke(Invoke { op, action }));
+        self.record(at, What::Invoke(Box::new(Invoke { op, action })));
         op
     }
 
@@ -365,7 +365,10 @@ impl<'p> Teller<'p> {
 
     fn marker_of(&self, op: OpId) -> Option<Marker> {
         self.records.iter().find_map(|(_, record)| match &record.what {
-            What::Invoke(Invoke { op: of, action: Action::Publish(publish) }) if *of == op => Some(publish.marker),
+            What::Invoke(invoke) if invoke.op == op => match &invoke.action {
+                Action::Publish(publish) => Some(publish.marker),
+                _ => None,
+            },
             _ => None,
         })
     }
@@ -380,7 +383,7 @@ impl<'p> Teller<'p> {
     }
 
     fn message(&mut self, at: Stamp, of: Of, message: Message) {
-        self.record(at, What::Wire(Wire { of, message }));
+        self.record(at, What::Wire(Box::new(Wire { of, message })));
     }
 
     fn finish(mut self, exchanges: usize) -> Conversation {
@@ -445,8 +448,10 @@ fn in_order(records: &mut [Record]) -> BTreeMap<OpId, OpId> {
             What::Comment(comment) => conn(&mut comment.conn),
             What::Lint(lint) => conn(&mut lint.conn),
             What::End(end) => conn(&mut end.conn),
-            What::Wire(Wire { of: Of::Op(of), .. }) => op(of),
-            What::Wire(Wire { of: Of::Conn(of), .. }) => conn(of),
+            What::Wire(wire) => match &mut wire.of {
+                Of::Op(of) => op(of),
+                Of::Conn(of) => conn(of),
+            },
             _ => {}
         }
     }

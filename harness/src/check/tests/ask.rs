@@ -6,14 +6,14 @@ use crate::history::{Expectation, From, Leaked, Publish, Until, Wait, What};
 
 fn expected(held: bool) -> Story {
     let mut story = Story::new();
-    story.push(What::Expectation(Expectation {
+    story.push(What::Expectation(Box::new(Expectation {
         judges: "COMPACT-1".to_owned(),
         says: "the answer to an old cursor".to_owned(),
         held,
         expected: "true at /reset".to_owned(),
         seen: "status 200 {}".to_owned(),
         op: None,
-    }));
+    })));
     story
 }
 
@@ -31,7 +31,7 @@ fn a_wait_in_vain_violates_what_it_judges() {
         let mut story = Story::new();
         let conn = Some(story.stream("a", From::Start));
         let judges = Some("CRASH-1".to_owned());
-        story.push(What::Wait(Wait { reader: "a".to_owned(), conn, until: Until::Terminal, reached, waited: 4_000_000, judges }));
+        story.push(What::Wait(Box::new(Wait { reader: "a".to_owned(), conn, until: Until::Terminal, reached, waited: 4_000_000, judges })));
         assert_eq!(story.violated().iter().any(|id| id == "CRASH-1"), !reached);
     }
 }
@@ -53,14 +53,17 @@ fn a_secret_that_comes_back_is_seen_and_a_masked_one_is_what_was_promised() {
     story.holds(&["REDACT-1"]);
     assert!(!story.violated().iter().any(|id| id == "DELIVER-4"), "what is masked comes back altered on purpose");
     let (mut story, conn) = masked();
-    story
-        .push(What::Leaked(Leaked { conn: Some(conn), surface: "the stream".to_owned(), around: "the key is ghp_0000…p1Ec".to_owned() }));
+    story.push(What::Leaked(Box::new(Leaked {
+        conn: Some(conn),
+        surface: "the stream".to_owned(),
+        around: "the key is ghp_0000…p1Ec".to_owned(),
+    })));
     story.violates("REDACT-1");
 }
 
 fn expectation(held: bool) -> What {
     let (judges, says) = ("CAUSE-2".to_owned(), "the transcript".to_owned());
-    What::Expectation(Expectation { judges, says, held, expected: "the words".to_owned(), seen: "others".to_owned(), op: None })
+    What::Expectation(Box::new(Expectation { judges, says, held, expected: "the words".to_owned(), seen: "others".to_owned(), op: None }))
 }
 
 #[test]

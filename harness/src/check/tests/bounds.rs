@@ -50,7 +50,7 @@ fn a_terminal_may_take_the_place_of_an_event() {
         let mut story = bounded(Some(records), None);
         story.publish(1..=1);
         let op = OpId(1);
-        story.push(What::Invoke(Invoke { op, action: Action::Close { session: SessionIx(1), by_stop: false } }));
+        story.push(What::Invoke(Box::new(Invoke { op, action: Action::Close { session: SessionIx(1), by_stop: false } })));
         story.complete(op, Outcome::Ok { status: 200, cursor: None });
         let page = story.ask("snapshot-1", Surface::Snapshot, From::Start, Role::Plain);
         story.answer(page, 200, "");

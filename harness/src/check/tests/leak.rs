@@ -9,7 +9,7 @@ fn sampled(samples: [(u64, u64, u64); 3]) -> Story {
     let mut story = Story::new();
     for (nth, (label, (descriptors, threads, mebibytes))) in ["before", "after", "after-twice"].into_iter().zip(samples).enumerate() {
         let (resident, connections) = (mebibytes << 20, nth as u64 * 1_000);
-        story.push(What::Resources(Resources { label: label.to_owned(), descriptors, threads, resident, connections }));
+        story.push(What::Resources(Box::new(Resources { label: label.to_owned(), descriptors, threads, resident, connections })));
     }
     story
 }
@@ -37,7 +37,7 @@ fn memory_that_grows_with_each_round_is_seen() {
 #[test]
 fn samples_of_two_processes_decide_nothing() {
     let sample = |label: &str, descriptors, connections| {
-        What::Resources(Resources { label: label.to_owned(), descriptors, threads: 4, resident: 0, connections })
+        What::Resources(Box::new(Resources { label: label.to_owned(), descriptors, threads: 4, resident: 0, connections }))
     };
     let mut story = Story::new();
     story.push(sample("before", 12, 0));

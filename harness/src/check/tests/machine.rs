@@ -2,7 +2,7 @@
 
 use crate::check::story::{Story, after};
 use crate::contract::{Machine, OneOrMany};
-use crate::history::{ConnId, Delivery, From, Kind, Said, Stage, What};
+use crate::history::{ConnId, From, Item, Kind, Said, Stage, What};
 
 /// A contract with text blocks, of which one is open at a time.
 fn story() -> Story {
@@ -29,18 +29,15 @@ fn say(story: &mut Story, conn: ConnId, key: &str, stage: Stage, text: Option<&s
         Stage::More => "delta",
         Stage::End => "ended",
     };
-    story.push(What::Delivery(Delivery {
-        conn,
-        frame: 0,
+    let item = Item {
         kind: Kind::Other,
         event_type: event_type.into(),
         cursor: cursor.map(Into::into),
-        marker: None,
-        body: None,
         durable: stage != Stage::More,
-        points_to: None,
         said: Some(Box::new(said)),
-    }));
+        ..Item::default()
+    };
+    story.push(What::Delivery(item.delivery(conn, 0)));
 }
 
 fn reading(from: From) -> (Story, ConnId) {

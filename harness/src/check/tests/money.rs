@@ -56,9 +56,9 @@ impl Story {
         let media = Some(if refused { "application/problem+json" } else { "text/event-stream" }.to_owned());
         let mut paid = Paid { op, status, media, no_store: refused, challenge: refused, receipt: account.is_some(), body: 0 };
         change(&mut paid);
-        self.push(What::Paid(paid));
+        self.push(What::Paid(Box::new(paid)));
         if let Some((accepted, spent)) = account {
-            self.push(What::Told(told(ToldBy::Answer(op), accepted, spent)));
+            self.push(What::Told(Box::new(told(ToldBy::Answer(op), accepted, spent))));
         }
         let outcome = match refused {
             true => Outcome::Failed { status, body: String::new() },
@@ -79,11 +79,11 @@ impl Story {
     /// The stream asks for payment.
     fn due(&mut self, conn: ConnId, required: u64, accepted: u64) {
         let due = Told { says: Says::Due, spent: None, units: None, required: Some(required), ..told(ToldBy::Frame(conn), accepted, 0) };
-        self.push(What::Told(due));
+        self.push(What::Told(Box::new(due)));
     }
 
     fn receipt(&mut self, conn: ConnId, accepted: u64, spent: u64) {
-        self.push(What::Told(told(ToldBy::Frame(conn), accepted, spent)));
+        self.push(What::Told(Box::new(told(ToldBy::Frame(conn), accepted, spent))));
     }
 
     /// Repeats the voucher for `accepted`, and is told `spent`.
@@ -118,7 +118,7 @@ fn an_account_never_goes_back() {
     story.state(3, 2);
     story.pays(payment(PayAct::Voucher, 5), 204, Some((5, 2)));
     let op = story.invoke(Action::Pay(Payment { flaw: None, ..payment(PayAct::Proof, 0) }));
-    story.push(What::Told(Told { says: Says::Snapshot, ..told(ToldBy::Answer(op), 3, 2) }));
+    story.push(What::Told(Box::new(Told { says: Says::Snapshot, ..told(ToldBy::Answer(op), 3, 2) })));
     story.complete(op, Outcome::Ok { status: 204, cursor: None });
     story.violates("MONEY-1");
 }
@@ -138,7 +138,7 @@ fn spent_stays_below_accepted() {
     let mut story = paid();
     let conn = story.buys(PayAct::Open, 2);
     story.got(conn, [1, 2]);
-    story.push(What::Told(told(ToldBy::Frame(conn), 1, 2)));
+    story.push(What::Told(Box::new(told(ToldBy::Frame(conn), 1, 2))));
     story.violates("MONEY-2");
 }
 
@@ -297,7 +297,7 @@ fn an_account_that_a_kill_sets_back_has_not_survived() {
     story.pays(payment(PayAct::Open, 5), 204, Some((5, 0)));
     story.restart("KILL");
     let op = story.invoke(Action::Pay(payment(PayAct::Proof, 0)));
-    story.push(What::Told(told(ToldBy::Answer(op), 1, 0)));
+    story.push(What::Told(Box::new(told(ToldBy::Answer(op), 1, 0))));
     story.complete(op, Outcome::Ok { status: 204, cursor: None });
     story.violates("MONEY-9");
 }
@@ -421,14 +421,14 @@ fn bought(payments: &[(PayAct, u64)], status: u16) -> Story {
         let account = (status < 400).then_some((*amount, *amount));
         story.answers(op, status, account, |paid| paid.media = Some("application/json".to_owned()));
     }
-    story.push(What::Answer(crate::history::Answer {
+    story.push(What::Answer(Box::new(crate::history::Answer {
         conn,
         status,
         accepted: false,
         content_type: Some("application/json".to_owned()),
         cache_control: None,
         body: String::new(),
-    }));
+    })));
     story.end(conn, Ended::Done);
     story
 }

@@ -1,10 +1,8 @@
 //! Connections: how they were asked for, what came on them, how they ended.
 
 use serde::{Deserialize, Serialize};
-use smol_str::SmolStr;
 
-use super::{ConnId, SessionIx, is_true, yes};
-use crate::history::marker::{Body, Marker};
+use super::{ConnId, SessionIx};
 
 /// Where a connection reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -151,38 +149,6 @@ pub enum Kind {
     Heartbeat,
     /// A frame of a type that the profile does not know.
     Other,
-}
-
-/// One event or control frame.
-#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
-pub struct Delivery {
-    /// On which connection.
-    pub conn: ConnId,
-    /// The frame's number on its connection, from 0; records of one batch share it.
-    pub frame: u32,
-    /// What it is.
-    pub kind: Kind,
-    /// The type it names, bounded to 100 bytes.
-    #[serde(rename = "type", default, skip_serializing_if = "SmolStr::is_empty")]
-    pub event_type: SmolStr,
-    /// The cursor that it carries itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<SmolStr>,
-    /// The token found in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub marker: Option<Marker>,
-    /// Digest of its payload, where the binding says how to find it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<Body>,
-    /// False when the profile says that this type is live-only.
-    #[serde(default = "yes", skip_serializing_if = "is_true")]
-    pub durable: bool,
-    /// The cursor in its payload: the fence of a boundary, the oldest of a gap.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub points_to: Option<SmolStr>,
-    /// What it says of a key of the contract's machines.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub said: Option<Box<Said>>,
 }
 
 /// What an event says of a key.

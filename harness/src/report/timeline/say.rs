@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::history::words::{changed, delivered, ended, lane, probed, short, start, struck, waited};
-use crate::history::{Action, Complete, ConnId, History, Marker, OpId, Outcome, Told, ToldBy, What};
+use crate::history::{Action, Complete, ConnId, History, Marker, OpId, Outcome, ToldBy, What};
 
 use super::money;
 
@@ -171,7 +171,10 @@ fn connection(what: &What) -> Option<ConnId> {
         What::Wait(w) => w.conn,
         What::Fault(f) => f.conn,
         What::Leaked(l) => l.conn,
-        What::Told(Told { by: ToldBy::Frame(conn), .. }) => Some(*conn),
+        What::Told(told) => match told.by {
+            ToldBy::Frame(conn) => Some(conn),
+            ToldBy::Answer(_) => None,
+        },
         What::Step(_)
         | What::Session(_)
         | What::Opened(_)
@@ -180,7 +183,6 @@ fn connection(what: &What) -> Option<ConnId> {
         | What::Process(_)
         | What::Resources(_)
         | What::Paid(_)
-        | What::Told(_)
         | What::Expectation(_)
         | What::Named(_)
         | What::Wire(_) => None,

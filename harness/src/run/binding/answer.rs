@@ -3,9 +3,9 @@
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use super::shape::{Lens, Raw, Seen, bounded, see, see_records, taken};
+use super::shape::{Lens, Raw, bounded, see, see_records, taken};
 use crate::contract::FrameMatch;
-use crate::history::Kind;
+use crate::history::{Item, Kind};
 
 /// An answer with more records than this is refused: no reader's batch is larger, and a hostile one shall not fill memory.
 const MOST_RECORDS: usize = 1_000_000;
@@ -25,7 +25,7 @@ pub struct PollAnswer<'a> {
 pub struct Polled {
     /// A gap, the records, the cursor that commits them, then heartbeat, boundary and terminal: what marks the answer as a
     /// whole holds behind its records, and a gap is one before them.
-    pub seen: Vec<Seen>,
+    pub seen: Vec<Item>,
     /// The cursor to ask with next.
     pub next: Option<SmolStr>,
 }
@@ -57,11 +57,11 @@ pub fn see_answer(lens: Lens<'_>, answer: &PollAnswer<'_>) -> Result<Polled, Str
     let mark = |frame: &Option<FrameMatch>, kind: Kind| {
         let frame = frame.as_ref().filter(|frame| frame.of_answer() && fits(frame, answer, document.as_ref()))?;
         let points_to = frame.cursor.as_deref().and_then(|source| taken(source, document.as_ref(), answer.header));
-        Some(Seen { kind, points_to: points_to.map(|cursor| bounded(&cursor)), ..Seen::default() })
+        Some(Item { kind, points_to: points_to.map(|cursor| bounded(&cursor)), ..Item::default() })
     };
     let next = binding.subscribe.next.as_deref().and_then(|source| taken(source, document.as_ref(), answer.header));
     let next = next.filter(|cursor| !cursor.is_empty()).map(|cursor| bounded(&cursor));
-    let commit = next.clone().map(|cursor| Seen { kind: Kind::Commit, cursor: Some(cursor), ..Seen::default() });
+    let commit = next.clone().map(|cursor| Item { kind: Kind::Commit, cursor: Some(cursor), ..Item::default() });
     let mut seen = Vec::from_iter(mark(&frames.gap, Kind::Gap));
     seen.extend(records);
     seen.extend(commit);

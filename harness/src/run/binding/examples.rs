@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::contract::{Binding, Operation, Profile};
-use crate::history::{Body, CursorClass, From, Kind, Marker};
+use crate::history::{Body, CursorClass, From, Item, Kind, Marker};
 
 const SSE: &str = include_str!("../../../profiles/examples/events-in-sse.toml");
 const NDJSON: &str = include_str!("../../../profiles/examples/ndjson-by-post.toml");
@@ -28,7 +28,7 @@ fn sent(binding: &Binding, operation: &Option<Operation>) -> Request {
     for_operation(binding, operation.as_ref().unwrap(), &vars())
 }
 
-fn line(binding: &Binding, json: &str) -> Vec<Seen> {
+fn line(binding: &Binding, json: &str) -> Vec<Item> {
     see(Lens::bare(binding), Raw::Json(json))
 }
 

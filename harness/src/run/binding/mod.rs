@@ -12,5 +12,5 @@ mod examples;
 
 pub use answer::{PollAnswer, Polled, see_answer};
 pub use request::{Finite, Request, for_operation, for_page, for_stream};
-pub use shape::{Lens, Raw, Seen, see, see_document, see_snapshot, taken};
+pub use shape::{Lens, Raw, see, see_document, see_snapshot, taken};
 pub use template::{PLACEHOLDERS, Vars, encode, placeholders, unset};

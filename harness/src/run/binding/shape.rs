@@ -5,7 +5,7 @@ use smol_str::SmolStr;
 
 use super::machine::said;
 use crate::contract::{Binding, EventShape, FrameMatch, Machine, OneOrMany, Profile};
-use crate::history::{Body, Kind, Marker, Said};
+use crate::history::{Body, Item, Kind, Marker};
 
 /// A frame as a decoder gives it.
 #[derive(Clone, Copy, Debug)]
@@ -21,42 +21,6 @@ pub enum Raw<'f> {
     },
     /// A JSON text: a line of NDJSON, or the body of a long-poll.
     Json(&'f str),
-}
-
-/// What one event or control frame is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
-    /// What it is.
-    pub kind: Kind,
-    /// Its type, bounded.
-    pub event_type: SmolStr,
-    /// The cursor that it carries.
-    pub cursor: Option<SmolStr>,
-    /// The token found in it.
-    pub marker: Option<Marker>,
-    /// Digest of its payload.
-    pub body: Option<Body>,
-    /// False when it is live-only.
-    pub durable: bool,
-    /// The position that it names.
-    pub points_to: Option<SmolStr>,
-    /// What it says of a key.
-    pub said: Option<Box<Said>>,
-}
-
-impl Default for Seen {
-    fn default() -> Self {
-        Seen {
-            kind: Kind::Event,
-            event_type: SmolStr::default(),
-            cursor: None,
-            marker: None,
-            body: None,
-            durable: true,
-            points_to: None,
-            said: None,
-        }
-    }
 }
 
 /// Through what a reader looks: the binding, the contract's machines, and whose events are its own.
@@ -126,7 +90,7 @@ fn text(value: &Value) -> String {
 
 /// What a frame means: usually one thing, several for a batch, none when the binding says to ignore it or it is another
 /// session's.
-pub fn see(lens: Lens<'_>, raw: Raw<'_>) -> Vec<Seen> {
+pub fn see(lens: Lens<'_>, raw: Raw<'_>) -> Vec<Item> {
     let binding = lens.binding;
     let (event, data, id) = match raw {
         Raw::Sse { event, data, id } => (event, data, id),
@@ -136,7 +100,7 @@ pub fn see(lens: Lens<'_>, raw: Raw<'_>) -> Vec<Seen> {
     let id = id.filter(|id| !id.is_empty());
     let Some(data) = data else {
         // An id-only block: no event, yet every client takes its id.
-        return vec![Seen { kind: Kind::Other, cursor: id.map(bounded), ..Seen::default() }];
+        return vec![Item { kind: Kind::Other, cursor: id.map(bounded), ..Item::default() }];
     };
     let json: Option<Value> = needs_json(lens).then(|| serde_json::from_str(data).ok()).flatten();
     let look = Look { event, data: Some(data), id, json: json.as_ref() };
@@ -166,7 +130,7 @@ fn is_foreign(lens: Lens<'_>, shape: &EventShape, look: &Look<'_>) -> bool {
 }
 
 /// What the events of a page or snapshot mean.
-pub fn see_document(lens: Lens<'_>, document: &Value, pointer: &str) -> Vec<Seen> {
+pub fn see_document(lens: Lens<'_>, document: &Value, pointer: &str) -> Vec<Item> {
     let binding = lens.binding;
     let shape = binding.event.page.as_deref().unwrap_or(&binding.event);
     see_records(lens, shape, document, pointer)
@@ -174,7 +138,7 @@ pub fn see_document(lens: Lens<'_>, document: &Value, pointer: &str) -> Vec<Seen
 
 /// What the items of a snapshot mean. A text is payloads that follow each other, each beginning with its marker; in a document
 /// whose items nobody names, every marker is one of them, however often it stands there.
-pub fn see_snapshot(lens: Lens<'_>, document: &Value, items: Option<&str>) -> Vec<Seen> {
+pub fn see_snapshot(lens: Lens<'_>, document: &Value, items: Option<&str>) -> Vec<Item> {
     match items.map(|pointer| document.pointer(pointer)) {
         Some(Some(Value::String(text))) => joined(text),
         Some(_) => see_document(lens, document, items.unwrap_or_default()),
@@ -182,13 +146,13 @@ pub fn see_snapshot(lens: Lens<'_>, document: &Value, items: Option<&str>) -> Ve
             let mut markers = Marker::find_all(&document.to_string());
             markers.sort_by_key(|marker| (marker.session, marker.n));
             markers.dedup();
-            markers.into_iter().map(|marker| Seen { marker: Some(marker), ..Seen::default() }).collect()
+            markers.into_iter().map(|marker| Item { marker: Some(marker), ..Item::default() }).collect()
         }
     }
 }
 
 /// The payloads in a text that holds one behind the other.
-fn joined(text: &str) -> Vec<Seen> {
+fn joined(text: &str) -> Vec<Item> {
     let is_marker = |at: &usize| {
         let end = text[*at..].find('»').map(|len| at + len + '»'.len_utf8());
         end.is_some_and(|end| Marker::find(&text[*at..end]).is_some_and(|marker| text[*at..end] == marker.to_string()))
@@ -197,19 +161,19 @@ fn joined(text: &str) -> Vec<Seen> {
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
     let payload = |(start, end): (&usize, usize)| {
         let payload = &text[*start..end];
-        Seen { marker: Marker::find(payload), body: Some(Body::of(payload)), ..Seen::default() }
+        Item { marker: Marker::find(payload), body: Some(Body::of(payload)), ..Item::default() }
     };
     starts.iter().zip(ends).map(payload).collect()
 }
 
 /// What the records in an array mean.
-pub(super) fn see_records(lens: Lens<'_>, shape: &EventShape, document: &Value, pointer: &str) -> Vec<Seen> {
+pub(super) fn see_records(lens: Lens<'_>, shape: &EventShape, document: &Value, pointer: &str) -> Vec<Item> {
     let Some(records) = document.pointer(pointer).and_then(Value::as_array) else { return Vec::new() };
     records.iter().flat_map(|record| record_of(lens, shape, "", None, record)).collect()
 }
 
 /// What one record means; nothing for one that the binding says to ignore, or that is another session's.
-fn record_of(lens: Lens<'_>, shape: &EventShape, event: &str, id: Option<&str>, record: &Value) -> Vec<Seen> {
+fn record_of(lens: Lens<'_>, shape: &EventShape, event: &str, id: Option<&str>, record: &Value) -> Vec<Item> {
     let look = Look { event, data: None, id, json: Some(record) };
     if is_foreign(lens, shape, &look) {
         return Vec::new();
@@ -218,7 +182,7 @@ fn record_of(lens: Lens<'_>, shape: &EventShape, event: &str, id: Option<&str>, 
 }
 
 /// What a special frame means, nothing for one to be ignored; `None` for an ordinary event.
-fn special(lens: Lens<'_>, shape: &EventShape, look: &Look<'_>) -> Option<Vec<Seen>> {
+fn special(lens: Lens<'_>, shape: &EventShape, look: &Look<'_>) -> Option<Vec<Item>> {
     let frames = &lens.binding.frames;
     let event_type = shape.event_type.as_deref().and_then(|source| look.source(source));
     let cursor = shape.cursor.as_deref().and_then(|source| look.source(source));
@@ -261,7 +225,7 @@ fn matches(frame: &FrameMatch, event_type: Option<&str>, has_cursor: bool, look:
     type_fits && json_fits && frame.has_cursor.is_none_or(|wanted| wanted == has_cursor)
 }
 
-fn one(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape, special: Special) -> Seen {
+fn one(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape, special: Special) -> Item {
     let frames = &lens.binding.frames;
     let (frame, kind) = match special {
         Special::Boundary => (&frames.boundary, Kind::Boundary),
@@ -272,7 +236,7 @@ fn one(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape, special: Special) ->
         Special::Ephemeral => {
             let payload = frames.ephemeral.as_ref().and_then(|frame| frame.payload.clone());
             let own = payload.map(|payload| EventShape { payload: OneOrMany::One(payload), ..shape.clone() });
-            return Seen { durable: false, ..ordinary(lens, look, own.as_ref().unwrap_or(shape)) };
+            return Item { durable: false, ..ordinary(lens, look, own.as_ref().unwrap_or(shape)) };
         }
     };
     let points_to = frame.as_ref().and_then(|m| m.cursor.as_deref()).and_then(|source| look.source(source)).map(|c| bounded(&c));
@@ -288,15 +252,15 @@ fn one(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape, special: Special) ->
     };
     let event_type = type_of(look, shape);
     let said = said(lens.machines, &event_type, |source| look.source(source));
-    Seen { kind, cursor, points_to, event_type, said, ..Seen::default() }
+    Item { kind, cursor, points_to, event_type, said, ..Item::default() }
 }
 
-fn ordinary(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape) -> Seen {
+fn ordinary(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape) -> Item {
     let event_type = type_of(look, shape);
     let said = said(lens.machines, &event_type, |source| look.source(source));
     let cursor = cursor_of(look, shape).map(|c| bounded(&c));
     if shape.published.as_ref().is_some_and(|types| !types.contains(&event_type)) {
-        return Seen { kind: Kind::Other, event_type, cursor, said, ..Seen::default() };
+        return Item { kind: Kind::Other, event_type, cursor, said, ..Item::default() };
     }
     let payload = shape.payload.iter().find_map(|source| look.source(source));
     let marker = payload.as_deref().and_then(Marker::find);
@@ -309,7 +273,7 @@ fn ordinary(lens: Lens<'_>, look: &Look<'_>, shape: &EventShape) -> Seen {
         None => payload.filter(|_| lens.digests).map(|payload| Body::of(&payload)),
     };
     let kind = if marker.is_some() || shape.event_type.is_none() && cursor.is_some() { Kind::Event } else { Kind::Other };
-    Seen { kind, event_type, cursor, marker, body, durable: true, points_to: None, said }
+    Item { kind, event_type, cursor, marker, body, durable: true, points_to: None, said }
 }
 
 fn cursor_of(look: &Look<'_>, shape: &EventShape) -> Option<String> {

@@ -107,7 +107,7 @@ impl<W: World> Walk<'_, W> {
         address: &crate::world::Address,
         call: Call,
     ) -> crate::world::Reply {
-        self.record(What::Invoke(crate::history::Invoke { op, action }));
+        self.record(What::Invoke(Box::new(crate::history::Invoke { op, action })));
         let reply = self.world.call(op, address, call).await;
         self.record(What::Complete(crate::history::Complete { op, outcome: reply.outcome.clone() }));
         reply
@@ -135,12 +135,12 @@ impl<W: World> Walk<'_, W> {
             }
             None => crate::world::Address { id: format!("s{:012x}-{}", self.patience.salt & 0xffff_ffff_ffff, ix.0), ..Default::default() },
         };
-        self.record(What::Session(crate::history::Session {
+        self.record(What::Session(Box::new(crate::history::Session {
             session: ix,
             name: open.session.clone(),
             retain: open.retain,
             reborn_of: former.as_ref().map(|f| f.0),
-        }));
+        })));
         let mut refused = open.refuse;
         let anchored = self.profile.is_one_stream();
         let fence = if anchored && !open.refuse { self.world.fence(self.deadline()).await } else { None };
@@ -165,7 +165,7 @@ impl<W: World> Walk<'_, W> {
             address.taken.entry("opened".to_owned()).or_insert(fence);
         }
         if self.world.recorder().keeps_wire() {
-            self.record(What::Named(crate::history::Named { session: ix, id: address.id.clone(), taken: address.taken.clone() }));
+            self.record(What::Named(Box::new(crate::history::Named { session: ix, id: address.id.clone(), taken: address.taken.clone() })));
         }
         let opened = address.taken.get("opened").filter(|_| anchored).cloned();
         if let Some(cursor) = opened.clone() {
@@ -300,7 +300,7 @@ impl<W: World> Walk<'_, W> {
         }
         for session in ended {
             let op = self.world.recorder().operation();
-            self.record(What::Invoke(crate::history::Invoke { op, action: Action::Close { session, by_stop: true } }));
+            self.record(What::Invoke(Box::new(crate::history::Invoke { op, action: Action::Close { session, by_stop: true } })));
             let outcome = Outcome::Ok { status: 0, cursor: None };
             self.record(What::Complete(crate::history::Complete { op, outcome }));
         }
@@ -345,7 +345,7 @@ impl<W: World> Walk<'_, W> {
         self.world.wait(self.deadline(), settled).await;
         let Some(resources) = last else { return self.could_not("the resources of the server's processes cannot be read") };
         self.cast.borrow_mut().samples.push(resources.clone());
-        self.record(What::Resources(resources));
+        self.record(What::Resources(Box::new(resources)));
         Ok(())
     }
 

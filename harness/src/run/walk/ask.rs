@@ -147,7 +147,7 @@ impl<W: World> Walk<'_, W> {
             let seen = if held { format!("{} answers", of(asked)) } else { of(against).to_owned() };
             let seen = seen[..seen.floor_char_boundary(4 * MOST_SHOWN)].to_owned();
             let (judges, says, expected) = (judges.to_owned(), says.to_owned(), expected.to_owned());
-            self.record(What::Expectation(Expectation { judges, says, held, expected, seen, op: None }));
+            self.record(What::Expectation(Box::new(Expectation { judges, says, held, expected, seen, op: None })));
         };
         match about {
             Probe::NoCredentials => {
@@ -175,7 +175,7 @@ impl<W: World> Walk<'_, W> {
                 let held = differs.is_none();
                 let (expected, seen) = differs.map_or_else(|| (String::new(), shown(reply)), |d| (d.expected, d.seen));
                 let expectation = Expectation { judges: judges.clone(), says: what, held, expected, seen, op: Some(op) };
-                self.record(What::Expectation(expectation));
+                self.record(What::Expectation(Box::new(expectation)));
                 Ok(())
             }
             (None, None) => Ok(()),

@@ -99,7 +99,7 @@ impl<W: World> Walk<'_, W> {
             let until = crate::history::Until::Marker(marker);
             let wait =
                 crate::history::Wait { reader: reader.to_owned(), conn: Some(connection.conn), until, reached, waited, judges: None };
-            self.record(crate::history::What::Wait(wait));
+            self.record(crate::history::What::Wait(Box::new(wait)));
         }
         Ok(())
     }

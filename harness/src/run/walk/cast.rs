@@ -138,10 +138,10 @@ impl Reader {
 impl Cast {
     /// The cursor that names `marker` of `session`: from its acknowledgement, else from any reader that saw it.
     pub(super) fn cursor_of(&self, session: &str, marker: Marker) -> Option<String> {
-        let acknowledged = self.sessions.get(session)?.published.iter().find(|p| p.marker == marker).and_then(|p| p.cursor.clone());
+        let acknowledged = self.sessions.get(session)?.published.iter().rev().find(|p| p.marker == marker).and_then(|p| p.cursor.clone());
         acknowledged.map(String::from).or_else(|| {
             self.connections_of(session)
-                .find_map(|c| c.progress.state().cursors.iter().find(|seen| seen.marker == Some(marker)).map(|seen| seen.value.to_string()))
+                .find_map(|c| c.progress.state().carried.iter().find(|on| on.marker == Some(marker)).map(|on| on.cursor.to_string()))
         })
     }
 
@@ -163,9 +163,9 @@ impl Cast {
             }
         }
         for connection in self.connections_of(session) {
-            for seen in &connection.progress.state().cursors {
-                if known.insert(seen.value.clone()) {
-                    all.push((seen.value.to_string(), class_of(seen.kind, profile)));
+            for on in &connection.progress.state().carried {
+                if known.insert(on.cursor.clone()) {
+                    all.push((on.cursor.to_string(), class_of(on.kind, profile)));
                 }
             }
         }
@@ -178,7 +178,7 @@ impl Cast {
 }
 
 /// The class of a cursor that stood on a frame of this kind.
-pub(crate) fn class_of(kind: Kind, profile: &Profile) -> CursorClass {
+pub(super) fn class_of(kind: Kind, profile: &Profile) -> CursorClass {
     let of_its_own = |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|f| f.cursor.as_deref() == Some("id"));
     match kind {
         Kind::Event | Kind::Terminal | Kind::Commit => CursorClass::Own,

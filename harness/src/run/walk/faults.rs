@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::history::{Ended, From};
 use crate::scenario::{Cut, How, Step};
-use crate::world::{Command, ConnFault, World};
+use crate::world::{Command, ConnFault, Watch, World};
 
 use super::cast::Connection;
 use super::{Abort, Walk};
@@ -99,10 +99,11 @@ impl<W: World> Walk<'_, W> {
         };
         let within = if at_head { self.heads_within() } else { self.deadline() };
         let all_there = || newest_event.is_some_and(|marker| progress.state().markers.contains_key(&marker));
-        let mut struck = self.world.wait(within, || applied() || all_there()).await && applied();
+        let watch = newest_event.map_or(Watch::NoEvent, Watch::Event);
+        let mut struck = self.world.wait_for(watch, within, || applied() || all_there()).await && applied();
         if !struck && all_there() {
             // Everything has come and nothing struck: a place behind all bytes, as the last ones of a sweep are.
-            struck = self.world.wait(QUIET.min(self.deadline()), applied).await || all_there();
+            struck = self.world.wait_for(Watch::NoEvent, QUIET.min(self.deadline()), applied).await || all_there();
         }
         if !struck && !at_head {
             self.missed.set(self.missed.get() + 1);
@@ -141,8 +142,8 @@ impl<W: World> Walk<'_, W> {
         }
     }
 
-    async fn ended(&self, connection: &Connection) {
-        self.world.wait(self.deadline(), || connection.progress.state().ended.is_some()).await;
+    pub(super) async fn ended(&self, connection: &Connection) {
+        self.world.wait_for(Watch::NoEvent, self.deadline(), || connection.progress.state().ended.is_some()).await;
     }
 
     /// Closes whatever is still open at the end of a run.
@@ -154,7 +155,7 @@ impl<W: World> Walk<'_, W> {
         for connection in &open {
             self.world.command(connection.conn, Command::Close);
         }
-        self.world.wait(self.deadline(), || open.iter().all(|c| c.progress.state().ended.is_some())).await;
+        self.world.wait_for(Watch::NoEvent, self.deadline(), || open.iter().all(|c| c.progress.state().ended.is_some())).await;
     }
 }
 

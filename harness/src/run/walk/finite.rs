@@ -1,8 +1,7 @@
 //! Finite reads: history pages and snapshots, recorded as connections of their own surfaces.
 
 use crate::contract::placeholder_used;
-use crate::history::{Answer, Connect, CursorClass, Delivery, End, Ended, From, Kind, Role, SessionIx, Surface, What};
-use crate::run::binding::Seen;
+use crate::history::{Answer, Connect, CursorClass, End, Ended, From, Item, Kind, Role, SessionIx, Surface, What};
 use crate::scenario::{Read, Text};
 use crate::world::{Address, PageAnswer, PageRead, World};
 
@@ -66,7 +65,7 @@ impl<W: World> Walk<'_, W> {
     /// One finite read, recorded from its request to its end. `None` when it got no answer.
     async fn finite(&self, reader: String, nth: u32, session: SessionIx, from: From, ask: PageRead) -> Option<PageAnswer> {
         let (conn, surface) = (ask.conn, ask.surface);
-        self.record(What::Connect(Connect {
+        self.record(What::Connect(Box::new(Connect {
             conn,
             reader,
             nth,
@@ -76,7 +75,7 @@ impl<W: World> Walk<'_, W> {
             role: Role::Plain,
             limit: ask.limit,
             request: self.world.describe(&ask),
-        }));
+        })));
         let answer = match self.world.read(ask).await {
             Ok(answer) => answer,
             Err(why) => {
@@ -84,41 +83,23 @@ impl<W: World> Walk<'_, W> {
                 return None;
             }
         };
-        self.record(What::Answer(Answer {
+        self.record(What::Answer(Box::new(Answer {
             conn,
             status: answer.status,
             accepted: answer.accepted,
             content_type: answer.content_type.clone(),
             cache_control: None,
             body: answer.body.clone(),
-        }));
+        })));
         for (frame, seen) in answer.seen.iter().enumerate() {
             self.record(What::Delivery(seen.clone().delivery(conn, frame as u32)));
         }
         if surface == Surface::Snapshot && answer.cursor.is_some() {
             // The cursor at which the snapshot is true commits everything before it.
-            let commit = Seen { kind: Kind::Commit, cursor: answer.cursor.clone(), ..Seen::default() };
+            let commit = Item { kind: Kind::Commit, cursor: answer.cursor.clone(), ..Item::default() };
             self.record(What::Delivery(commit.delivery(conn, answer.seen.len() as u32)));
         }
         self.record(What::End(End { conn, how: Ended::Done, unfinished: 0 }));
         Some(answer)
-    }
-}
-
-impl Seen {
-    /// The observation of this on a connection.
-    pub(crate) fn delivery(self, conn: crate::history::ConnId, frame: u32) -> Delivery {
-        Delivery {
-            conn,
-            frame,
-            kind: self.kind,
-            event_type: self.event_type,
-            cursor: self.cursor,
-            marker: self.marker,
-            body: self.body,
-            durable: self.durable,
-            points_to: self.points_to,
-            said: self.said,
-        }
     }
 }

@@ -28,7 +28,6 @@ use crate::scenario::{Do, Scenario, Step, Writer};
 use crate::world::World;
 
 use cast::Cast;
-pub(crate) use cast::class_of;
 pub use say::step as in_words;
 
 /// Why a walk did not reach its end.
@@ -175,7 +174,7 @@ impl<'w, W: World> Walk<'w, W> {
                 self.record(What::Process(history::Process::Died { why: why.clone() }));
                 return Err(Abort::ServerDied(why));
             }
-            if self.world.recorder().full() {
+            if self.world.full() {
                 return Err(Abort::CouldNot("the server sent more than a run can keep".to_owned()));
             }
         }
@@ -197,7 +196,7 @@ impl<'w, W: World> Walk<'w, W> {
     }
 
     fn record(&self, what: What) {
-        self.world.recorder().record(self.world.now(), what);
+        self.world.record(what);
     }
 
     /// How long the next wait may take: the deadline, a quarter of it once something was missed.

@@ -131,7 +131,7 @@ impl<W: World> Walk<'_, W> {
             by: sending.by.clone(),
             fault: sending.fault,
         };
-        self.record(history::What::Invoke(history::Invoke { op, action }));
+        self.record(history::What::Invoke(Box::new(history::Invoke { op, action })));
         let mut reply = self.world.call(op, &address, call).await;
         if self.profile.contract.acknowledged == Acknowledged::ByDelivery {
             let over = self.with(session, |s| s.closed || s.deleted).ok()?;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::contract::{BoundarySent, CursorAnswer, StreamAnswer};
 use crate::history::{CursorClass, From, Role, Until, Wait, What};
 use crate::scenario::{Resume, Seam, SeamTime, Start, Step, Subscribe, Text, Upto};
-use crate::world::{ConnFault, Opening, World};
+use crate::world::{ConnFault, Opening, Watch, World};
 
-use super::cast::{Connection, Reader};
+use super::cast::{Connection, Reader, class_of};
 use super::{Abort, Walk, faults};
 
 /// How often a reader whose stream the server ended connects again while something is awaited.
@@ -149,8 +149,8 @@ impl<W: World> Walk<'_, W> {
             if same {
                 return Ok(connection.from.clone());
             }
-            if let Some((value, class)) = connection.progress.state().cursor.clone() {
-                return Ok(From::Cursor { value: value.into(), class, beside: None });
+            if let Some((value, kind)) = connection.progress.state().cursor() {
+                return Ok(From::Cursor { value: value.to_string(), class: class_of(kind, &self.profile), beside: None });
             }
             // SSE-28: a connection that dies before its first id leaves the one it was opened with.
             if let From::Cursor { value, class, .. } = &connection.from {
@@ -230,7 +230,7 @@ impl<W: World> Walk<'_, W> {
                 }
                 let waited = self.world.now().0.saturating_sub(since.0);
                 let (reader, conn) = (connection.reader.clone(), Some(connection.conn));
-                self.record(What::Wait(Wait { reader, conn, until: Until::Headers, reached, waited, judges: None }));
+                self.record(What::Wait(Box::new(Wait { reader, conn, until: Until::Headers, reached, waited, judges: None })));
             }
         }
     }
@@ -252,7 +252,7 @@ impl<W: World> Walk<'_, W> {
             return Ok(());
         }
         if self.with(session, |s| s.closed || s.deleted)? {
-            self.world.wait(self.deadline(), || connection.progress.state().ended.is_some()).await;
+            self.ended(connection).await;
         } else {
             self.established(connection).await;
         }
@@ -298,7 +298,8 @@ impl<W: World> Walk<'_, W> {
                 };
                 let before = goes_on();
                 let paying = || connection.progress.state().paying > 0;
-                if self.world.wait(deadline, over).await || goes_on() == before && !paying() {
+                let watch = until.marker().map_or(Watch::All, Watch::Event);
+                if self.world.wait_for(watch, deadline, over).await || goes_on() == before && !paying() {
                     break;
                 }
             }
@@ -321,7 +322,7 @@ impl<W: World> Walk<'_, W> {
         }
         let waited = self.world.now().0.saturating_sub(since.0);
         let conn = Some(self.newest(reader)?.conn);
-        self.record(What::Wait(Wait { reader: reader.to_owned(), conn, until, reached, waited, judges }));
+        self.record(What::Wait(Box::new(Wait { reader: reader.to_owned(), conn, until, reached, waited, judges })));
         Ok(())
     }
 

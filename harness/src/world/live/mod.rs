@@ -34,7 +34,7 @@ use crate::run::binding::{Finite, Lens, Vars, for_page, for_stream};
 use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
 use crate::scenario::{Need, Pay, Scenario, Stop};
-use crate::world::{Address, Call, Command, Opening, PageAnswer, PageRead, Reply, World};
+use crate::world::{Address, Call, Command, Opening, PageAnswer, PageRead, Reply, Watch, World};
 
 use driver::{Driven, Driver};
 pub use http::Clients;
@@ -173,7 +173,7 @@ impl World for LiveWorld<'_> {
         }
         self.recorder.record(
             self.now(),
-            What::Connect(crate::history::Connect {
+            What::Connect(Box::new(crate::history::Connect {
                 conn: opening.conn,
                 reader: opening.reader.clone(),
                 nth: opening.nth,
@@ -183,7 +183,7 @@ impl World for LiveWorld<'_> {
                 role: opening.role,
                 limit: None,
                 request: request.curl(&self.server.base()),
-            }),
+            })),
         );
         // Views that others are compared with go straight to the server; so does a stream that the proxy cannot read, and
         // one that nothing can strike: two more connections would only take their time.
@@ -250,7 +250,7 @@ impl World for LiveWorld<'_> {
             () = follow.run(request) => {}
             _ = come => {}
         }
-        progress.state().cursor.take().map(|(cursor, _)| cursor.into())
+        progress.state().cursor().map(|(cursor, _)| cursor.to_string())
     }
 
     async fn pay(&self, session: SessionIx, address: &Address, pay: &Pay) -> Result<Option<String>, String> {
@@ -343,7 +343,7 @@ impl World for LiveWorld<'_> {
         self.server.absent()
     }
 
-    async fn wait(&self, deadline: Duration, done: impl FnMut() -> bool) -> bool {
+    async fn wait_for(&self, _: Watch, deadline: Duration, done: impl FnMut() -> bool) -> bool {
         until(&self.recorder, deadline, done).await
     }
 
@@ -390,7 +390,7 @@ impl LiveWorld<'_> {
     fn scan(&self, surface: &str, text: &str) {
         for around in leak::found(&self.recorder.planted(), text) {
             let leaked = crate::history::Leaked { conn: None, surface: surface.to_owned(), around };
-            self.recorder.record(self.now(), What::Leaked(leaked));
+            self.recorder.record(self.now(), What::Leaked(Box::new(leaked)));
         }
     }
 

@@ -114,6 +114,6 @@ impl Overheard {
 
     fn record(&self, at: Micros, answer: Answer) {
         self.progress.state().answer = Some((answer.status, answer.accepted));
-        self.recorder.record(at, What::Answer(answer));
+        self.recorder.record(at, What::Answer(Box::new(answer)));
     }
 }

@@ -36,7 +36,7 @@ impl Follow {
             if let Some(over) = self.too_much() {
                 return over;
             }
-            let newest = next.or_else(|| self.progress.state().cursor.clone().map(|(cursor, _)| cursor));
+            let newest = next.or_else(|| self.progress.state().cursor().map(|(cursor, _)| cursor.clone()));
             if newest.is_none() || newest == position {
                 tokio::time::sleep(SAME_PLACE).await;
             }

@@ -18,10 +18,9 @@ use super::proxy::{self, Framing, Happened, How as ProxyHow, Link, LinkConfig};
 use super::socket;
 use super::tap::Tap;
 use crate::contract::{Format, Profile};
-use crate::history::{Answer, ConnId, End, Ended, Fault, Kind, Micros, Of, What};
-use crate::run::binding::{Lens, Request, Seen, Vars};
-use crate::run::class_of;
-use crate::run::progress::{Progress, SeenCursor};
+use crate::history::{Answer, ConnId, End, Ended, Fault, Item, Micros, Of, What};
+use crate::run::binding::{Lens, Request, Vars};
+use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
 use crate::scenario::Funding;
 use crate::world::{Command, ConnFault, Whole};
@@ -339,14 +338,14 @@ impl Follow {
         let header = |name: &str| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).chars().take(200).collect());
         self.progress.state().answer = Some((response.status().as_u16(), accepted));
         self.tap().head(response, &body);
-        self.record(What::Answer(Answer {
+        self.record(What::Answer(Box::new(Answer {
             conn: self.conn,
             status: response.status().as_u16(),
             accepted,
             content_type: header("content-type"),
             cache_control: header("cache-control"),
             body,
-        }));
+        })));
         accepted
     }
 
@@ -408,14 +407,14 @@ impl Follow {
                 self.progress.state().answer = Some((whole.status, false));
                 self.tap().hears(Some(&whole));
                 let header = |name: &str| whole.header(name).map(str::to_owned);
-                self.record(What::Answer(Answer {
+                self.record(What::Answer(Box::new(Answer {
                     conn: self.conn,
                     status: whole.status,
                     accepted: false,
                     content_type: header("content-type"),
                     cache_control: header("cache-control"),
                     body: excerpt(&whole),
-                }));
+                })));
                 return Over::Done;
             }
             Err(socket::Refused::NoAnswer(NoAnswer::NotSent(why) | NoAnswer::Lost(why))) => return Over::NoAnswer(why),
@@ -427,7 +426,7 @@ impl Follow {
         }
         let accepted =
             Answer { conn: self.conn, status: 101, accepted: true, content_type: None, cache_control: None, body: String::new() };
-        self.record(What::Answer(accepted));
+        self.record(What::Answer(Box::new(accepted)));
         if let Some(subscribe) = &request.body
             && let Err(error) = socket.send(Message::text(subscribe.clone())).await
         {
@@ -475,30 +474,10 @@ impl Follow {
     }
 
     /// Records one delivery and moves the progress on.
-    pub(super) fn deliver(&self, seen: Seen, frame: u32) {
-        {
-            let mut state = self.progress.state();
-            match seen.kind {
-                Kind::Event | Kind::Terminal => {
-                    state.events += 1;
-                    state.heartbeats = 0;
-                    state.terminals += u32::from(seen.kind == Kind::Terminal);
-                    if let Some(marker) = seen.marker {
-                        state.markers.or_insert(marker, || ());
-                    }
-                }
-                Kind::Boundary => state.boundaries += 1,
-                Kind::Gap => state.gaps += 1,
-                Kind::Heartbeat => state.heartbeats += 1,
-                Kind::Commit | Kind::Other => {}
-            }
-            if let Some(cursor) = &seen.cursor {
-                state.cursor = Some((cursor.clone(), class_of(seen.kind, &self.profile)));
-                let seen = SeenCursor { value: cursor.clone(), marker: seen.marker, kind: seen.kind };
-                state.cursors.push(seen);
-            }
-        }
-        self.record(What::Delivery(seen.delivery(self.conn, frame)));
+    pub(super) fn deliver(&self, item: Item, frame: u32) {
+        let delivery = item.delivery(self.conn, frame);
+        self.progress.state().take(&delivery.item);
+        self.record(What::Delivery(delivery));
     }
 }
 

@@ -1,14 +1,15 @@
 //! The network of one stream and its reader's end: packets in order, and the faults that strike them at their places.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use streamspec_reference_server::session::Frame;
 
+use super::log::Log;
 use super::rules::Rules;
 use crate::contract::Binding;
-use crate::history::{Answer, Ascending, Comment, ConnId, CursorClass, End, Ended, Fault, Kind, What};
-use crate::run::binding::Seen;
-use crate::run::progress::{Progress, SeenCursor};
+use crate::history::{Answer, Comment, ConnId, Delivery, End, Ended, Fault, Item, Kind, Micros, What};
+use crate::run::progress::State;
 use crate::world::live::faults;
 use crate::world::live::proxy::{self, How, Place};
 use crate::world::{Command, ConnFault};
@@ -19,7 +20,7 @@ const BUFFER: usize = 128 << 10;
 const HELD: usize = 16 << 20;
 
 /// For how many events a connection has room from the beginning; more in one piece cost an allocator dear.
-const USUAL: usize = 20;
+pub(super) const USUAL: usize = 20;
 
 /// Something on its way to a reader.
 #[derive(Clone, Debug)]
@@ -35,7 +36,7 @@ pub(super) enum Packet {
     /// written never does.
     Frame(Frame, usize),
     /// A frame that the core does not know, as a reader sees it, and its size.
-    Own(Box<Seen>, usize),
+    Own(Arc<Item>, usize),
     /// A keep-alive.
     Comment,
     /// The end, in order.
@@ -48,7 +49,6 @@ pub(super) enum Packet {
 #[derive(Debug)]
 pub(super) struct Link {
     conn: ConnId,
-    pub(super) progress: Progress,
     plan: Vec<proxy::Fault>,
     packets: VecDeque<Packet>,
     /// Bytes in `packets`.
@@ -66,27 +66,33 @@ pub(super) struct Link {
     frame: u32,
 }
 
-/// What a packet or command led to.
-#[derive(Debug, Default)]
-pub(super) struct Happened {
-    /// Observations, in order.
-    pub(super) seen: Vec<What>,
+/// What a packet or command leads to.
+pub(super) struct Happened<'w> {
+    log: &'w mut Log,
+    now: &'w mut u64,
     /// The reader has gone: the server will notice.
     pub(super) gone: bool,
 }
 
+impl<'w> Happened<'w> {
+    /// Nothing yet.
+    pub(super) fn new(log: &'w mut Log, now: &'w mut u64) -> Happened<'w> {
+        Happened { log, now, gone: false }
+    }
+
+    /// Something is observed, at a time that no other observation has.
+    fn saw(&mut self, what: What) {
+        *self.now += 1;
+        self.log.push(Micros(*self.now), what);
+    }
+}
+
 impl Link {
     /// A link in which nothing is on its way; `room` is the queue of one that has ended.
-    pub(super) fn new(conn: ConnId, progress: Progress, armed: &[ConnFault], binding: &Binding, room: Option<VecDeque<Packet>>) -> Link {
+    pub(super) fn new(conn: ConnId, armed: &[ConnFault], binding: &Binding, room: Option<VecDeque<Packet>>) -> Link {
         let plan = faults::plan(armed, binding).faults;
-        {
-            let mut state = progress.state();
-            state.markers = Ascending::with_capacity(USUAL);
-            state.cursors.reserve(USUAL);
-        }
         Link {
             conn,
-            progress,
             plan,
             packets: room.unwrap_or_else(|| VecDeque::with_capacity(USUAL)),
             waiting: 0,
@@ -152,55 +158,55 @@ impl Link {
     }
 
     /// Lets the oldest packet arrive.
-    pub(super) fn arrive(&mut self, rules: &Rules, class: impl Fn(Kind) -> CursorClass, out: &mut Happened) {
+    pub(super) fn arrive(&mut self, rules: &Rules, state: &mut State, out: &mut Happened<'_>) {
         let Some(packet) = self.packets.pop_front() else { return };
         match packet {
-            Packet::Head { status, body } => self.head(status, body, out),
+            Packet::Head { status, body } => self.head(status, body, state, out),
             Packet::Frame(frame, size) => {
                 self.waiting -= size;
-                self.pass(rules.see(frame), size, class, out);
+                self.pass(rules.see(&frame), size, state, out);
             }
-            Packet::Own(seen, size) => {
+            Packet::Own(item, size) => {
                 self.waiting -= size;
-                self.pass(*seen, size, class, out);
+                self.pass(item, size, state, out);
             }
             Packet::Comment => {
                 if !self.silent {
-                    self.progress.state().heartbeats += 1;
-                    out.seen.push(What::Comment(Comment { conn: self.conn, text: "heartbeat".to_owned() }));
+                    state.heartbeats += 1;
+                    out.saw(What::Comment(Comment { conn: self.conn, text: "heartbeat".to_owned() }));
                 }
             }
-            Packet::Eof => self.end(Ended::Eof, out),
-            Packet::Break => self.end(Ended::Broken { why: "connection reset".to_owned() }, out),
+            Packet::Eof => self.end(Ended::Eof, state, out),
+            Packet::Break => self.end(Ended::Broken { why: "connection reset".to_owned() }, state, out),
         }
     }
 
-    fn head(&mut self, status: u16, body: String, out: &mut Happened) {
+    fn head(&mut self, status: u16, body: String, state: &mut State, out: &mut Happened<'_>) {
         let before = |fault: &proxy::Fault| matches!(fault, proxy::Fault::Cut { at: Place::BeforeHeaders, .. });
-        if self.strike(before, out) {
+        if self.strike(before, state, out) {
             return;
         }
         let accepted = status == 200;
-        self.progress.state().answer = Some((status, accepted));
-        out.seen.push(What::Answer(Answer {
+        state.answer = Some((status, accepted));
+        out.saw(What::Answer(Box::new(Answer {
             conn: self.conn,
             status,
             accepted,
             content_type: Some(if accepted { "text/event-stream" } else { "application/json" }.to_owned()),
             cache_control: accepted.then(|| "no-cache".to_owned()),
             body,
-        }));
+        })));
         if !accepted {
-            self.end(Ended::Done, out);
+            self.end(Ended::Done, state, out);
             return;
         }
         let shaped = self.plan.iter().filter(|f| matches!(f, proxy::Fault::Delay { .. } | proxy::Fault::Rechunk { .. }));
-        out.seen.extend(shaped.map(|fault| self.fault(fault, true)).collect::<Vec<_>>());
-        self.after_event(out);
+        shaped.for_each(|fault| out.saw(self.fault(fault, true)));
+        self.after_event(state, out);
     }
 
-    fn pass(&mut self, seen: Seen, size: usize, class: impl Fn(Kind) -> CursorClass, out: &mut Happened) {
-        let (next, bytes, terminal) = (self.events + 1, self.bytes + size as u64, seen.kind == Kind::Terminal);
+    fn pass(&mut self, item: Arc<Item>, size: usize, state: &mut State, out: &mut Happened<'_>) {
+        let (next, bytes, terminal) = (self.events + 1, self.bytes + size as u64, item.kind == Kind::Terminal);
         if !self.plan.is_empty() {
             let inside = |fault: &proxy::Fault| match fault {
                 proxy::Fault::Cut { at, .. } => match at {
@@ -217,7 +223,7 @@ impl Link {
                 | proxy::Fault::DropAnswer
                 | proxy::Fault::DuplicateRequest => false,
             };
-            if self.strike(inside, out) {
+            if self.strike(inside, state, out) {
                 return;
             }
         }
@@ -226,41 +232,14 @@ impl Link {
         if self.silent {
             return;
         }
-        {
-            let mut state = self.progress.state();
-            match seen.kind {
-                Kind::Event | Kind::Terminal => {
-                    state.events += 1;
-                    state.heartbeats = 0;
-                    state.terminals += u32::from(terminal);
-                    if let Some(marker) = seen.marker {
-                        state.markers.or_insert(marker, || ());
-                    }
-                }
-                Kind::Boundary => state.boundaries += 1,
-                Kind::Gap => state.gaps += 1,
-                Kind::Heartbeat => state.heartbeats += 1,
-                Kind::Commit | Kind::Other => {}
-            }
-            if let Some(cursor) = &seen.cursor {
-                match &mut state.cursor {
-                    // Its room is used again: there is a cursor on almost every frame.
-                    Some((newest, of)) => {
-                        newest.clone_from(cursor);
-                        *of = class(seen.kind);
-                    }
-                    none => *none = Some((cursor.clone(), class(seen.kind))),
-                }
-                state.cursors.push(SeenCursor { value: cursor.clone(), marker: seen.marker, kind: seen.kind });
-            }
-        }
-        out.seen.push(What::Delivery(seen.delivery(self.conn, self.frame)));
+        state.take(&item);
+        out.saw(What::Delivery(Delivery { conn: self.conn, frame: self.frame, item }));
         self.frame += 1;
-        self.after_event(out);
+        self.after_event(state, out);
     }
 
     /// Faults that stand behind the frame that has just passed, or behind the head.
-    fn after_event(&mut self, out: &mut Happened) {
+    fn after_event(&mut self, state: &mut State, out: &mut Happened<'_>) {
         if self.plan.is_empty() {
             return;
         }
@@ -276,20 +255,19 @@ impl Link {
             | proxy::Fault::DropAnswer
             | proxy::Fault::DuplicateRequest => false,
         };
-        while self.strike(here, out) && !self.ended {}
+        while self.strike(here, state, out) && !self.ended {}
     }
 
     /// Applies the first planned fault that `here` says stands here; true when one did.
-    fn strike(&mut self, here: impl Fn(&proxy::Fault) -> bool, out: &mut Happened) -> bool {
+    fn strike(&mut self, here: impl Fn(&proxy::Fault) -> bool, state: &mut State, out: &mut Happened<'_>) -> bool {
         let Some(at) = self.plan.iter().position(here) else { return false };
         let fault = self.plan.remove(at);
-        out.seen.push(self.fault(&fault, true));
+        out.saw(self.fault(&fault, true));
         match fault {
-            proxy::Fault::Cut { how, .. } => self.cut(how, out),
+            proxy::Fault::Cut { how, .. } => self.cut(how, state, out),
             proxy::Fault::StopReading { .. } | proxy::Fault::Hold { .. } => {
                 self.stalled = matches!(fault, proxy::Fault::StopReading { .. });
                 self.held = !self.stalled;
-                let mut state = self.progress.state();
                 state.faults += 1;
                 state.held = true;
             }
@@ -302,45 +280,42 @@ impl Link {
         true
     }
 
-    fn cut(&mut self, how: How, out: &mut Happened) {
-        {
-            let mut state = self.progress.state();
-            state.faults += 1;
-            state.cut = true;
-            state.held |= how == How::Silence;
-        }
+    fn cut(&mut self, how: How, state: &mut State, out: &mut Happened<'_>) {
+        state.faults += 1;
+        state.cut = true;
+        state.held |= how == How::Silence;
         match how {
             How::Silence => self.silent = true,
-            How::Fin | How::Rst => self.end(Ended::Ours, out),
+            How::Fin | How::Rst => self.end(Ended::Ours, state, out),
         }
     }
 
     /// Does what the runner says.
-    pub(super) fn order(&mut self, command: Command, out: &mut Happened) {
+    pub(super) fn order(&mut self, command: Command, state: &mut State, out: &mut Happened<'_>) {
         if self.ended {
             return;
         }
         match command {
             Command::Cut(how) => {
                 let how = faults::how(how);
-                out.seen.push(self.fault(&proxy::Fault::Cut { at: Place::OnCommand, how }, true));
-                self.cut(how, out);
+                out.saw(self.fault(&proxy::Fault::Cut { at: Place::OnCommand, how }, true));
+                self.cut(how, state, out);
             }
-            Command::Close => self.end(Ended::Ours, out),
+            Command::Close => self.end(Ended::Ours, state, out),
             Command::Unstall | Command::Release => {
                 self.stalled = false;
                 self.held = false;
-                self.progress.state().held = false;
+                state.held = false;
             }
         }
     }
 
     /// The request got no answer.
-    pub(super) fn no_answer(&mut self, why: &str, out: &mut Happened) {
-        self.end(Ended::NoAnswer { why: why.to_owned() }, out);
+    pub(super) fn no_answer(&mut self, why: &str, state: &mut State, out: &mut Happened<'_>) {
+        self.end(Ended::NoAnswer { why: why.to_owned() }, state, out);
     }
 
-    fn end(&mut self, how: Ended, out: &mut Happened) {
+    fn end(&mut self, how: Ended, state: &mut State, out: &mut Happened<'_>) {
         if self.ended {
             return;
         }
@@ -351,13 +326,12 @@ impl Link {
         let unreached = |fault: &&proxy::Fault| {
             !matches!(fault, proxy::Fault::Delay { .. } | proxy::Fault::Rechunk { .. } | proxy::Fault::RefuseFirst(_))
         };
-        let unreached: Vec<What> = self.plan.iter().filter(unreached).map(|fault| self.fault(fault, false)).collect();
-        out.seen.extend(unreached);
+        self.plan.iter().filter(unreached).for_each(|fault| out.saw(self.fault(fault, false)));
         self.plan.clear();
         self.lose();
         self.ended = true;
-        self.progress.state().ended = Some(how.clone());
+        state.ended = Some(how.clone());
         out.gone = true;
-        out.seen.push(What::End(End { conn: self.conn, how, unfinished: 0 }));
+        out.saw(What::End(End { conn: self.conn, how, unfinished: 0 }));
     }
 }

@@ -7,13 +7,15 @@
 //!
 //! What is behind what: `schedule.rs` chooses, `node` is the server in steps, `rules.rs` bends it to the contract,
 //! `store.rs` is its disk, `letters.rs` its payloads, `shown.rs` its cursors, `link.rs` the network and the reader's end of a stream, `step.rs` lets one thing happen,
-//! `waiting.rs` holds timers and exchanges, `world.rs` is the runner's side, `prepared.rs` walks a beginning once for many
+//! `waiting.rs` says who waits and until when, `numbered.rs` holds what has numbers, `world.rs` is the runner's side, `prepared.rs` walks a beginning once for many
 //! runs, and `campaign.rs` runs many schedules.
 
 pub mod campaign;
 mod letters;
 mod link;
+mod log;
 mod node;
+mod numbered;
 mod prepared;
 mod rules;
 mod schedule;
@@ -26,7 +28,6 @@ mod waiting;
 mod world;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -37,18 +38,21 @@ use std::time::Duration;
 use streamspec_reference_server::bugs::{BUGS, Bug, BugSet};
 
 use crate::contract::Profile;
-use crate::history::{From, Header, History, Record, What};
+use crate::history::{From, Header, History, Record};
+use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
 use crate::run::{Abort, Begun, Patience, go_on};
 use crate::scenario::{PublishFault, Scenario, Stop};
 
 use link::Link;
+use log::Log;
 use node::{Answer, Effect, Node, Request};
+use numbered::Numbered;
 pub use prepared::Prepared;
 use prepared::Shared;
 use schedule::Scheduler;
 pub use schedule::{Actor, Chooser, Generator, Schedule};
-use waiting::{Due, Exchanges, Timers, Waiter};
+use waiting::{Due, Timers, Waiter, Waiters};
 
 /// What one action takes, in microseconds of virtual time.
 const ACTION: u64 = 0;
@@ -112,7 +116,7 @@ impl Simulation {
         let (schedule, widths) = inner.scheduler.schedule();
         let header =
             Header { streamspec_history: History::VERSION, profile: self.profile.name.clone(), scenario: scenario.name.clone(), seed };
-        let history = History { header, records: world.recorder.take() };
+        let history = History { header, records: inner.log.take() };
         let beginning = shared.map(|shared| (shared.number, shared.records.len()));
         Run { history, aborted: ended.err(), schedule, widths, actions: inner.scheduler.steps(), beginning }
     }
@@ -296,6 +300,7 @@ enum Failure {
 #[derive(Debug)]
 struct Wire {
     link: Link,
+    progress: Progress,
     id: Arc<str>,
     from: From,
     /// `Deliver` is among the actions.
@@ -318,17 +323,17 @@ struct Inner {
     /// Given to timers and exchanges; ties of time are broken by it.
     next: u64,
     /// Who waits for observations.
-    waiters: Vec<Waiter>,
+    waiters: Waiters,
     /// The waker of the walk, and whether the walk is to be polled although nobody called it.
     root: Waker,
     walk_is_due: bool,
     /// Names of sessions, once each.
     names: Vec<Arc<str>>,
-    exchanges: Exchanges,
-    wires: BTreeMap<u32, Box<Wire>>,
+    exchanges: Numbered<Exchange>,
+    wires: Numbered<Box<Wire>>,
     /// Kept to be filled again: a run has thousands of steps and most lead to something.
     effects: Vec<Effect>,
-    happened: Vec<What>,
+    log: Log,
     paused: bool,
     absent: bool,
     generation: u32,
@@ -376,6 +381,7 @@ impl SimWorld {
         // The grain of the network and of the server's writing are choices like any other.
         let arrive_at_once = [usize::MAX, 1][scheduler.choose(2)];
         let write_at_once = [64, 1, 4][scheduler.choose(3)];
+        let recorder = Recorder::of_simulation(shared.map(|shared| &shared.recorder));
         let woken = Arc::new(Woken(AtomicBool::new(false)));
         let root = Waker::from(Arc::clone(&woken));
         let inner = Inner {
@@ -385,14 +391,14 @@ impl SimWorld {
             ready: Vec::new(),
             timers: shared.map_or_else(Timers::default, |shared| shared.timers.clone()),
             next: shared.map_or(0, |shared| shared.next),
-            waiters: Vec::new(),
+            waiters: Waiters::default(),
             root,
             walk_is_due: true,
             names: shared.map_or_else(Vec::new, |shared| shared.names.clone()),
-            exchanges: Exchanges::default(),
-            wires: BTreeMap::new(),
+            exchanges: Numbered::default(),
+            wires: Numbered::default(),
             effects: Vec::new(),
-            happened: Vec::new(),
+            log: Log::new(Room::take(shared), &recorder),
             paused: false,
             absent: false,
             generation: 0,
@@ -401,7 +407,6 @@ impl SimWorld {
             arrive_at_once,
             write_at_once,
         };
-        let recorder = Recorder::of_simulation(Room::take(shared), shared.map(|shared| &shared.recorder));
         SimWorld { profile: Arc::clone(&simulation.profile), recorder, inner: RefCell::new(inner), woken }
     }
 
@@ -411,7 +416,7 @@ impl SimWorld {
         let mut context = Context::from_waker(&root);
         let mut walk = pin!(walk);
         loop {
-            self.inner.borrow_mut().walk_is_due = false;
+            self.inner.borrow_mut().walk_goes_on();
             self.woken.0.store(false, Ordering::Relaxed);
             if let Poll::Ready(ended) = walk.as_mut().poll(&mut context) {
                 return ended;
@@ -422,7 +427,7 @@ impl SimWorld {
                 if inner.scheduler.steps() > MOST_ACTIONS {
                     return Err(Abort::CouldNot(format!("the run did not end within {MOST_ACTIONS} actions")));
                 }
-                if !inner.step(&self.recorder) {
+                if !inner.step() {
                     return Err(Abort::CouldNot("nothing can happen any more, and the runner waits".to_owned()));
                 }
                 if inner.walk_is_due || self.woken.is_set() {

@@ -54,15 +54,15 @@ impl Simulation {
             return None;
         }
         let world = SimWorld::new(self, Chooser::Fixed(Schedule::default()), None);
-        let chosen = world.inner.borrow().scheduler.widths.len();
+        let chosen = world.inner.borrow().scheduler.choices();
         let begun = world.drive(begin(&world, &self.profile, scenario, self.patience(), steps)).ok()?;
         let SimWorld { recorder, inner, .. } = world;
         let inner = inner.into_inner();
         let still = inner.ready.is_empty() && inner.exchanges.is_empty() && inner.wires.is_empty();
-        (still && inner.scheduler.widths.len() == chosen).then(|| Shared {
+        (still && inner.scheduler.choices() == chosen).then(|| Shared {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             begun,
-            records: recorder.take(),
+            records: inner.log.into_records(),
             recorder,
             actions: inner.scheduler.steps(),
             node: inner.node,

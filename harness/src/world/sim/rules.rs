@@ -12,8 +12,7 @@ use streamspec_reference_server::session::{Cursor, Epoch, Frame, Refused, Retent
 
 use super::{letters, shown};
 use crate::contract::{AfterGap, BoundarySent, CursorAnswer, GapSignal, Profile, StatusSet, StreamAnswer};
-use crate::history::{CursorClass, Kind, Retain};
-use crate::run::binding::Seen;
+use crate::history::{CursorClass, Item, Kind, Retain};
 
 /// The type of live-only events.
 pub(super) const NOTE: &str = "note";
@@ -201,35 +200,38 @@ impl Rules {
     }
 
     /// What a reader sees of a frame of the core that has a [size](Rules::size).
-    pub(super) fn see(&self, frame: Frame) -> Seen {
-        match frame {
+    pub(super) fn see(&self, frame: &Frame) -> Arc<Item> {
+        let shown = |cursor: &Option<Cursor>| cursor.filter(|_| self.cursors).map(|cursor| self.show(cursor));
+        let item = match frame {
             Frame::Event { event, cursor, .. } if event.terminal => {
-                let cursor = cursor.filter(|_| self.cursors).map(|c| self.show(c));
-                Seen { kind: Kind::Terminal, event_type: type_of(&event.event_type), cursor, ..Seen::default() }
+                Item { kind: Kind::Terminal, event_type: type_of(&event.event_type), cursor: shown(cursor), ..Item::default() }
             }
             Frame::Event { event, cursor, .. } => {
-                let cursor = cursor.filter(|_| self.cursors).map(|c| self.show(c));
-                event_of(type_of(&event.event_type), &event.data, cursor)
+                let cursor = cursor.filter(|_| self.cursors).map(|cursor| (cursor, self.epochs));
+                return letters::see(&event.data, &event.event_type, cursor, (type_of, |cursor| self.show(cursor)));
             }
-            Frame::Ephemeral { event_type, data, cursor } => {
-                let cursor = cursor.map(|c| self.show(c));
-                event_of(event_type.into(), &data.into(), cursor)
-            }
-            Frame::Boundary { fence } => Seen {
+            Frame::Ephemeral { event_type, data, cursor } => Item {
+                event_type: event_type.into(),
+                cursor: cursor.map(|cursor| self.show(cursor)),
+                durable: event_type != NOTE,
+                ..letters::item(data)
+            },
+            Frame::Boundary { fence } => Item {
                 kind: Kind::Boundary,
                 event_type: SmolStr::new_static("ready"),
-                points_to: Some(self.show(fence)),
-                ..Seen::default()
+                points_to: Some(self.show(*fence)),
+                ..Item::default()
             },
             Frame::Gap { oldest, .. } => {
-                Seen { kind: Kind::Gap, event_type: SmolStr::new_static("gap"), points_to: Some(self.show(oldest)), ..Seen::default() }
+                Item { kind: Kind::Gap, event_type: SmolStr::new_static("gap"), points_to: Some(self.show(*oldest)), ..Item::default() }
             }
             Frame::Synthetic { near } => {
-                let cursor = Some(smol_str::format_smolstr!("{}.s", self.show(near)));
-                Seen { kind: Kind::Other, event_type: SmolStr::new_static("notice"), cursor, ..Seen::default() }
+                let cursor = Some(smol_str::format_smolstr!("{}.s", self.show(*near)));
+                Item { kind: Kind::Other, event_type: SmolStr::new_static("notice"), cursor, ..Item::default() }
             }
             Frame::End => unreachable!("the end has no size"),
-        }
+        };
+        Arc::new(item)
     }
 }
 
@@ -240,15 +242,6 @@ fn type_of(event_type: &str) -> SmolStr {
         NOTE => SmolStr::new_static(NOTE),
         other => other.into(),
     }
-}
-
-/// An event with its payload, from JSON text.
-fn event_of(event_type: SmolStr, data: &Arc<str>, cursor: Option<SmolStr>) -> Seen {
-    let (marker, body) = letters::read(data);
-    let kind = if marker.is_some() { Kind::Event } else { Kind::Other };
-    let durable = event_type != NOTE;
-    let body = marker.map(|_| body);
-    Seen { kind, event_type, cursor, marker, body, durable, points_to: None, said: None }
 }
 
 fn first(set: &StatusSet) -> u16 {

@@ -155,16 +155,15 @@ impl Chooser {
 #[derive(Debug)]
 pub(super) struct Scheduler {
     chooser: Chooser,
-    made: Vec<u16>,
-    /// How many alternatives there were, for exhaustive search.
-    pub(super) widths: Vec<u16>,
+    /// Each choice, and among how many alternatives, for exhaustive search.
+    made: Vec<(u16, u16)>,
     steps: u64,
 }
 
 impl Scheduler {
     /// A scheduler that goes on after `steps` in which there was nothing to choose.
     pub(super) fn new(chooser: Chooser, steps: u64) -> Scheduler {
-        Scheduler { chooser, made: Vec::with_capacity(256), widths: Vec::with_capacity(256), steps }
+        Scheduler { chooser, made: Vec::with_capacity(256), steps }
     }
 
     /// One of `n` alternatives that are nobody's, of which 0 is the mildest.
@@ -213,8 +212,8 @@ impl Scheduler {
     }
 
     fn keep(&mut self, choice: usize, n: usize) -> usize {
-        self.made.push(u16::try_from(choice).unwrap_or(u16::MAX));
-        self.widths.push(u16::try_from(n).unwrap_or(u16::MAX));
+        let short = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        self.made.push((short(choice), short(n)));
         choice
     }
 
@@ -222,8 +221,15 @@ impl Scheduler {
         self.steps
     }
 
+    /// How many choices were made.
+    pub(super) fn choices(&self) -> usize {
+        self.made.len()
+    }
+
+    /// The choices, and how many alternatives each of them had.
     pub(super) fn schedule(&mut self) -> (Schedule, Vec<u16>) {
-        (Schedule(std::mem::take(&mut self.made)), std::mem::take(&mut self.widths))
+        let (choices, widths) = std::mem::take(&mut self.made).into_iter().unzip();
+        (Schedule(choices), widths)
     }
 }
 

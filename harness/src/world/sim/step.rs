@@ -6,13 +6,12 @@ use std::task::Context;
 use streamspec_reference_server::session::Millis;
 
 use super::link::{Happened, Packet};
-use super::node::{Answer, Effect, Node};
-use super::waiting::{Due, Waiter};
+use super::node::{Answer, Effect};
+use super::waiting::Due;
 use super::{ACTION, Action, Brought, EPOCH_MS, Exchange, Failure, Inner, JUMP_MS, Timer};
 use crate::history::{Micros, Process, What};
-use crate::run::recorder::Recorder;
 use crate::scenario::{PublishFault, Stop};
-use crate::world::Command;
+use crate::world::{Command, Watch};
 
 impl Exchange {
     /// The answer is here, or the news that there is none.
@@ -45,9 +44,9 @@ impl Inner {
         Micros(self.now)
     }
 
-    pub(super) fn record(&mut self, recorder: &Recorder, what: What) {
+    pub(super) fn record(&mut self, what: What) {
         let at = self.tick();
-        recorder.record(at, what);
+        self.log.push(at, what);
     }
 
     pub(super) fn timer(&mut self, after: u64, timer: Timer) -> Due {
@@ -57,20 +56,23 @@ impl Inner {
         due
     }
 
-    /// Whoever polls waits for the next observation.
-    pub(super) fn waits(&mut self, context: &Context<'_>) {
-        let waiter = Waiter::of(context, &self.root);
-        if !(matches!(waiter, Waiter::Walk) && matches!(self.waiters.last(), Some(Waiter::Walk))) {
-            self.waiters.push(waiter);
-        }
+    /// Whoever polls waits for the next observation that `watch` does not leave out.
+    pub(super) fn waits(&mut self, watch: Watch, context: &Context<'_>) {
+        self.waiters.add(watch, context, &self.root);
     }
 
     pub(super) fn wake_all(&mut self) {
-        self.waiters.drain(..).for_each(|waiter| waiter.wake(&mut self.walk_is_due));
+        self.waiters.wake(&mut self.walk_is_due);
+    }
+
+    /// The walk is polled now.
+    pub(super) fn walk_goes_on(&mut self) {
+        self.walk_is_due = false;
+        self.waiters.walk_goes_on();
     }
 
     /// Lets one thing happen; false when there is nothing.
-    pub(super) fn step(&mut self, recorder: &Recorder) -> bool {
+    pub(super) fn step(&mut self) -> bool {
         if let Some(due) = self.timers.next()
             && due.0 <= self.now
         {
@@ -78,7 +80,7 @@ impl Inner {
         } else if let Some(at) = self.pick() {
             self.now += ACTION;
             let action = self.ready.remove(at);
-            self.act(action, recorder);
+            self.act(action);
         } else if let Some(due) = self.timers.next() {
             self.now = due.0;
             self.fire(due);
@@ -121,7 +123,7 @@ impl Inner {
 
     pub(super) fn heartbeat(&mut self, conn: u32) {
         let Some(interval) = self.node.heartbeat_ms().map(|ms| ms * 1000) else { return };
-        let Some(wire) = self.wires.get_mut(&conn).filter(|_| self.node.writes_to(conn)) else { return };
+        let Some(wire) = self.wires.get_mut(conn).filter(|_| self.node.writes_to(conn)) else { return };
         let due = wire.last_write + interval;
         if due > self.now || self.paused {
             let after = due.saturating_sub(self.now).max(interval / 10);
@@ -144,7 +146,7 @@ impl Inner {
         if packets.len() == 0 {
             return;
         }
-        if let Some(wire) = self.wires.get_mut(&conn) {
+        if let Some(wire) = self.wires.get_mut(conn) {
             packets.for_each(|packet| wire.link.send(packet));
             self.sent(conn);
         }
@@ -152,7 +154,7 @@ impl Inner {
 
     /// Something was written to a stream.
     fn sent(&mut self, conn: u32) {
-        if let Some(wire) = self.wires.get_mut(&conn) {
+        if let Some(wire) = self.wires.get_mut(conn) {
             wire.last_write = self.now;
             if wire.link.ready() && !wire.delivers {
                 wire.delivers = true;
@@ -162,7 +164,7 @@ impl Inner {
     }
 
     pub(super) fn wake_stream(&mut self, conn: u32) {
-        if let Some(wire) = self.wires.get_mut(&conn)
+        if let Some(wire) = self.wires.get_mut(conn)
             && !wire.pumps
         {
             wire.pumps = true;
@@ -204,21 +206,20 @@ impl Inner {
         }
     }
 
-    pub(super) fn act(&mut self, action: Action, recorder: &Recorder) {
-        let time = self.server_time();
+    pub(super) fn act(&mut self, action: Action) {
         match action {
             Action::Arrive(ex) => self.arrive(ex),
             Action::Answered(ex) => self.answered(ex),
-            Action::Connect(conn) => self.connect(conn, recorder),
-            Action::Fence(conn) => self.node.fence(time, conn),
+            Action::Connect(conn) => self.connect(conn),
+            Action::Fence(conn) => self.node.fence(self.server_time(), conn),
             Action::Pump(conn) => self.pump(conn),
-            Action::Deliver(conn) => self.deliver(conn, recorder),
+            Action::Deliver(conn) => self.deliver(conn),
             Action::Leave(conn) => self.node.leave(conn),
-            Action::Group => self.node.group(time),
-            Action::Commit => self.node.commit(time),
-            Action::Second(ex) => self.node.second(time, ex),
-            Action::Stop(how, wipe) => self.stop(how, wipe, recorder),
-            Action::Start(wipe) => self.start(wipe, recorder),
+            Action::Group => self.node.group(self.server_time()),
+            Action::Commit => self.node.commit(self.server_time()),
+            Action::Second(ex) => self.node.second(self.server_time(), ex),
+            Action::Stop(how, wipe) => self.stop(how, wipe),
+            Action::Start(wipe) => self.start(wipe),
         }
     }
 
@@ -254,13 +255,15 @@ impl Inner {
         self.wake_all();
     }
 
-    pub(super) fn connect(&mut self, conn: u32, recorder: &Recorder) {
+    pub(super) fn connect(&mut self, conn: u32) {
         let time = self.server_time();
-        let Some(wire) = self.wires.get_mut(&conn).filter(|wire| !wire.link.has_ended()) else { return };
+        let Some(wire) = self.wires.get_mut(conn).filter(|wire| !wire.link.has_ended()) else { return };
         if self.absent {
-            let mut happened = Happened::default();
-            wire.link.no_answer("connection refused", &mut happened);
-            self.happened(conn, happened, recorder);
+            let since = self.log.records().len();
+            let mut happened = Happened::new(&mut self.log, &mut self.now);
+            wire.link.no_answer("connection refused", &mut wire.progress.state(), &mut happened);
+            let gone = happened.gone;
+            self.happened(conn, since, gone);
             return;
         }
         let packets = self.node.subscribe(time, conn, &wire.id, &wire.from);
@@ -272,7 +275,7 @@ impl Inner {
 
     pub(super) fn pump(&mut self, conn: u32) {
         let (time, most) = (self.server_time(), self.write_at_once);
-        let Some(wire) = self.wires.get_mut(&conn) else { return };
+        let Some(wire) = self.wires.get_mut(conn) else { return };
         wire.pumps = false;
         if wire.link.full() {
             wire.blocked = true;
@@ -291,14 +294,18 @@ impl Inner {
         }
     }
 
-    pub(super) fn deliver(&mut self, conn: u32, recorder: &Recorder) {
-        let mut happened = Happened { seen: std::mem::take(&mut self.happened), gone: false };
-        let Some(wire) = self.wires.get_mut(&conn) else { return };
-        let mut left = self.arrive_at_once;
-        while left > 0 && wire.link.ready() {
-            wire.link.arrive(self.node.rules(), Node::class, &mut happened);
-            left -= 1;
+    pub(super) fn deliver(&mut self, conn: u32) {
+        let Some(wire) = self.wires.get_mut(conn) else { return };
+        let since = self.log.records().len();
+        let mut happened = Happened::new(&mut self.log, &mut self.now);
+        {
+            let (mut left, mut state) = (self.arrive_at_once, wire.progress.state());
+            while left > 0 && wire.link.ready() {
+                wire.link.arrive(self.node.rules(), &mut state, &mut happened);
+                left -= 1;
+            }
         }
+        let gone = happened.gone;
         wire.delivers = wire.link.ready();
         if wire.delivers {
             self.ready.push(Action::Deliver(conn));
@@ -307,33 +314,31 @@ impl Inner {
             wire.blocked = false;
             self.wake_stream(conn);
         }
-        self.happened(conn, happened, recorder);
+        self.happened(conn, since, gone);
     }
 
-    /// Records what a reader saw, and lets the server notice that it has gone.
-    pub(super) fn happened(&mut self, conn: u32, mut happened: Happened, recorder: &Recorder) {
-        for what in happened.seen.drain(..) {
-            self.record(recorder, what);
-        }
-        self.happened = happened.seen;
-        if happened.gone {
+    /// Those who wait for what was observed from here on are called, and the server notices that the reader has gone.
+    fn happened(&mut self, conn: u32, since: usize, gone: bool) {
+        self.waiters.observed(&self.log.records()[since..], &mut self.walk_is_due);
+        if gone {
             self.ready.push(Action::Leave(conn));
         }
-        self.wake_all();
     }
 
-    pub(super) fn order(&mut self, conn: u32, command: Command, recorder: &Recorder) {
-        let Some(wire) = self.wires.get_mut(&conn) else { return };
-        let mut happened = Happened::default();
-        wire.link.order(command, &mut happened);
+    pub(super) fn order(&mut self, conn: u32, command: Command) {
+        let Some(wire) = self.wires.get_mut(conn) else { return };
+        let since = self.log.records().len();
+        let mut happened = Happened::new(&mut self.log, &mut self.now);
+        wire.link.order(command, &mut wire.progress.state(), &mut happened);
+        let gone = happened.gone;
         if wire.link.ready() && !wire.delivers {
             wire.delivers = true;
             self.ready.push(Action::Deliver(conn));
         }
-        self.happened(conn, happened, recorder);
+        self.happened(conn, since, gone);
     }
 
-    pub(super) fn stop(&mut self, how: Stop, wipe: bool, recorder: &Recorder) {
+    pub(super) fn stop(&mut self, how: Stop, wipe: bool) {
         match how {
             Stop::Kill => {
                 let under_way = self.node.committing();
@@ -349,13 +354,13 @@ impl Inner {
         }
         self.effects();
         let abrupt = how == Stop::Kill;
-        let conns: Vec<u32> = self.wires.iter().filter(|(_, wire)| !wire.link.has_ended()).map(|(conn, _)| *conn).collect();
+        let conns: Vec<u32> = self.wires.iter().filter(|(_, wire)| !wire.link.has_ended()).map(|(conn, _)| conn).collect();
         for conn in conns {
             // A request that has not arrived meets the next process.
             if self.ready.contains(&Action::Connect(conn)) {
                 continue;
             }
-            if let Some(wire) = self.wires.get_mut(&conn).filter(|wire| abrupt && wire.link.in_flight() > 0)
+            if let Some(wire) = self.wires.get_mut(conn).filter(|wire| abrupt && wire.link.in_flight() > 0)
                 && self.scheduler.choose(2) == 1
             {
                 wire.link.lose();
@@ -371,16 +376,16 @@ impl Inner {
         }
         let stays = |action: &Action| matches!(action, Action::Arrive(_) | Action::Connect(_)) || !action.is_servers();
         self.ready.retain(stays);
-        self.wires.values_mut().for_each(|wire| wire.pumps = false);
+        self.wires.iter_mut().for_each(|wire| wire.pumps = false);
         self.timers.retain(|timer| !matches!(timer, Timer::Commit | Timer::Flush | Timer::Wake(_) | Timer::Heartbeat(_)));
         self.absent = true;
         self.paused = false;
-        self.record(recorder, What::Process(Process::Gone));
+        self.record(What::Process(Process::Gone));
         self.ready.push(Action::Start(wipe));
         self.wake_all();
     }
 
-    pub(super) fn start(&mut self, wipe: bool, recorder: &Recorder) {
+    pub(super) fn start(&mut self, wipe: bool) {
         if self.clock_jumps {
             self.skew = [0, JUMP_MS as i64, -(JUMP_MS as i64)][self.scheduler.choose(3)];
         }
@@ -388,7 +393,7 @@ impl Inner {
         self.absent = false;
         self.generation += 1;
         let generation = self.generation;
-        self.record(recorder, What::Process(Process::Ready { pid: generation + 1, generation, wiped: wipe }));
+        self.record(What::Process(Process::Ready { pid: generation + 1, generation, wiped: wipe }));
         self.wake_all();
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::check::{Finding, judge};
 use crate::contract::{AfterGap, BoundarySent, GapSignal};
 use crate::explore::{Palette, smallest_by};
-use crate::history::Action as Asked;
+use crate::history::{Action as Asked, What};
 use crate::scenario::{Capabilities, Step, applicable, at, places};
 
 fn simulation() -> Simulation {

@@ -1,9 +1,11 @@
-//! What waits in a run: timers, and exchanges without an answer. There are few of either at a time and many of both in
-//! a run, so each is a short sorted list and no tree.
+//! What waits in a run: futures, and timers. There are few timers at a time and many in a run, so they are a short sorted
+//! list and no tree.
 
 use std::task::{Context, Waker};
 
-use super::{Exchange, Timer};
+use super::Timer;
+use crate::history::{Kind, Record, What};
+use crate::world::Watch;
 
 /// Who is polled again when something happens.
 #[derive(Debug)]
@@ -26,6 +28,52 @@ impl Waiter {
             Waiter::Walk => *walk_is_due = true,
             Waiter::One(waker) => waker.wake(),
         }
+    }
+}
+
+/// Who waits for observations.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    /// What the walk waits for, if it does.
+    walk: Option<Watch>,
+    others: Vec<Waker>,
+}
+
+impl Waiters {
+    /// The walk is polled now: it says anew what it waits for.
+    pub(super) fn walk_goes_on(&mut self) {
+        self.walk = None;
+    }
+
+    /// Who polls with this context waits for what `watch` says.
+    pub(super) fn add(&mut self, watch: Watch, context: &Context<'_>, root: &Waker) {
+        match Waiter::of(context, root) {
+            Waiter::Walk => self.walk = Some(self.walk.map_or(watch, |other| if other == watch { watch } else { Watch::All })),
+            Waiter::One(waker) => self.others.push(waker),
+        }
+    }
+
+    /// Something happened that everybody may wait for.
+    pub(super) fn wake(&mut self, walk_is_due: &mut bool) {
+        *walk_is_due |= self.walk.take().is_some();
+        self.others.drain(..).for_each(Waker::wake);
+    }
+
+    /// This was observed, and nothing else happened.
+    pub(super) fn observed(&mut self, seen: &[Record], walk_is_due: &mut bool) {
+        let concerns = |watch: Watch| {
+            let event = watch.event();
+            watch == Watch::All
+                || seen.iter().any(|record| match &record.what {
+                    What::Delivery(delivery) if delivery.kind == Kind::Event => event.is_some() && delivery.marker == event,
+                    _ => true,
+                })
+        };
+        if self.walk.is_some_and(concerns) {
+            self.walk = None;
+            *walk_is_due = true;
+        }
+        self.others.drain(..).for_each(Waker::wake);
     }
 }
 
@@ -53,41 +101,6 @@ impl Timers {
 
     pub(super) fn retain(&mut self, stays: impl Fn(&Timer) -> bool) {
         self.0.retain(|(_, timer)| stays(timer));
-    }
-}
-
-/// Exchanges by their numbers, which ascend.
-#[derive(Debug, Default)]
-pub(super) struct Exchanges(Vec<(u32, Exchange)>);
-
-impl Exchanges {
-    fn at(&self, ex: u32) -> Option<usize> {
-        self.0.binary_search_by_key(&ex, |(other, _)| *other).ok()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Adds one with a number above those of all others.
-    pub(super) fn push(&mut self, ex: u32, exchange: Exchange) {
-        debug_assert!(self.0.last().is_none_or(|(other, _)| *other < ex), "numbers ascend");
-        self.0.push((ex, exchange));
-    }
-
-    pub(super) fn get_mut(&mut self, ex: u32) -> Option<&mut Exchange> {
-        let at = self.at(ex)?;
-        Some(&mut self.0[at].1)
-    }
-
-    pub(super) fn remove(&mut self, ex: u32) -> Option<Exchange> {
-        let at = self.at(ex)?;
-        Some(self.0.remove(at).1)
-    }
-
-    /// All of them, in the order of their numbers.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Exchange> {
-        self.0.iter_mut().map(|(_, exchange)| exchange)
     }
 }
 

@@ -5,15 +5,15 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::link::{Link, Packet};
+use super::link::{Link, Packet, USUAL};
 use super::node::{Answer, Publication, Request};
 use super::waiting::{Due, Waiter};
 use super::{Action, Brought, Exchange, Failure, OPERATION, SimWorld, Timer, Wire};
 use crate::history::{ConnId, From, Micros, Outcome, Process, Resources, Surface, What};
 use crate::run::progress::Progress;
-use crate::run::recorder::Recorder;
+use crate::run::recorder::{MOST_RECORDS, Recorder};
 use crate::scenario::{PublishFault, Stop};
-use crate::world::{Address, Call, Command, Opening, PageAnswer, PageRead, Reply, World};
+use crate::world::{Address, Call, Command, Opening, PageAnswer, PageRead, Reply, Watch, World};
 
 impl SimWorld {
     /// Sends a request and waits for what it brings.
@@ -25,7 +25,7 @@ impl SimWorld {
             let timeout = inner.timer(OPERATION, Timer::Timeout(ex));
             let id = inner.name(&address.id);
             let exchange = Exchange { id, request: Some(request), fault, timeout, brought: Brought::Nothing, waiter: None };
-            inner.exchanges.push(ex, exchange);
+            inner.exchanges.insert(ex, exchange);
             inner.ready.push(Action::Arrive(ex));
             ex
         };
@@ -65,6 +65,14 @@ impl World for SimWorld {
         &self.recorder
     }
 
+    fn record(&self, what: What) {
+        self.inner.borrow_mut().record(what);
+    }
+
+    fn full(&self) -> bool {
+        self.inner.borrow().log.records().len() >= MOST_RECORDS
+    }
+
     async fn call(&self, _op: crate::history::OpId, address: &Address, call: Call) -> Reply {
         let (request, fault) = match call {
             Call::Open(retain) => (Request::Open(retain), None),
@@ -87,15 +95,16 @@ impl World for SimWorld {
     }
 
     fn connect(&self, opening: Opening) -> Progress {
-        let progress = Progress::default();
+        let progress = Progress::with_room(USUAL);
         let mut inner = self.inner.borrow_mut();
         // Most often the newest has ended.
-        let room = inner.wires.values_mut().rev().take(4).find_map(|wire| wire.link.room());
-        let link = Link::new(opening.conn, progress.clone(), &opening.faults, &self.profile.binding, room);
+        let room = inner.wires.iter_mut().rev().take(4).find_map(|wire| wire.link.room());
+        let link = Link::new(opening.conn, &opening.faults, &self.profile.binding, room);
         let refusals = link.refusals();
         let conn = opening.conn.0;
         let wire = Wire {
             link,
+            progress: progress.clone(),
             id: inner.name(&opening.address.id),
             from: opening.from.clone(),
             delivers: false,
@@ -114,9 +123,9 @@ impl World for SimWorld {
             limit: None,
             request: String::new(),
         };
-        inner.record(&self.recorder, What::Connect(connect));
+        inner.record(What::Connect(Box::new(connect)));
         for refusal in refusals {
-            inner.record(&self.recorder, refusal);
+            inner.record(refusal);
         }
         inner.wires.insert(conn, Box::new(wire));
         inner.ready.push(Action::Connect(conn));
@@ -133,7 +142,7 @@ impl World for SimWorld {
     }
 
     fn command(&self, conn: ConnId, command: Command) {
-        self.inner.borrow_mut().order(conn.0, command, &self.recorder);
+        self.inner.borrow_mut().order(conn.0, command);
     }
 
     fn describe(&self, _: &PageRead) -> String {
@@ -173,7 +182,7 @@ impl World for SimWorld {
                 Stop::Kill => "KILL",
                 Stop::Term => "TERM",
             };
-            inner.record(&self.recorder, What::Process(Process::Signal { name: name.to_owned() }));
+            inner.record(What::Process(Process::Signal { name: name.to_owned() }));
             inner.ready.push(Action::Stop(how, wipe));
             inner.generation
         };
@@ -182,7 +191,7 @@ impl World for SimWorld {
             if inner.generation > before {
                 return Poll::Ready(Ok(()));
             }
-            inner.waits(context);
+            inner.waits(Watch::All, context);
             Poll::Pending
         })
         .await
@@ -205,7 +214,7 @@ impl World for SimWorld {
         self.inner.borrow().absent
     }
 
-    async fn wait(&self, deadline: Duration, mut done: impl FnMut() -> bool) -> bool {
+    async fn wait_for(&self, watch: Watch, deadline: Duration, mut done: impl FnMut() -> bool) -> bool {
         let mut timer: Option<Due> = None;
         let after = u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX / 2);
         let held = poll_fn(|context| {
@@ -217,7 +226,7 @@ impl World for SimWorld {
             if inner.now >= until.0 {
                 return Poll::Ready(false);
             }
-            inner.waits(context);
+            inner.waits(watch, context);
             Poll::Pending
         })
         .await;

@@ -7,16 +7,16 @@ use smol_str::SmolStr;
 
 use super::answered::{answer, ended, request};
 use super::{Exchange, Known, Teller, Told};
-use crate::capture::decoded::{Item, Items};
+use crate::capture::decoded::{Decoded, Items};
 use crate::capture::header;
 use crate::capture::tape::exchange::Stamp;
 use crate::capture::tape::meaning::{shown, subscription};
 use crate::contract::{Format, Subscribe};
 use crate::history::{
-    Action, Body, Comment, Complete, ConnId, Connect, CursorClass, End, Ended, From, Kind, Lint, Marker, Message, Of, Outcome, Publish,
-    Role, SessionIx, Surface, What, Wire,
+    Action, Body, Comment, Complete, ConnId, Connect, CursorClass, End, Ended, From, Item, Kind, Lint, Marker, Message, Of, Outcome,
+    Publish, Role, SessionIx, Surface, What, Wire,
 };
-use crate::run::binding::{Lens, PollAnswer, Raw, Seen, see_answer};
+use crate::run::binding::{Lens, PollAnswer, Raw, see_answer};
 
 /// Longest answer that is unpacked.
 const MOST_UNPACKED: usize = 64 << 20;
@@ -39,7 +39,7 @@ pub(super) struct Came {
     pub(super) at: Stamp,
     /// The session that it names, or whose stream it is.
     pub(super) of: usize,
-    pub(super) item: Item,
+    pub(super) item: Decoded,
 }
 
 /// A stream to be told: one request, or the requests of a loop of long-polls.
@@ -63,7 +63,7 @@ impl<'e> Reading<'e> {
         Reading { session, exchanges, cursor: None, items: VecDeque::new(), asked, sent, until: None }
     }
 
-    fn bringing(self, items: Vec<(Stamp, Item)>) -> Reading<'e> {
+    fn bringing(self, items: Vec<(Stamp, Decoded)>) -> Reading<'e> {
         let of = self.session;
         Reading { items: items.into_iter().map(|(at, item)| Came { at, of, item }).collect(), ..self }
     }
@@ -190,11 +190,11 @@ impl Teller<'_> {
             let before = next.clone();
             let brings = polled.seen.iter().any(|one| matches!(one.kind, Kind::Event | Kind::Other));
             // A cursor that is where the reader stands already, with nothing before it, says nothing.
-            let seen: Vec<Seen> =
+            let seen: Vec<Item> =
                 polled.seen.into_iter().filter(|one| one.kind != Kind::Commit || brings || one.cursor != before).collect();
             *next = polled.next.or(before);
             if !seen.is_empty() {
-                let item = Item::Frame { frame, seen, digest: Body::of(&text), text };
+                let item = Decoded::Frame { frame, seen, digest: Body::of(&text), text };
                 reading.items.push_back(Came { at, of: *session, item });
             }
         }
@@ -233,7 +233,7 @@ impl Teller<'_> {
         let number = self.sessions[reading.session].readers[reader].number;
         self.record(
             reading.asked,
-            What::Connect(Connect {
+            What::Connect(Box::new(Connect {
                 conn,
                 reader: name_of(number),
                 nth,
@@ -243,7 +243,7 @@ impl Teller<'_> {
                 role: Role::Plain,
                 limit: None,
                 request: shown(first),
-            }),
+            })),
         );
         self.message(reading.asked, Of::Conn(conn), request(first));
         if let Some(text) = reading.sent.take() {
@@ -253,7 +253,7 @@ impl Teller<'_> {
             let at = at.max(reading.asked);
             let headers = first.answer.as_ref().map(|head| head.headers.clone()).unwrap_or_default();
             self.message(at, Of::Conn(conn), Message::Answer { status: answer.status, headers, body: answer.body.clone() });
-            self.record(at, What::Answer(answer));
+            self.record(at, What::Answer(Box::new(answer)));
         }
         Telling { conn, reader, cursor: reading.cursor.take().map(SmolStr::from), before: BTreeSet::new(), unfinished: 0 }
     }
@@ -296,9 +296,9 @@ impl Teller<'_> {
     fn brings(&mut self, telling: &mut Telling, Came { at, of, item }: Came) {
         let conn = telling.conn;
         match item {
-            Item::Frame { frame, seen, digest, text } => {
+            Decoded::Frame { frame, seen, digest, text } => {
                 if !seen.is_empty() {
-                    self.record(at, What::Wire(Wire { of: Of::Conn(conn), message: Message::Frame { frame, text } }));
+                    self.record(at, What::Wire(Box::new(Wire { of: Of::Conn(conn), message: Message::Frame { frame, text } })));
                 }
                 for one in seen {
                     let one = self.recognised(one, of, at, &digest, &mut telling.before);
@@ -308,15 +308,15 @@ impl Teller<'_> {
                     self.record(at, What::Delivery(one.delivery(conn, frame)));
                 }
             }
-            Item::Comment(text) => self.record(at, What::Comment(Comment { conn, text })),
-            Item::Lint(lint) => self.record(at, What::Lint(Lint { conn, ..lint })),
-            Item::Unfinished(bytes) => telling.unfinished = bytes,
+            Decoded::Comment(text) => self.record(at, What::Comment(Comment { conn, text })),
+            Decoded::Lint(lint) => self.record(at, What::Lint(Box::new(Lint { conn, ..lint }))),
+            Decoded::Unfinished(bytes) => telling.unfinished = bytes,
         }
     }
 
     /// What was seen, with the event's token. An event is known by its cursor where each has one; otherwise by its payload: of
     /// several with the same one it is the first that this connection has not brought, so that nobody is accused by chance.
-    fn recognised(&mut self, mut one: Seen, session: usize, at: Stamp, digest: &Body, before: &mut BTreeSet<(usize, usize)>) -> Seen {
+    fn recognised(&mut self, mut one: Item, session: usize, at: Stamp, digest: &Body, before: &mut BTreeSet<(usize, usize)>) -> Item {
         // A terminal event is known by its kind.
         if !matches!(one.kind, Kind::Event | Kind::Other) {
             return one;

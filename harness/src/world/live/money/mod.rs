@@ -153,7 +153,7 @@ impl Purse {
     async fn exchange(&self, till: &Till, request: &Request, payment: Payment) -> Option<Whole> {
         let op = self.recorder.operation();
         let unpaid = payment.act == PayAct::Ask;
-        self.record(What::Invoke(Invoke { op, action: Action::Pay(payment) }));
+        self.record(What::Invoke(Box::new(Invoke { op, action: Action::Pay(payment) })));
         let answer = ask(&till.client, &till.base, request, PAYING).await;
         let tap = Tap { recorder: self.recorder.clone(), origin: self.origin, of: Of::Op(op) };
         tap.asks(request);
@@ -187,10 +187,10 @@ impl Purse {
             receipt: whole.header("payment-receipt").is_some(),
             body: whole.body.len() as u64,
         };
-        self.record(What::Paid(paid));
+        self.record(What::Paid(Box::new(paid)));
         if let Some((channel, mut told)) = wire::told_in(whole, ToldBy::Answer(op)) {
             told.account = self.account(&channel);
-            self.record(What::Told(told));
+            self.record(What::Told(Box::new(told)));
         }
     }
 
@@ -237,7 +237,7 @@ impl Purse {
         let mut paying = Payment { conn: Some(conn), content: true, ..payment(name, till.session, PayAct::Ask) };
         let Some(signed) = signed else {
             let op = self.recorder.operation();
-            self.record(What::Invoke(Invoke { op, action: Action::Pay(paying) }));
+            self.record(What::Invoke(Box::new(Invoke { op, action: Action::Pay(paying) })));
             return Ok(Funded { authorization: None, op, account: None, opens: None, amount: 0, wallet });
         };
         let Signed { authorization, opens, amount: instead } = signed?;
@@ -251,7 +251,7 @@ impl Purse {
         paying.deposit = if act == PayAct::Open { deposit } else { 0 };
         // Numbers are given in the order of the records.
         let op = self.recorder.operation();
-        self.record(What::Invoke(Invoke { op, action: Action::Pay(paying) }));
+        self.record(What::Invoke(Box::new(Invoke { op, action: Action::Pay(paying) })));
         Ok(Funded { authorization: Some(authorization), op, account, opens: opens.map(|opens| (opens, deposit)), amount, wallet })
     }
 
@@ -297,7 +297,7 @@ impl Purse {
         let (channel, mut told) = wire::told(&value, says, ToldBy::Frame(conn));
         told.account = self.account(&channel);
         let required = told.required.or((says == Says::Due).then_some(0));
-        self.record(What::Told(told));
+        self.record(What::Told(Box::new(told)));
         required
     }
 

@@ -28,7 +28,7 @@ impl Purse {
         let paying = self.read(conn, session, reader, method, headers);
         let unpaid = paying.act == PayAct::Ask;
         let op = self.recorder.operation();
-        self.record(What::Invoke(Invoke { op, action: Action::Pay(paying) }));
+        self.record(What::Invoke(Box::new(Invoke { op, action: Action::Pay(paying) })));
         Sent { op, unpaid }
     }
 

@@ -81,7 +81,7 @@ async fn read(script: Vec<Vec<u8>>, compressed: bool) -> (Vec<String>, Ended, Ve
         match record.what {
             What::Answer(answer) => seen.push(format!("{} {}", answer.status, if answer.accepted { "accepted" } else { "refused" })),
             What::Delivery(delivery) => {
-                let what = delivery.marker.map(|m| m.n.to_string()).or(delivery.cursor.map(String::from));
+                let what = delivery.marker.map(|m| m.n.to_string()).or(delivery.cursor.as_ref().map(ToString::to_string));
                 seen.push(format!("{:?} {} in {}", delivery.kind, what.unwrap_or_default(), delivery.frame));
             }
             What::End(End { how, .. }) => ended = Some(how),

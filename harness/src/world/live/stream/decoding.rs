@@ -88,7 +88,7 @@ impl<'f> Decoding<'f> {
         let planted = self.follow.recorder.planted();
         for around in self.secrets.feed(&planted, piece) {
             let leaked = Leaked { conn: Some(self.follow.conn), surface: "the stream".to_owned(), around };
-            self.follow.record(What::Leaked(leaked));
+            self.follow.record(What::Leaked(Box::new(leaked)));
         }
     }
 
@@ -169,7 +169,7 @@ impl<'f> Decoding<'f> {
         self.lint += 1;
         if self.lint <= MOST_LINT {
             let text = format!("{says}: {text:?}");
-            self.follow.record(What::Lint(Lint { conn: self.follow.conn, rule: rule.to_owned(), error, offset, text }));
+            self.follow.record(What::Lint(Box::new(Lint { conn: self.follow.conn, rule: rule.to_owned(), error, offset, text })));
         }
     }
 

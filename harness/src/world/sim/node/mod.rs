@@ -19,10 +19,11 @@ use streamspec_reference_server::store::{Change, Store};
 
 use super::letters;
 use super::link::Packet;
+use super::numbered::Numbered;
 use super::rules::{NOTE, Rules};
 use super::store::Disk;
 use crate::contract::Profile;
-use crate::history::{CursorClass, Kind, Outcome, Probe, Retain};
+use crate::history::{Outcome, Probe, Retain};
 use crate::world::{PageAnswer, PageRead, Reply};
 use page::refused_page;
 
@@ -148,7 +149,7 @@ pub(super) struct Node {
     bugs: BugSet,
     disk: Disk,
     slots: Vec<Slot>,
-    streams: BTreeMap<u32, Stream>,
+    streams: Numbered<Stream>,
     queue: Vec<(u32, Wanted)>,
     committing: Option<Group>,
     behind: Vec<Change>,
@@ -173,7 +174,7 @@ impl Node {
             bugs,
             disk: Disk::default(),
             slots: Vec::new(),
-            streams: BTreeMap::new(),
+            streams: Numbered::default(),
             queue: Vec::new(),
             committing: None,
             behind: Vec::new(),
@@ -333,14 +334,6 @@ impl Node {
             Probe::SenselessLimit if self.bugs.has(Bug::LimitClamped) => self.done(ex, 200, None),
             Probe::SenselessLimit => self.refuse(ex, 400, "limit is a whole number from 1 to 1000"),
             Probe::NoCredentials | Probe::Escape => self.refuse(ex, 501, "the simulated node has neither credentials nor files"),
-        }
-    }
-
-    /// What a cursor that is none would be called by the runner; for the classes of delivered cursors.
-    pub(super) fn class(kind: Kind) -> CursorClass {
-        match kind {
-            Kind::Event | Kind::Terminal | Kind::Commit => CursorClass::Own,
-            Kind::Boundary | Kind::Gap | Kind::Heartbeat | Kind::Other => CursorClass::Synthetic,
         }
     }
 }

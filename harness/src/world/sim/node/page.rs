@@ -7,8 +7,7 @@ use streamspec_reference_server::session::{Cursor, Epoch, Event, Frame, Millis, 
 
 use super::super::rules::Opened;
 use super::{Answer, Effect, Node};
-use crate::history::Surface;
-use crate::run::binding::Seen;
+use crate::history::{Item, Surface};
 use crate::world::{PageAnswer, PageRead};
 
 impl Node {
@@ -60,9 +59,9 @@ impl Node {
     }
 
     /// An event on a page.
-    fn item(&self, event: Event, epoch: Epoch) -> Seen {
+    fn item(&self, event: Event, epoch: Epoch) -> Item {
         let cursor = Some(Cursor { epoch, seq: event.label });
-        self.rules.see(Frame::Event { event: Arc::new(event), cursor, replayed: true })
+        Item::clone(&self.rules.see(&Frame::Event { event: Arc::new(event), cursor, replayed: true }))
     }
 
     /// The second half of a snapshot that a bug reads in two.

@@ -49,7 +49,7 @@ impl Node {
         }
         self.flush();
         let mut last = Vec::new();
-        for conn in self.streams.keys().copied().collect::<Vec<_>>() {
+        for conn in self.streams.iter().map(|(conn, _)| conn).collect::<Vec<_>>() {
             let mut packets = Vec::new();
             while self.pump(now, conn, 64, |packet| packets.push(packet)) {}
             packets.push(Packet::Eof);

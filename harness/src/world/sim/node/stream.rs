@@ -1,5 +1,7 @@
 //! Streams: how a reader is answered, and what is written to it.
 
+use std::sync::Arc;
+
 use smol_str::SmolStr;
 use streamspec_reference_server::bugs::Bug;
 use streamspec_reference_server::session::{Cursor, Epoch, Frame, HELD_BACK_MS, Millis, Refused, Start};
@@ -8,8 +10,7 @@ use super::super::link::Packet;
 use super::super::rules::Opened;
 use super::{Effect, Node, Stream};
 use crate::contract::AfterGap;
-use crate::history::{From, Kind};
-use crate::run::binding::Seen;
+use crate::history::{From, Item, Kind};
 
 /// After this many bytes of payload the core pauses to let others write.
 const ROOM: usize = 256 << 10;
@@ -29,9 +30,9 @@ impl Node {
             }
             let unknown = if self.bugs.has(Bug::EmptyRefusals) { "" } else { "{\"error\":\"there is no session of this name\"}" };
             if self.bugs.has(Bug::ErrorInsideStream) {
-                let error = Seen { kind: Kind::Other, event_type: SmolStr::new_static("error"), ..Seen::default() };
+                let error = Item { kind: Kind::Other, event_type: SmolStr::new_static("error"), ..Item::default() };
                 let mut packets = head(200, "");
-                packets.extend([Packet::Own(Box::new(error), 60), Packet::Eof]);
+                packets.extend([Packet::Own(Arc::new(error), 60), Packet::Eof]);
                 return packets;
             }
             return head(self.rules.unknown(), unknown);
@@ -166,7 +167,7 @@ impl Node {
 
     /// Fixes where a stream's replay ends.
     pub(in crate::world::sim) fn fence(&mut self, now: Millis, conn: u32) {
-        if let Some(stream) = self.streams.get(&conn) {
+        if let Some(stream) = self.streams.get(conn) {
             self.slots[stream.slot].session.fix_fence(stream.subscription, now);
             self.effects.push(Effect::Wake(conn));
         }
@@ -180,7 +181,7 @@ impl Node {
 
     /// Writes the next frames of a stream from the core; true when there may be more at once.
     pub(in crate::world::sim) fn pump(&mut self, now: Millis, conn: u32, most: usize, mut write: impl FnMut(Packet)) -> bool {
-        let Some(stream) = self.streams.get_mut(&conn) else { return false };
+        let Some(stream) = self.streams.get_mut(conn) else { return false };
         let session = &mut self.slots[stream.slot].session;
         let mut frames = std::mem::take(&mut self.frames);
         session.next_into(stream.subscription, now, most, &mut frames);
@@ -241,24 +242,24 @@ impl Node {
 
     /// A keep-alive for an idle stream.
     pub(in crate::world::sim) fn heartbeat(&self, conn: u32) -> Option<Packet> {
-        let stream = self.streams.get(&conn).filter(|s| s.head_held.is_none())?;
+        let stream = self.streams.get(conn).filter(|s| s.head_held.is_none())?;
         if !self.bugs.has(Bug::HeartbeatWithId) {
             return Some(Packet::Comment);
         }
         let head = self.slots[stream.slot].session.head();
         let next = Cursor { seq: head.seq + 1, ..head };
         let cursor = Some(self.rules.show(next));
-        Some(Packet::Own(Box::new(Seen { kind: Kind::Other, event_type: SmolStr::new_static("heartbeat"), cursor, ..Seen::default() }), 50))
+        Some(Packet::Own(Arc::new(Item { kind: Kind::Other, event_type: SmolStr::new_static("heartbeat"), cursor, ..Item::default() }), 50))
     }
 
     /// True while the server writes to this stream.
     pub(in crate::world::sim) fn writes_to(&self, conn: u32) -> bool {
-        self.streams.contains_key(&conn)
+        self.streams.contains(conn)
     }
 
     /// A reader has gone.
     pub(in crate::world::sim) fn leave(&mut self, conn: u32) {
-        let Some(stream) = self.streams.remove(&conn) else { return };
+        let Some(stream) = self.streams.remove(conn) else { return };
         let slot = &mut self.slots[stream.slot];
         slot.streams.retain(|other| *other != conn);
         let broken_off = slot.session.unregister(stream.subscription);
