@@ -198,6 +198,7 @@ mod tests {
             cursor: None,
             other_cursor: None,
             repeated: None,
+            follows: false,
         };
         SessionView { events: times.iter().enumerate().map(event).collect(), ..SessionView::default() }
     }
