@@ -8,8 +8,8 @@ use streamspec_reference_server::bugs::{Bug, BugSet};
 use crate::check::{Verdict, judge, look_at, look_from};
 use crate::contract::Profile;
 use crate::history::{History, Micros, View, What};
-use crate::scenario::{Capabilities, Scenario, applicable};
-use crate::world::sim::campaign::{Swept, case};
+use crate::scenario::{Capabilities, Scenario, Step, applicable};
+use crate::world::sim::campaign::{Collector, Swept, case, violated};
 use crate::world::sim::{Chooser, Generator, Simulation};
 
 /// Histories of all scenarios of some profiles, of right servers and of some that are not, each as it came and disturbed.
@@ -88,4 +88,40 @@ fn stretches_are_judged_as_what_is_walked_over() {
         assert_same(&judge(history, profile), &look_at(view, profile).verdicts(), history);
     });
     assert!(stretches > 1_000, "{stretches}");
+}
+
+#[test]
+fn runs_that_share_a_beginning_are_judged_as_if_they_did_not() {
+    let profile = Arc::new(Profile::load("sse").unwrap());
+    let can = Capabilities { resources: false, ..Capabilities::all() };
+    let (mut shared, mut broken) = (0, 0);
+    for (nth, mut scenario) in (0..).zip(Scenario::built_in("sse").unwrap().into_iter().filter(|s| applicable(s, &profile, &can).is_ok())) {
+        // Without a witness from the beginning most scenarios share theirs.
+        for step in &mut scenario.steps {
+            if let Step::Open(open) = step {
+                open.unwatched = true;
+            }
+        }
+        let scenario = Swept::new(scenario).at.swap_remove(0);
+        for bugs in [BugSet::default(), BugSet::default().with(Bug::AckBeforeDurable), BugSet::default().with(Bug::ReplayInclusive)] {
+            let simulation = Simulation { bugs, ..Simulation::new(Arc::clone(&profile)) };
+            let prepared = simulation.prepare(&scenario);
+            let beginning = prepared.beginning();
+            shared += u32::from(beginning.is_some());
+            let (mut on, mut whole) = (Collector::default(), Collector::default());
+            for seed in nth..nth + 3 {
+                let run = || prepared.run(Chooser::random(seed), seed);
+                let which = (seed, scenario.name.as_str(), &scenario);
+                assert_eq!(on.add(&simulation, which, beginning.as_ref(), run()), whole.add(&simulation, which, None, run()));
+            }
+            let found = |collector: &Collector| {
+                let all = collector.outcome.found.iter();
+                all.map(|(key, found)| (key.clone(), found.seed, found.verdicts.clone())).collect::<Vec<_>>()
+            };
+            assert_eq!(on.outcome.judged, whole.outcome.judged, "{}", scenario.name);
+            assert_eq!(found(&on), found(&whole), "{}", scenario.name);
+            broken += found(&on).iter().filter(|(_, _, verdicts)| violated(verdicts).next().is_some()).count();
+        }
+    }
+    assert!(shared > 50 && broken > 10, "{shared} beginnings were shared, {broken} violations found");
 }

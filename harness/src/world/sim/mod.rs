@@ -44,8 +44,8 @@ use crate::scenario::{PublishFault, Scenario, Stop};
 
 use link::Link;
 use node::{Answer, Effect, Node, Request};
-pub use prepared::Prepared;
 use prepared::Shared;
+pub use prepared::{Beginning, Prepared};
 use schedule::Scheduler;
 pub use schedule::{Actor, Chooser, Generator, Schedule};
 use waiting::{Due, Exchanges, Timers, Waiter};
