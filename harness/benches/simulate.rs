@@ -55,12 +55,14 @@ fn main() {
         [] => compare(),
         ["rate", what] => {
             let (fifty, long) = (fifty(), long());
-            let mut run = Runs::new(&simulation, &fifty, &long).of(what);
+            let prepared = [simulation.prepare(&fifty), simulation.prepare(&long)];
+            let mut run = Runs { simulation: &simulation, fifty: (&fifty, &prepared[0]), long: (&long, &prepared[1]) }.of(what);
             println!("{}", rate(&mut run));
         }
         [what, times] => {
             let (fifty, long) = (fifty(), long());
-            let mut run = Runs::new(&simulation, &fifty, &long).of(what);
+            let prepared = [simulation.prepare(&fifty), simulation.prepare(&long)];
+            let mut run = Runs { simulation: &simulation, fifty: (&fifty, &prepared[0]), long: (&long, &prepared[1]) }.of(what);
             (0..times.parse().expect("how many schedules to run, a number")).for_each(&mut run);
         }
         [_] | [_, _, ..] => panic!("say nothing, a schedule and how often it is to run, or `rate` and a schedule"),
@@ -100,40 +102,40 @@ fn rate(run: &mut dyn FnMut(u64)) -> f64 {
     runs as f64 / began.elapsed().as_secs_f64()
 }
 
+/// A scenario, ready to be run.
+type Ready<'s> = (&'s Scenario, &'s Prepared<'s>);
+
 /// What is run.
 struct Runs<'s> {
     simulation: &'s Simulation,
-    fifty: &'s Scenario,
-    long: &'s Scenario,
+    fifty: Ready<'s>,
+    long: Ready<'s>,
 }
 
 impl<'s> Runs<'s> {
-    fn new(simulation: &'s Simulation, fifty: &'s Scenario, long: &'s Scenario) -> Runs<'s> {
-        Runs { simulation, fifty, long }
-    }
-
     fn of(self, what: &str) -> Box<dyn FnMut(u64) + 's> {
         let Runs { simulation, fifty, long } = self;
-        let judged = |scenario: &'s Scenario, prepared: Prepared<'s>, once: bool| {
-            let mut collector = campaign::Collector::default();
+        let judged = |(scenario, prepared): Ready<'s>, once: bool| {
+            let (mut collector, beginning) = (campaign::Collector::default(), prepared.beginning());
             move |seed| {
                 let run = prepared.run(Chooser::random(seed), seed);
                 assert_eq!(run.aborted, None);
-                assert!(!collector.add(simulation, seed, &scenario.name, scenario, run), "the server is right");
+                let found = collector.add(simulation, (seed, &scenario.name, scenario), beginning.as_ref(), run);
+                assert!(!found, "the server is right");
                 if !once {
                     collector = campaign::Collector::default();
                 }
             }
         };
-        let unchecked = |prepared: Prepared<'s>| move |seed| prepared.run(Chooser::random(seed), seed).reuse();
+        let unchecked = |prepared: &'s Prepared<'s>| move |seed| prepared.run(Chooser::random(seed), seed).reuse();
         match what {
             "turmoil" => Box::new(turmoil_run),
-            "fifty" => Box::new(judged(fifty, simulation.prepare(fifty), false)),
-            "fifty-once" => Box::new(judged(fifty, simulation.prepare(fifty), true)),
-            "fifty-unchecked" => Box::new(unchecked(simulation.prepare(fifty))),
-            "fifty-unprepared" => Box::new(move |seed| simulation.run(fifty, Chooser::random(seed), seed).reuse()),
-            "long" => Box::new(judged(long, simulation.prepare(long), false)),
-            "long-unchecked" => Box::new(unchecked(simulation.prepare(long))),
+            "fifty" => Box::new(judged(fifty, false)),
+            "fifty-once" => Box::new(judged(fifty, true)),
+            "fifty-unchecked" => Box::new(unchecked(fifty.1)),
+            "fifty-unprepared" => Box::new(move |seed| simulation.run(fifty.0, Chooser::random(seed), seed).reuse()),
+            "long" => Box::new(judged(long, false)),
+            "long-unchecked" => Box::new(unchecked(long.1)),
             other => panic!(
                 "`{other}` is no schedule; there are turmoil, fifty, fifty-once, fifty-unchecked, fifty-unprepared, long and long-unchecked"
             ),

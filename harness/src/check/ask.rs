@@ -70,5 +70,6 @@ fn secrets(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
         );
     }
     let secrets = |conn: &ConnView<'_>| conn.arrivals().filter(|(_, event)| view.session_of(conn).events[*event].secret).count();
-    judge.held_n("REDACT-1", view.conns.iter().map(|conn| secrets(conn) as u64).sum());
+    let conns = view.conns.iter().filter(|conn| view.session_of(conn).course.secret);
+    judge.held_n("REDACT-1", conns.map(|conn| secrets(conn) as u64).sum());
 }

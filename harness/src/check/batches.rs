@@ -32,7 +32,7 @@ struct Places<'v, 'h> {
 pub(super) fn check(view: &View<'_>, expect: &Expect<'_, '_>, order: CursorOrder, judge: &mut Judge) {
     let session = expect.session;
     let mut given: FxHashMap<&str, Given> = FxHashMap::default();
-    let answered = session.cursors.iter().map(|(cursor, sights)| (*cursor, sights.first));
+    let answered = session.cursors.iter().map(|(cursor, sights)| (cursor, sights.first));
     for (cursor, sight) in answered.chain(session.commits.iter().map(|(cursor, sight)| (*cursor, *sight))) {
         let this = Given { at: sight.at, record: sight.record };
         given.entry(cursor).and_modify(|first| first.at = first.at.min(this.at)).or_insert(this);
@@ -40,10 +40,8 @@ pub(super) fn check(view: &View<'_>, expect: &Expect<'_, '_>, order: CursorOrder
         first.record = first.record.min(this.record);
     }
     let mut places = Places { given, moved: FxHashSet::default(), view };
-    for (cursor, sights) in &session.cursors {
-        if let Some(second) = sights.second {
-            places.covers(expect, cursor, second.event, second.record, judge);
-        }
+    for (cursor, _, second) in session.cursors.shared() {
+        places.covers(expect, cursor, second.event, second.record, judge);
     }
     let judged = |c: &&ConnView<'_>| expect.judged(c) && !answers::foreign(c) && c.connect.what.surface != Surface::Snapshot;
     for conn in expect.conns().filter(judged) {

@@ -5,7 +5,7 @@ use super::judge::Judge;
 use super::verdict::Violation;
 use super::{answers, isolate, lost, repeat};
 use crate::contract::Contract;
-use crate::history::{ConnView, CursorClass, From, Kind, Role, Surface};
+use crate::history::{ConnView, CursorClass, From, Kind, Role, Stretch, Surface};
 
 pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
     if contract.at_least_once {
@@ -34,9 +34,10 @@ fn before_cursor(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contra
     let From::Cursor { class: CursorClass::Own, beside: None, .. } = &conn.connect.what.from else { return };
     let Some(Some(start)) = expect.start(conn).filter(|_| !contract.at_least_once) else { return };
     // A boundary or terminal says that what was to be replayed is over, though there was nothing of it.
-    judge.held_n("RESUME-1", u64::from(conn.got.iter().any(|g| matches!(g.what.kind, Kind::Boundary | Kind::Terminal))));
-    let mut behind = 0;
-    for (got, event) in conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable) {
+    judge.held_n("RESUME-1", u64::from(conn.boundaries().chain(conn.frames(Kind::Terminal)).next().is_some()));
+    let all_behind = |stretch: Stretch| if stretch.events().start > start { stretch.len() } else { 0 };
+    let mut behind = expect.settled(conn, all_behind);
+    for (got, event) in expect.unsettled(conn, all_behind).filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable) {
         let after = event != start && (expect.before(start, event) || !expect.before(event, start));
         if after {
             behind += 1;
@@ -57,9 +58,9 @@ fn before_cursor(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contra
 
 /// DELIVER-4: payloads that came back altered. Those whose frame broke are WIRE-3's.
 fn bodies(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    let mut whole = 0;
+    let mut whole = expect.settled(conn, Stretch::len);
     let torn = conn.lint.iter().any(|lint| lint.what.rule == "SSE-17" || lint.what.error);
-    for (got, event) in conn.arrivals() {
+    for (got, event) in expect.loose(conn) {
         let e = &expect.session.events[event];
         // What is masked comes back altered on purpose.
         let Some(body) = got.what.body.as_ref().filter(|_| !e.secret) else { continue };

@@ -18,7 +18,7 @@ use super::live::patient;
 use super::sights::Firsts;
 use super::verdict::Violation;
 use crate::contract::{Contract, EphemeralContract, FrameMatch, Profile};
-use crate::history::{ConnView, EventView, Kind, Marker, Micros, Seen, Surface, Until, Wait};
+use crate::history::{ConnView, EventView, Kind, Marker, Micros, Piece, Seen, Surface, Until, Wait};
 
 pub(super) fn check(profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut Judge) {
     let contract = &profile.contract;
@@ -44,10 +44,10 @@ pub(super) fn check(profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut J
         }
     }
     for expect in expects {
-        let any = expect.session.events.iter().any(|e| !e.durable);
+        let any = expect.session.course.ephemeral;
         for conn in expect.conns().filter(|c| expect.judged(c)) {
             if on_durable_only {
-                control(profile, conn, judge);
+                control(profile, expect, conn, judge);
             }
             if let Some(ephemeral) = contract.ephemeral.as_ref().filter(|_| any) {
                 if on_durable_only {
@@ -68,21 +68,26 @@ fn live(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, ephem
         in_place(expect, conn, judge);
     }
     // A reader that a gap signal overtook was told that it does not keep up.
-    if ephemeral.delivered && !conn.disturbed() && !conn.got.iter().any(|g| g.what.kind == Kind::Gap) {
+    if ephemeral.delivered && !conn.disturbed() && conn.frames(Kind::Gap).next().is_none() {
         delivered(expect, conn, contract, ephemeral.ordered, judge);
     }
 }
 
 /// EPHEMERAL-4: heartbeats, boundaries and gap signals carry no cursor.
-fn control(profile: &Profile, conn: &ConnView<'_>, judge: &mut Judge) {
-    let frames = &profile.binding.frames;
+fn control(profile: &Profile, expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
+    let binding = &profile.binding.frames;
     let names = |frame: &Option<FrameMatch>| frame.as_ref().is_some_and(|f| f.cursor.as_deref() == Some("id"));
     let mut newest = conn.presented().map(|(value, _)| value);
-    for got in &conn.got {
+    let frames = expect.pieces(conn).flat_map(|piece| match piece {
+        // Of events only the last one's cursor tells.
+        Piece::Stretch(stretch) => &conn.got[stretch.got().end - 1..stretch.got().end],
+        Piece::Loose(places) => &conn.got[places],
+    });
+    for got in frames {
         let carried = got.what.cursor.as_deref();
         let (judged, moves) = match got.what.kind {
-            Kind::Gap => (!names(&frames.gap), carried.is_some()),
-            Kind::Boundary => (!names(&frames.boundary), carried.is_some()),
+            Kind::Gap => (!names(&binding.gap), carried.is_some()),
+            Kind::Boundary => (!names(&binding.boundary), carried.is_some()),
             Kind::Heartbeat => (true, carried.is_some() && carried != newest),
             Kind::Other => {
                 let named = &got.what.event_type;

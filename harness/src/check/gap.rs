@@ -45,7 +45,7 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
 /// GAP-1, GAP-2, GAP-6.
 fn signal(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, judge: &mut Judge) {
     let (Some(gap), Some(start)) = (&contract.gap, expect.start(conn)) else { return };
-    let frame = conn.got.iter().position(|g| g.what.kind == Kind::Gap);
+    let frame = conn.others.iter().map(|at| *at as usize).find(|at| conn.got[*at].what.kind == Kind::Gap);
     let said = match gap.signal {
         GapSignal::Frame => frame.is_some(),
         GapSignal::Refusal => !conn.accepted() && conn.status().is_some_and(|status| status >= 400),
@@ -122,8 +122,8 @@ fn false_signal(
             let mut before = start;
             let mut frames = 0;
             let mut early = FxHashSet::default();
-            let signalled = conn.got.iter().any(|got| got.what.kind == Kind::Gap);
-            for (at, (got, event)) in conn.got.iter().zip(&conn.events).enumerate().filter(|_| signalled) {
+            let signalled = conn.frames(Kind::Gap).next().is_some();
+            for (at, (got, event)) in conn.got.iter().zip(&conn.events).enumerate().take_while(|_| signalled) {
                 if got.what.kind == Kind::Gap {
                     frames += 1;
                     // A server that says nothing else is not worth a look ahead for each of them.
@@ -196,7 +196,7 @@ fn forgotten(expect: &Expect<'_, '_>, contract: &Contract, event: usize, by: Mic
 pub(super) fn nothing_old_follows(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract) -> bool {
     let Some(gap) = contract.gap.as_ref().filter(|gap| gap.then != AfterGap::Kept) else { return false };
     let said = match gap.signal {
-        GapSignal::Frame => conn.got.iter().any(|got| got.what.kind == Kind::Gap),
+        GapSignal::Frame => conn.frames(Kind::Gap).next().is_some(),
         GapSignal::Boundary => conn.boundaries().next().is_some(),
         GapSignal::Refusal => false,
     };
@@ -206,6 +206,9 @@ pub(super) fn nothing_old_follows(expect: &Expect<'_, '_>, conn: &ConnView<'_>, 
 
 /// GAP-6: the first event behind a signal is the one that it names.
 fn goes_on(conn: &ConnView<'_>, judge: &mut Judge) {
+    if conn.frames(Kind::Gap).next().is_none() {
+        return;
+    }
     let mut named: Option<(&str, usize)> = None;
     for got in &conn.got {
         if got.what.kind == Kind::Gap {
@@ -296,7 +299,7 @@ fn senseless(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
     if !contract.retention.as_ref().is_some_and(|r| r.validated) {
         return;
     }
-    for op in &view.ops {
+    for op in view.besides_publishes() {
         let Action::Open { refuse: true, .. } = op.invoked.what else { continue };
         let Some(completed) = op.completed else { continue };
         let refused = matches!(completed.what, Outcome::Failed { status: 400..=499, .. });

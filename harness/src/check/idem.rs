@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::judge::Judge;
 use super::verdict::Violation;
 use crate::contract::Contract;
-use crate::history::{Action, Marker, Micros, OpId, OpView, Outcome, Publish, View};
+use crate::history::{Action, Marker, Micros, OpId, Outcome, Publish, View};
 
 /// The first acknowledgement of a key's event: its time, its record, and its cursor.
 #[derive(Clone, Copy)]
@@ -37,8 +37,7 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
     if !promised.conflict_refused {
         judge.not_applicable("IDEM-4", "the profile does not promise that a key is bound to its content");
     }
-    let repeats = |op: &OpView<'_>| matches!(op.invoked.what, Action::Publish(publish) if publish.repeats.is_some());
-    if !view.ops.iter().any(repeats) {
+    if !view.repeats {
         return;
     }
     let mut firsts: FxHashMap<OpId, First<'_>> = FxHashMap::default();

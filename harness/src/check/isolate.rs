@@ -3,15 +3,15 @@
 use super::expect::Expect;
 use super::judge::Judge;
 use super::verdict::Violation;
-use crate::history::{ConnView, EventView, Marker};
+use crate::history::{ConnView, EventView, Marker, Stretch};
 
 pub(super) fn check(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let view = expect.view;
-    let mut own = 0;
-    for (got, event) in conn.got.iter().zip(&conn.events) {
+    let mut own = expect.settled(conn, Stretch::len);
+    for (got, event) in expect.loose_frames(conn) {
         let Some(marker) = got.what.marker else { continue };
         let foreign = || view.sessions.get(marker.session as usize).and_then(|s| s.event_of(marker.n).map(|e| (s.name, &s.events[e])));
-        match event.map(|event| &expect.session.events[event as usize]) {
+        match event.map(|event| &expect.session.events[event]) {
             Some(event) if event.refused && !event.hostile_type => refused(conn, got.record, event, judge),
             Some(_) => own += 1,
             None => match foreign() {

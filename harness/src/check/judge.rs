@@ -1,25 +1,16 @@
 //! Collecting what the checkers find.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
-
-use rustc_hash::FxHashMap;
+use std::cell::Cell;
 
 use super::verdict::{Finding, Verdict, Violation};
 use crate::contract::{CATALOGUE, CLIENT_CATALOGUE, Requirement};
 
-/// How many ids are looked up without asking for their place.
-const RECENT: usize = 64;
-
 /// What was found so far, by requirement.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Judge {
+    /// One for each requirement, by its place (see [`place`]); empty while nothing was found.
     found: Vec<Found>,
-    /// For each requirement by its place (see [`place`]) one more than its index in `found`; 0 while nothing was found.
-    slots: Vec<u16>,
-    /// By the low bits of an id's address: the address and the index in `found` of the one that was asked for last. Ids come
-    /// many times, each time the same constants.
-    recent: [(usize, u16); RECENT],
 }
 
 #[derive(Debug)]
@@ -51,44 +42,46 @@ impl Found {
     }
 }
 
+/// How many ids' places are remembered, and how many neighbours are looked at for one. A program says fewer ids than that.
+const SLOTS: usize = 1024;
+const NEIGHBOURS: usize = 8;
+
 /// The place of a requirement among those of servers and clients. Checkers say ids millions of times, each time the same
-/// constants, so they are remembered by their address.
+/// constants, so places are remembered by the addresses of ids, which each thread looks up once.
 fn place(id: &'static str) -> usize {
     thread_local! {
-        static PLACES: RefCell<FxHashMap<(usize, usize), usize>> = RefCell::default();
+        /// Address, length and place.
+        static PLACES: [Cell<(usize, u32, u32)>; SLOTS] = const { [const { Cell::new((0, 0, 0)) }; SLOTS] };
     }
-    let find = || CATALOGUE.iter().chain(CLIENT_CATALOGUE).position(|r| r.id == id);
-    PLACES.with_borrow_mut(|places| {
-        let key = (id.as_ptr() as usize, id.len());
-        *places.entry(key).or_insert_with(|| find().unwrap_or_else(|| panic!("{id} is not in the catalogue")))
+    let find = || {
+        let place = CATALOGUE.iter().chain(CLIENT_CATALOGUE).position(|r| r.id == id);
+        place.unwrap_or_else(|| panic!("{id} is not in the catalogue"))
+    };
+    let (address, len) = (id.as_ptr() as usize, id.len() as u32);
+    let first = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    PLACES.with(|places| {
+        for step in 0..NEIGHBOURS {
+            let slot = &places[(first as usize + step) % SLOTS];
+            let known = slot.get();
+            if (known.0, known.1) == (address, len) {
+                return known.2 as usize;
+            }
+            if known.0 == 0 {
+                let place = find();
+                slot.set((address, len, place as u32));
+                return place;
+            }
+        }
+        find()
     })
-}
-
-impl Default for Judge {
-    fn default() -> Judge {
-        Judge { found: Vec::new(), slots: Vec::new(), recent: [(0, 0); RECENT] }
-    }
 }
 
 impl Judge {
     fn of(&mut self, id: &'static str) -> &mut Found {
-        let address = id.as_ptr() as usize;
-        let recent = address / size_of::<usize>() % RECENT;
-        let (known, at) = (self.recent[recent].0, usize::from(self.recent[recent].1));
-        if known == address && self.found[at].requirement.len() == id.len() {
-            return &mut self.found[at];
+        if self.found.is_empty() {
+            self.found.extend(CATALOGUE.iter().chain(CLIENT_CATALOGUE).map(|r| Found::new(r.id)));
         }
-        if self.slots.is_empty() {
-            self.slots.resize(CATALOGUE.len() + CLIENT_CATALOGUE.len(), 0);
-            self.found.reserve(64);
-        }
-        let slot = &mut self.slots[place(id)];
-        if *slot == 0 {
-            self.found.push(Found::new(id));
-            *slot = u16::try_from(self.found.len()).expect("there are fewer requirements than that");
-        }
-        self.recent[recent] = (address, *slot - 1);
-        &mut self.found[usize::from(*slot) - 1]
+        &mut self.found[place(id)]
     }
 
     /// How often each requirement was judged that was judged at all, in no order.
@@ -159,11 +152,7 @@ impl Judge {
 
     /// One verdict for each of these requirements, in this order.
     pub(crate) fn verdicts_on<'r>(mut self, requirements: impl IntoIterator<Item = &'r Requirement>) -> Vec<Verdict> {
-        let mut found: Vec<Option<Found>> = self.found.drain(..).map(Some).collect();
-        let mut of = |id: &'static str| {
-            let slot = self.slots.get(place(id)).copied().unwrap_or(0);
-            usize::from(slot).checked_sub(1).and_then(|at| found[at].take()).unwrap_or_else(|| Found::new(id))
-        };
+        let mut of = |id: &'static str| std::mem::replace(self.of(id), Found::new(id));
         requirements.into_iter().map(|r| Verdict { requirement: r.id.to_owned(), finding: of(r.id).finding() }).collect()
     }
 }

@@ -19,7 +19,7 @@ use super::judge::Judge;
 use super::sights::Repeats;
 use super::verdict::Violation;
 use crate::contract::{Contract, Format, Profile};
-use crate::history::{Action, ConnView, Kind, Marker, Micros, Outcome, Process, Role, Seen, Until, View, Wait};
+use crate::history::{Action, ConnView, Kind, Marker, Micros, Outcome, Process, Role, Seen, Stretch, Until, View, Wait};
 
 /// True for a wait that was long enough to tell something by what did not come. After a miss the runner waits a shorter
 /// while, for a verdict is known by then; such a wait must not be taken for one more.
@@ -59,7 +59,9 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
         judge.not_applicable("LIVE-3", "the profile has no health check");
     }
     health(view, judge);
-    publishes(view, contract, &stalled, judge);
+    if !slow.is_empty() {
+        publishes(view, contract, &stalled, judge);
+    }
 }
 
 /// The events that the run waited for at a connection and gave up, each with the first such wait.
@@ -78,7 +80,9 @@ fn in_time(expect: &Expect<'_, '_>, conn: &ConnView<'_>, contract: &Contract, st
         _ if stalled(at) => "FANOUT-3",
         Role::Plain | Role::Witness | Role::Slow | Role::Overlap | Role::Churn | Role::Driven => "LIVE-1",
     };
-    let events = || conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event);
+    // What was sent before it was live is not judged here.
+    let before = |stretch: Stretch| expect.count(stretch, |event| event.invoked.at <= live.max(conn.connect.at));
+    let events = || expect.unsettled(conn, before).filter(|(g, _)| g.what.kind == Kind::Event);
     let first = Repeats::of(conn, events());
     for (got, event) in events().filter(|(got, event)| first.before(*event, got).is_none()) {
         let e = &expect.session.events[event];
@@ -143,7 +147,7 @@ fn headers(view: &View<'_>, conn: &ConnView<'_>, bound: u64, judge: &mut Judge) 
 
 /// LIVE-3.
 fn health(view: &View<'_>, judge: &mut Judge) {
-    for op in &view.ops {
+    for op in view.besides_publishes() {
         let (Action::Health, Some(completed)) = (op.invoked.what, op.completed) else { continue };
         if !view.running(op.invoked.at, completed.at) {
             continue;

@@ -1,13 +1,15 @@
 //! DELIVER-1, RESUME-2, SEAM-1, FANOUT-1, FANOUT-2, FANOUT-4, RESTART-1, RESTART-4, SNAPSHOT-3: acknowledged events that
 //! were due on a connection and did not come. Each is judged once, by the requirement of its phase (see `expect`).
 
+use std::cell::{LazyCell, OnceCell};
+
 use super::deliver::is_slow;
-use super::expect::{Expect, Kept, Phase};
+use super::expect::{Due, Expect, Kept, Phase};
 use super::judge::Judge;
 use super::verdict::Violation;
 use super::{answers, gap};
 use crate::contract::{Contract, GapSignal};
-use crate::history::{ConnView, CursorClass, Delivery, Kind, Micros, Role, Seen, Stop, Surface};
+use crate::history::{ConnId, ConnView, CursorClass, Delivery, Kind, Micros, Role, Seen, Stop, Surface};
 
 /// A connection with more gap signals than this is excused for all that came before the last one.
 const MOST_GAPS: usize = 64;
@@ -16,33 +18,32 @@ pub(super) fn check(expect: &Expect<'_, '_>, contract: &Contract, judge: &mut Ju
     if !contract.durability.disconnect {
         judge.not_applicable("RESUME-2", "the profile does not promise that events survive a disconnect");
     }
-    let shown = Shown::of(expect);
-    let mut arrived = Marks::new(expect.session.events.len());
+    let mut arrived = Arrived { events: Marks::new(expect.session.events.len()), of: None };
     let overlaps: Vec<_> = expect.conns().filter(|c| c.connect.what.role == Role::Overlap).collect();
-    let mut gone = Gone { seen: Marks::new(expect.session.events.len()), shown: &shown };
+    let mut gone = Gone { seen: Marks::new(expect.session.events.len()), shown: OnceCell::new() };
     for conn in expect.conns().filter(|c| expect.judged(c) && !answers::foreign(c) && c.connect.what.surface != Surface::Snapshot) {
-        arrived.clear();
-        conn.arrivals().for_each(|(_, event)| arrived.set(event));
         let due = match expect.start(conn) {
             Some(start) => expect.due(conn, start),
             None if conn.connect.what.from == crate::history::From::Live => expect.due_live(conn),
             None => continue,
         };
         let apart = apart(expect, conn, &overlaps);
-        missing(expect, conn, contract, (apart, &due, &arrived), &mut gone, judge);
+        missing(expect, conn, contract, (apart, &due, &mut arrived), &mut gone, judge);
     }
     gone.survived(expect, contract, judge);
 }
 
 /// A set of events that is emptied in no time.
 struct Marks {
+    /// Empty while no event was ever in the set.
     of: Vec<u32>,
+    events: usize,
     now: u32,
 }
 
 impl Marks {
     fn new(events: usize) -> Marks {
-        Marks { of: vec![0; events], now: 1 }
+        Marks { of: Vec::new(), events, now: 1 }
     }
 
     fn clear(&mut self) {
@@ -50,11 +51,32 @@ impl Marks {
     }
 
     fn set(&mut self, event: usize) {
+        if self.of.is_empty() {
+            self.of.resize(self.events, 0);
+        }
         self.of[event] = self.now;
     }
 
     fn has(&self, event: usize) -> bool {
-        self.of[event] == self.now
+        self.of.get(event) == Some(&self.now)
+    }
+}
+
+/// What arrived on one connection.
+struct Arrived {
+    events: Marks,
+    /// Which connection.
+    of: Option<ConnId>,
+}
+
+impl Arrived {
+    fn has(&mut self, event: usize, conn: &ConnView<'_>) -> bool {
+        if self.of != Some(conn.id) {
+            self.of = Some(conn.id);
+            self.events.clear();
+            conn.arrivals().for_each(|(_, event)| self.events.set(event));
+        }
+        self.events.has(event)
     }
 }
 
@@ -90,16 +112,21 @@ impl Shown {
 
 /// Acknowledged events that a stop of the server took away: no connection that was asked for afterwards shows them. They
 /// are judged here, once each, and nowhere else.
-struct Gone<'s> {
+struct Gone {
     seen: Marks,
-    shown: &'s Shown,
+    /// Asked for only where something is missing, or live.
+    shown: OnceCell<Shown>,
 }
 
-impl Gone<'_> {
+impl Gone {
+    fn shown(&self, expect: &Expect<'_, '_>) -> &Shown {
+        self.shown.get_or_init(|| Shown::of(expect))
+    }
+
     /// The stop that took `event` away, if it was gone when `conn` was asked for.
     fn taken<'h>(&self, expect: &Expect<'_, 'h>, event: usize, conn: &ConnView<'h>) -> Option<Stop<'h>> {
         let e = &expect.session.events[event];
-        let known = e.acked_at()?.max(self.shown.last[event]);
+        let known = e.acked_at()?.max(self.shown(expect).last[event]);
         let stop = expect.view.stop_behind(e.invoked.at, known)?;
         (stop.at < conn.connect.at).then_some(stop)
     }
@@ -131,9 +158,13 @@ impl Gone<'_> {
 
     /// Counts the events that were acknowledged before a stop and seen by somebody who came after it.
     fn survived(&self, expect: &Expect<'_, '_>, contract: &Contract, judge: &mut Judge) {
+        if expect.view.stops.is_empty() {
+            return;
+        }
+        let shown = self.shown(expect);
         for (event, e) in expect.session.events.iter().enumerate().filter(|(_, e)| e.durable) {
             let Some(stop) = e.acked_at().and_then(|acked| expect.view.stop_behind(e.invoked.at, acked)) else { continue };
-            if self.shown.newest[event].is_some_and(|asked| asked > stop.at) {
+            if shown.newest[event].is_some_and(|asked| asked > stop.at) {
                 match stop.signal {
                     "TERM" if contract.durability.restart => judge.held("RESTART-4"),
                     "TERM" => {}
@@ -150,19 +181,28 @@ fn missing(
     expect: &Expect<'_, '_>,
     conn: &ConnView<'_>,
     contract: &Contract,
-    (apart, due, arrived): (Apart, &[usize], &Marks),
-    gone: &mut Gone<'_>,
+    (apart, due, arrived): (Apart, &Due, &mut Arrived),
+    gone: &mut Gone,
     judge: &mut Judge,
 ) {
-    let gaps = Gaps::of(expect, conn, contract);
+    let gaps = LazyCell::new(|| Gaps::of(expect, conn, contract));
     let (ended, read_by) = (conn.ended_at().min(expect.view.ended_at()), expect.read_by(conn));
+    // What was live is told apart by who else has seen it; all else is a matter of its phase alone.
+    let mut live = Vec::new();
+    for stretch in &due.came {
+        let [replay, seam, last] = expect.phases(*stretch, conn);
+        judge.held_n(apart.requirement(Phase::Replay, false), replay as u64);
+        judge.held_n(apart.requirement(Phase::Seam, false), seam as u64);
+        live.extend(stretch.events().skip(stretch.len() - last));
+    }
     // Most events came, and one after the other is a matter of the same requirement.
     let (mut latest, mut times) = ("", 0);
-    for &event in due {
+    let all = live.into_iter().map(|event| (event, true)).chain(due.others.iter().map(|event| (*event, false)));
+    for (event, came) in all {
         let phase = expect.phase(event, conn);
-        let came = arrived.has(event);
-        let elsewhere = gone.shown.live[event] > u32::from(came && phase == Phase::Live);
-        let requirement = apart.requirement(phase, elsewhere);
+        let came = came || arrived.has(event, conn);
+        let elsewhere = || gone.shown(expect).live[event] > u32::from(came && phase == Phase::Live);
+        let requirement = apart.requirement(phase, phase == Phase::Live && elsewhere());
         if came {
             if !std::ptr::eq(latest, requirement) && times > 0 {
                 judge.held_n(latest, std::mem::take(&mut times));
@@ -291,7 +331,8 @@ impl Gaps {
         let (mut before, mut open) = (None, false);
         // Where the boundary is the signal, a frame that covers a removal stands for nothing that is kept.
         let marked = contract.gap.as_ref().is_none_or(|gap| gap.signal != GapSignal::Boundary);
-        for (got, event) in conn.got.iter().zip(&conn.events).filter(|_| marked) {
+        let signalled = marked && conn.frames(Kind::Gap).next().is_some();
+        for (got, event) in conn.got.iter().zip(&conn.events).take_while(|_| signalled) {
             let event = event.map(|event| event as usize).filter(|_| got.what.durable);
             if got.what.kind == Kind::Gap && !open {
                 between.push((before, None));

@@ -54,17 +54,17 @@ pub(super) fn check(profile: &Profile, expects: &[Expect<'_, '_>], judge: &mut J
     for expect in expects {
         let mut ends = Ends::default();
         for conn in expect.conns().filter(|c| c.accepted()) {
-            let whole = replays && conn.from_the_beginning(expect.session) && !conn.got.iter().any(|g| g.what.kind == Kind::Gap);
-            along(conn, machines, whole, &mut ends, judge);
+            let whole = replays && conn.from_the_beginning(expect.session) && conn.frames(Kind::Gap).next().is_none();
+            along(expect, conn, machines, whole, &mut ends, judge);
         }
     }
 }
 
-fn along<'h>(conn: &ConnView<'h>, machines: &[Machine], whole: bool, ends: &mut Ends<'h>, judge: &mut Judge) {
+fn along<'h>(expect: &Expect<'_, 'h>, conn: &ConnView<'h>, machines: &[Machine], whole: bool, ends: &mut Ends<'h>, judge: &mut Judge) {
     let mut walks: FxHashMap<(u16, &'h str), Walk> = FxHashMap::default();
     let mut open: FxHashMap<u16, (&'h str, usize)> = FxHashMap::default();
     let mut seen: FxHashMap<(u16, &'h str, bool), Option<&'h str>> = FxHashMap::default();
-    for got in &conn.got {
+    for (got, _) in expect.loose_frames(conn) {
         let Some(said) = &got.what.said else { continue };
         let Some(machine) = machines.get(usize::from(said.machine)) else { continue };
         let step = Step { conn, machine, said, got };

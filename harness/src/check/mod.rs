@@ -49,7 +49,16 @@ pub fn judge(history: &History, profile: &Profile) -> Vec<Verdict> {
 /// What all checkers found in `history`. A campaign of a million histories asks for verdicts only of those that show
 /// something.
 pub(crate) fn look(history: &History, profile: &Profile) -> Judge {
-    let (mut view, contract) = (View::of(history), &profile.contract);
+    look_at(View::of(history), profile)
+}
+
+/// As [`look`], for a history that begins with the records of `beginning`.
+pub(crate) fn look_from<'h>(beginning: &'h View<'h>, history: &'h History, profile: &Profile) -> Judge {
+    look_at(beginning.go_on(&history.records), profile)
+}
+
+fn look_at(mut view: View<'_>, profile: &Profile) -> Judge {
+    let contract = &profile.contract;
     if contract.idempotency.as_ref().is_some_and(|keys| !keys.survives_restart) {
         view.forget_doubled();
     }

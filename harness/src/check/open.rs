@@ -28,7 +28,7 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
 }
 
 fn probes(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
-    for op in &view.ops {
+    for op in view.besides_publishes() {
         let (Action::Probe { about, .. }, Some(completed)) = (op.invoked.what, op.completed) else { continue };
         let (requirement, what) = match about {
             Probe::UnknownSession | Probe::PublishUnknown if contract.creates_on_use => continue,
@@ -126,7 +126,7 @@ fn bodies(view: &View<'_>, judge: &mut Judge) {
         let html = answer.what.content_type.as_deref().is_some_and(|media| media.to_ascii_lowercase().contains("html"));
         reasoned((&answer.what.body, html), answer.what.status, answer.record, judge);
     }
-    for op in &view.ops {
+    for op in view.besides_publishes() {
         if let (Action::Probe { about: Probe::UnknownSession | Probe::PublishUnknown, .. }, Some(completed)) =
             (op.invoked.what, op.completed)
             && let Outcome::Failed { status: status @ 400..=499, body } = completed.what

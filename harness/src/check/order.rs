@@ -8,7 +8,7 @@ use super::sights::Repeats;
 use super::verdict::Violation;
 use super::{answers, batches};
 use crate::contract::{Contract, CursorOrder};
-use crate::history::{ConnView, EventView, Kind, Micros, SessionView, Surface, View};
+use crate::history::{ConnView, EventView, Kind, Micros, Numbered, Piece, SessionView, Stretch, Surface, View};
 
 pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
     let cursor = contract.cursor.as_ref();
@@ -51,14 +51,14 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, 
 
 /// ORDER-1 by real time, ORDER-2 against the order that the strongest view shows.
 fn sequence(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    let events = || conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable);
+    let events = || expect.loose(conn).filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable);
     let first = Repeats::of(conn, events());
     let firsts = events().filter(|(got, event)| first.before(*event, got).is_none());
     // The event sent latest among those already delivered: whatever was acknowledged before that came too late.
     let mut latest: Option<(usize, Micros, usize)> = None;
     let mut highest: Option<(u32, usize, usize)> = None;
-    // What holds is counted at the end: it is nearly everything.
-    let (mut in_time, mut agreed) = (0, 0);
+    // What holds is counted at the end: it is nearly everything. Beside a stretch nothing is out of order.
+    let (mut in_time, mut agreed) = (expect.settled(conn, Stretch::len), expect.settled(conn, |stretch| expect.ranked(stretch)));
     for (got, event) in firsts {
         let e = &expect.session.events[event];
         let late = latest.filter(|(other, _, _)| real_time(e, &expect.session.events[*other]));
@@ -119,34 +119,43 @@ fn ascending<'n>(
 ) {
     let mut last: Option<(Numbered<'_>, Option<usize>, usize)> = None;
     let mut held = 0;
-    for (got, event) in conn.got.iter().zip(&conn.events) {
-        if got.what.kind == Kind::Gap {
-            last = None;
-            continue;
-        }
-        let (Some(cursor), true) = (got.what.cursor.as_deref(), matches!(got.what.kind, Kind::Event | Kind::Terminal) && got.what.durable)
-        else {
-            continue;
+    for piece in expect.pieces(conn) {
+        // Within a stretch each cursor is the next one, so that only its ends can be out of order with what is beside them.
+        let (places, stretch) = match piece {
+            Piece::Stretch(stretch) => (stretch.got().start..stretch.got().start + 1, Some(stretch)),
+            Piece::Loose(places) => (places, None),
         };
-        let (cursor, event) = (Numbered::of(cursor), event.map(|event| event as usize));
-        if let Some((before, before_event, record)) = last {
-            let repeated = event.is_some() && event == before_event;
-            let no_hole = || match (before.number, cursor.number) {
-                (Some(before), Some(now)) => {
-                    now.wrapping_sub(before) == 1 || numbers().is_none_or(|numbers| without_hole(numbers, before, now))
-                }
-                (_, _) => true,
-            };
-            let ascends = before.ascends(order, cursor).map(|ascends| ascends && no_hole());
-            if let Some(ascends) = ascends.filter(|_| !repeated && !same_place(expect, event, before_event)) {
-                if ascends {
-                    held += 1;
-                } else {
-                    judge.violated("ORDER-3", descends(conn, (before.text, record), (cursor.text, got.record), numbers().is_some()));
+        for (got, event) in conn.frames_at(places) {
+            if got.what.kind == Kind::Gap {
+                last = None;
+                continue;
+            }
+            let durable = matches!(got.what.kind, Kind::Event | Kind::Terminal) && got.what.durable;
+            let Some(cursor) = got.what.cursor.as_deref().filter(|_| durable).map(Numbered::of) else { continue };
+            if let Some((before, before_event, record)) = last {
+                let repeated = event.is_some() && event == before_event;
+                let no_hole = || match (before.number, cursor.number) {
+                    (Some(before), Some(now)) => {
+                        now.wrapping_sub(before) == 1 || numbers().is_none_or(|numbers| without_hole(numbers, before, now))
+                    }
+                    (_, _) => true,
+                };
+                let ascends = greater(order, before, cursor).map(|ascends| ascends && no_hole());
+                if let Some(ascends) = ascends.filter(|_| !repeated && !same_place(expect, event, before_event)) {
+                    if ascends {
+                        held += 1;
+                    } else {
+                        judge.violated("ORDER-3", descends(conn, (before.text, record), (cursor.text, got.record), numbers().is_some()));
+                    }
                 }
             }
+            last = Some((cursor, event, got.record));
         }
-        last = Some((cursor, event, got.record));
+        if let Some(stretch) = stretch {
+            let got = &conn.got[stretch.got().end - 1];
+            held += if order == CursorOrder::Opaque { 0 } else { stretch.len() as u64 - 1 };
+            last = got.what.cursor.as_deref().map(|cursor| (Numbered::of(cursor), Some(stretch.events().end - 1), got.record));
+        }
     }
     judge.held_n("ORDER-3", held);
 }
@@ -162,35 +171,19 @@ fn descends(conn: &ConnView<'_>, (before, first): (&str, usize), (cursor, second
     }
 }
 
-/// A cursor and the number at its end.
-#[derive(Clone, Copy, Debug)]
-struct Numbered<'c> {
-    text: &'c str,
-    /// What stands before the number.
-    epoch: &'c str,
-    number: Option<u64>,
-}
-
-impl Numbered<'_> {
-    fn of(text: &str) -> Numbered<'_> {
-        let digits = text.len() - text.bytes().rev().take_while(u8::is_ascii_digit).count();
-        Numbered { text, epoch: &text[..digits], number: text[digits..].parse().ok() }
-    }
-
-    /// Whether the cursor behind this one is greater; `None` where cursors do not compare: numbers of two epochs do not.
-    fn ascends(self, order: CursorOrder, now: Numbered<'_>) -> Option<bool> {
-        match order {
-            CursorOrder::Opaque => None,
-            CursorOrder::Text => Some(now.text > self.text),
-            CursorOrder::Number if self.epoch != now.epoch => None,
-            CursorOrder::Number => Some(self.number.zip(now.number).is_some_and(|(before, now)| now > before)),
-        }
+/// Whether a cursor is greater than the one before it; `None` where cursors do not compare: numbers of two epochs do not.
+fn greater(order: CursorOrder, before: Numbered<'_>, now: Numbered<'_>) -> Option<bool> {
+    match order {
+        CursorOrder::Opaque => None,
+        CursorOrder::Text => Some(now.text > before.text),
+        CursorOrder::Number if before.epoch != now.epoch => None,
+        CursorOrder::Number => Some(before.number.zip(now.number).is_some_and(|(before, now)| now > before)),
     }
 }
 
 /// Whether a cursor is greater than the one before it; `None` where cursors do not compare.
 pub(super) fn ascends(order: CursorOrder, before: &str, now: &str) -> Option<bool> {
-    Numbered::of(before).ascends(order, Numbered::of(now))
+    greater(order, Numbered::of(before), Numbered::of(now))
 }
 
 /// True when each number between two numbers is known: an event that is merely missing between them is judged as lost.
@@ -206,7 +199,7 @@ fn numbers(session: &SessionView<'_>) -> Option<Vec<u64>> {
     if session.events.iter().any(silent) {
         return None;
     }
-    let seen = session.cursors.keys().chain(session.synthetic.keys()).copied().chain(session.terminal_cursor);
+    let seen = session.cursors.iter().map(|(cursor, _)| cursor).chain(session.synthetic.keys().copied()).chain(session.terminal_cursor);
     let mut numbers: Vec<u64> = seen.filter_map(|cursor| Numbered::of(cursor).number).collect();
     numbers.sort_unstable();
     numbers.dedup();
@@ -222,8 +215,8 @@ fn same_place(expect: &Expect<'_, '_>, event: Option<usize>, before: Option<usiz
 
 /// ORDER-6: every durable event carries its cursor.
 fn carried(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    let mut held = 0;
-    for (got, event) in conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event) {
+    let mut held = expect.settled(conn, Stretch::len);
+    for (got, event) in expect.loose(conn).filter(|(g, _)| g.what.kind == Kind::Event) {
         let event = &expect.session.events[event];
         if !event.durable {
             continue;
@@ -248,9 +241,7 @@ fn carried(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
 fn names(view: &View<'_>, expect: &Expect<'_, '_>, stable: bool, judge: &mut Judge) {
     let session = expect.session;
     let stopped = !view.stops.is_empty();
-    let shared = session.cursors.iter().filter_map(|(cursor, sights)| Some((*cursor, sights.first, sights.second?)));
-    let mut shared: Vec<_> = shared.collect();
-    shared.sort_by_key(|(_, _, second)| second.record);
+    let shared = session.cursors.shared();
     let held = (session.cursors.len() - shared.len()) as u64;
     judge.held_n("ORDER-4", held);
     judge.held_n("RESTART-3", if stopped { held } else { 0 });
@@ -271,27 +262,19 @@ fn names(view: &View<'_>, expect: &Expect<'_, '_>, stable: bool, judge: &mut Jud
     if !stable {
         return;
     }
-    let mut once = 0;
-    for event in session.events.iter().filter(|e| e.durable) {
-        let Some(first) = event.cursor else { continue };
-        let twice = event.other_cursor;
+    let course = &session.course;
+    for event in course.renamed.iter().map(|event| &session.events[*event]) {
+        let (Some(first), Some(other)) = (event.cursor, event.other_cursor) else { continue };
         // An event that stands in the log twice has two cursors by right; DELIVER, IDEM and RESTART judge that.
         let stored_twice = |c: &ConnView<'_>| {
             let mut shown = c.got.iter().filter(|g| g.what.marker == Some(event.marker)).filter_map(|g| g.what.cursor.as_deref());
             shown.next().is_some_and(|first| shown.any(|other| other != first))
         };
-        if twice.is_some() && expect.conns().any(stored_twice) {
-            continue;
-        }
         // IDEM-3 judges what a repeated publish is answered with.
-        let of_repeat = twice.is_some_and(|t| matches!(&view.history.records[t.record].what, crate::history::What::Complete(_)));
-        if of_repeat {
+        let of_repeat = matches!(&view.records[other.record].what, crate::history::What::Complete(_));
+        if of_repeat || expect.conns().any(stored_twice) {
             continue;
         }
-        let Some(other) = twice else {
-            once += 1;
-            continue;
-        };
         judge.violated(
             "ORDER-5",
             Violation {
@@ -303,14 +286,16 @@ fn names(view: &View<'_>, expect: &Expect<'_, '_>, stable: bool, judge: &mut Jud
             },
         );
     }
-    judge.held_n("ORDER-5", once);
+    judge.held_n("ORDER-5", (course.named - course.renamed.len()) as u64);
 }
 
 /// RESTART-3 on wiped data: the new history's cursors are none of the old one's.
 fn epochs(view: &View<'_>, judge: &mut Judge) {
     for session in &view.sessions {
         let Some(former) = session.reborn_of.and_then(|ix| view.sessions.get(ix.0 as usize)) else { continue };
-        for (cursor, sights) in &session.cursors {
+        let mut cursors: Vec<_> = session.cursors.iter().collect();
+        cursors.sort_unstable_by_key(|(_, sights)| sights.first.record);
+        for (cursor, sights) in cursors {
             let shared = former.cursors.get(cursor);
             judge.require("RESTART-3", shared.is_none(), || Violation {
                 says: format!("the cursor {cursor} names an event of the history that is gone and one of the new history"),

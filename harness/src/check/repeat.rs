@@ -8,10 +8,15 @@ use super::verdict::Violation;
 use crate::history::{ConnView, Kind, Micros, Surface};
 
 pub(super) fn check(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
-    let events = || conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable);
+    let events = || expect.loose(conn).filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable);
     let first = Repeats::of(conn, events());
     let judged = conn.is_stream() && !is_slow(conn);
     let (mut in_seams, mut outside) = (0, 0);
+    for stretch in expect.stretches(conn).filter(|_| judged) {
+        let [replay, seam, live] = expect.phases(stretch, conn);
+        in_seams += seam as u64;
+        outside += (replay + live) as u64;
+    }
     for (got, event) in events() {
         let in_seam = || expect.phase(event, conn) == Phase::Seam && conn.is_stream();
         let Some(before) = first.before(event, got) else {
@@ -49,7 +54,7 @@ pub(super) fn check(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Ju
     }
     judge.held_n("SEAM-2", in_seams);
     judge.held_n("DELIVER-2", outside);
-    once(expect, conn, events().filter(|(got, event)| first.before(*event, got).is_none()).map(|(_, event)| event), judge);
+    once(expect, conn, judge);
 }
 
 /// Which requirement an event violates that stands in the log twice: a retry with its key, or a recovery.
@@ -67,10 +72,15 @@ fn stored_twice_by(expect: &Expect<'_, '_>, event: usize, conn: &ConnView<'_>) -
 
 /// What a replay shows once counts for the requirement that could have doubled it: events whose publish was repeated for
 /// IDEM, events that a restart recovered for RESTART-2.
-fn once(expect: &Expect<'_, '_>, conn: &ConnView<'_>, shown: impl Iterator<Item = usize>, judge: &mut Judge) {
+fn once(expect: &Expect<'_, '_>, conn: &ConnView<'_>, judge: &mut Judge) {
     let stop = last_stop(expect, conn.connect.at);
+    if stop.is_none() && !expect.session.course.repeats {
+        return;
+    }
+    let events = || conn.arrivals().filter(|(g, _)| g.what.kind == Kind::Event && g.what.durable);
+    let first = Repeats::of(conn, events());
     let mut recovered = 0;
-    for event in shown {
+    for (_, event) in events().filter(|(got, event)| first.before(*event, got).is_none()) {
         let e = &expect.session.events[event];
         if e.acked_at().is_some_and(|acked| acked > conn.connect.at) {
             continue;

@@ -5,7 +5,7 @@ use super::expect::{Expect, Kept};
 use super::judge::Judge;
 use super::verdict::Violation;
 use crate::contract::{BoundarySent, Contract, GapSignal};
-use crate::history::{ConnView, CursorClass, From, Kind, Micros, Until};
+use crate::history::{ConnView, CursorClass, From, Kind, Micros, Stretch, Until};
 
 pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
     let Some(boundary) = &contract.boundary else {
@@ -18,7 +18,7 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
             let count = conn.boundaries().count();
             let records = || conn.boundaries().map(|b| b.record).chain([conn.connect.record]).collect();
             let resumed = matches!(&conn.connect.what.from, From::Cursor { class: CursorClass::Own | CursorClass::Snapshot, .. });
-            let gap = conn.got.iter().any(|g| g.what.kind == Kind::Gap);
+            let gap = conn.frames(Kind::Gap).next().is_some();
             let replays = resumed && !is_gap_signal(expect, conn, contract);
             let most = match boundary.sent {
                 BoundarySent::Always => Some(1),
@@ -28,10 +28,7 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
             // The connection reached live when it was sent something that was published after its first frame had come, or
             // when the run waited for the boundary in vain. A head proves nothing: a server may fix its fence behind it.
             let begun = conn.got.first().map_or(Micros(u64::MAX), |g| g.at);
-            let live = conn
-                .arrivals()
-                .find(|(g, e)| g.what.durable && g.what.kind == Kind::Event && expect.session.events[*e].invoked.at > begun)
-                .map(|(g, _)| g);
+            let live = expect.first(conn, |event| event.invoked.at > begun, |got| got.durable && got.kind == Kind::Event);
             let waited = conn.waits.iter().any(|w| w.what.until == Until::Boundary && !w.what.reached);
             let missing = count == 0 && (live.is_some() || waited) && !(boundary.sent == BoundarySent::WithoutReplay && resumed);
             if most.is_some_and(|most| count > most) && !(gap && boundary.sent == BoundarySent::WithoutReplay) || missing {
@@ -56,8 +53,16 @@ pub(super) fn check(contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut
                 judge.held("SEAM-3");
             }
             let Some(mark) = conn.boundaries().next().filter(|_| !gap) else { continue };
-            let mut in_place = 0;
-            for (got, event) in conn.arrivals().filter(|(g, _)| g.what.durable && g.what.kind == Kind::Event) {
+            let on_its_side = |stretch: Stretch| {
+                let (first, last) = (stretch.events().start, stretch.events().end - 1);
+                let holds = match conn.got[stretch.got().start].record < mark.record {
+                    true => !boundary.fixed || expect.session.events[last].invoked.at <= begun,
+                    false => expect.session.events[first].acked_at().is_none_or(|acked| acked >= conn.connect.at),
+                };
+                if holds { stretch.len() } else { 0 }
+            };
+            let mut in_place = expect.settled(conn, on_its_side);
+            for (got, event) in expect.unsettled(conn, on_its_side).filter(|(g, _)| g.what.durable && g.what.kind == Kind::Event) {
                 let e = &expect.session.events[event];
                 let old = e.acked_at().is_some_and(|acked| acked < conn.connect.at);
                 let misplaced = old && got.record > mark.record;

@@ -128,7 +128,7 @@ fn limits(view: &View<'_>, profile: &Profile, judge: &mut Judge) {
     if !profile.binding.history.as_ref().is_some_and(|h| h.limit_validated) {
         return;
     }
-    for op in &view.ops {
+    for op in view.besides_publishes() {
         let (Action::Probe { about: Probe::SenselessLimit, .. }, Some(completed)) = (op.invoked.what, op.completed) else { continue };
         let refused = matches!(completed.what, Outcome::Failed { status: 400..=499, .. });
         judge.require("SNAPSHOT-4", refused, || Violation {

@@ -49,11 +49,14 @@ pub(super) fn check(view: &View<'_>, profile: &Profile, expects: &[Expect<'_, '_
         ordinary(conn, judge);
     }
     for expect in expects {
-        for conn in expect.conns().filter(|c| c.is_stream() && c.accepted()) {
+        let course = &expect.session.course;
+        for conn in expect.conns().filter(|c| course.hostile && c.is_stream() && c.accepted()) {
             payloads(expect, conn, format, judge);
         }
-        let refused = expect.session.events.iter().filter(|e| e.hostile_type && e.refused).count();
-        judge.held_n("WIRE-8", refused as u64);
+        if course.hostile_types {
+            let refused = expect.session.events.iter().filter(|e| e.hostile_type && e.refused).count();
+            judge.held_n("WIRE-8", refused as u64);
+        }
     }
     match profile.contract.liveness.heartbeat_ms {
         None => judge.not_applicable("WIRE-5", "the profile promises no heartbeat"),
@@ -260,7 +263,7 @@ fn silences(view: &View<'_>, (interval, silence): (u64, u64), judged: &FxHashSet
         let plain = !matches!(conn.connect.what.role, Role::Compressed | Role::Churn) && conn.comments.len() < MOST_COMMENTS;
         let (Some(answer), true) = (conn.answer, plain) else { continue };
         let deleted = view.session_of(conn).deleting.unwrap_or(last);
-        let over = conn.got.iter().find(|g| g.what.kind == Kind::Terminal).map_or(last, |g| g.at);
+        let over = conn.frames(Kind::Terminal).next().map_or(last, |g| g.at);
         let until = conn.ended_at().min(deleted).min(over).min(last);
         if until.0.saturating_sub(answer.at.0) <= silence {
             continue;

@@ -19,7 +19,8 @@ pub use record::{
     Leaked, Lint, Micros, OpId, Opened, Opinion, Outcome, Probe, Process, Publish, Record, Resources, Retain, Role, Said, Session,
     SessionIx, Stage, Step, Surface, Until, Wait, What,
 };
-pub use view::{ConnView, EventView, OpView, Seen, SessionView, Sight, Sights, Stop, View};
+pub use view::{ConnView, Cursors, EventView, Grown, OpView, Seen, SessionView, Sight, Sights, Stop, View};
+pub(crate) use view::{Numbered, Piece, Pieces, Stretch};
 pub use wire::{Headers, Message, Named, Of, Wire};
 
 /// A recorded run of one scenario.

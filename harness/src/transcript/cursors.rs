@@ -41,7 +41,7 @@ impl Cursors {
                     name(cursor.what, Some(at + 1));
                 }
             }
-            for (cursor, sights) in &session.cursors {
+            for (cursor, sights) in session.cursors.iter() {
                 name(cursor, Some(sights.first.event + 1));
             }
             for (cursor, sight) in &session.commits {

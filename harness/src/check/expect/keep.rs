@@ -111,7 +111,7 @@ impl Keep {
         }
         if let Some(most) = self.age {
             let oldest = at.0.saturating_sub(event.invoked.at.0);
-            limit(self.expired(event, at), oldest + MARGIN < most);
+            limit(self.expired(event, at), oldest.saturating_add(MARGIN) < most);
         }
         // Whoever asks may be told of it in another way than by the gap signal.
         let removed = self.cleared.iter().any(|(sent, done)| at >= *sent && event.invoked.at <= *done);
@@ -198,6 +198,7 @@ mod tests {
             cursor: None,
             other_cursor: None,
             repeated: None,
+            follows: false,
         };
         SessionView { events: times.iter().enumerate().map(event).collect(), ..SessionView::default() }
     }
@@ -234,5 +235,17 @@ mod tests {
             let last = Micros(1_000);
             assert!((0..times.len()).all(|e| keep.surely_newer(&session.events[e], last).0 == counted(&session, e, last).0));
         }
+    }
+
+    /// At the end of time the margin once ran over, and made an event young.
+    #[test]
+    fn at_the_end_of_time_nothing_is_surely_kept_that_ages() {
+        let body = Body::of("word");
+        let session = session(&body, &[(1, Some(5)), (6, None)]);
+        let retention = Retention { default: Retain { age_ms: Some(300), ..Retain::default() }, ..Retention::default() };
+        let keep = Keep::new(&session, Some(&retention));
+        let kept = |at| [0, 1].map(|event| keep.kept(&session.events[event], Micros(at)));
+        assert_eq!(kept(u64::MAX), [Kept::No, Kept::Perhaps]);
+        assert_eq!(kept(1_000), [Kept::Yes, Kept::Yes]);
     }
 }

@@ -5,15 +5,20 @@
 
 mod keep;
 mod order;
+mod pieces;
+mod ranks;
+
+use std::cell::OnceCell;
 
 use rustc_hash::FxHashSet;
 
 use keep::Keep;
 pub(crate) use keep::Kept;
 pub(crate) use order::real_time;
+use ranks::Ranks;
 
 use crate::contract::{BoundarySent, Contract, CursorAnswer, StreamAnswer};
-use crate::history::{ConnView, CursorClass, Ended, From, Micros, Role, SessionView, Surface, View};
+use crate::history::{ConnView, CursorClass, Ended, From, Micros, Role, SessionView, Stretch, Surface, View};
 
 /// In which phase of a connection an event was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +36,18 @@ pub(crate) enum Phase {
 pub(crate) struct Expect<'v, 'h> {
     pub(crate) view: &'v View<'h>,
     pub(crate) session: &'v SessionView<'h>,
-    /// For each event its place in the order that the strongest view shows; `None` when that view lacks it.
-    rank: Vec<Option<u32>>,
-    /// The events in that order.
-    ranked: Vec<u32>,
+    /// The order that the strongest view shows.
+    ranks: Ranks,
+    /// True where nobody can tell that an event comes before one of a lower place: neither by real time, nor by the order.
+    in_order: bool,
     /// Acknowledged durable events without a place in it, in the order in which they were acknowledged.
     unranked: Vec<u32>,
     /// For each place in that order, the first acknowledgement of what stands there or behind it.
-    acked_from: Vec<Micros>,
+    acked_from: OnceCell<Vec<Micros>>,
     /// For each connection from when on it was surely live.
     live_at: Vec<Micros>,
+    /// For each connection what [`Expect::start`] says of it.
+    starts: Vec<Option<Option<usize>>>,
     /// The finite reads that no other page followed.
     last_pages: FxHashSet<usize>,
     keep: Keep,
@@ -56,48 +63,43 @@ pub(crate) struct Expect<'v, 'h> {
 
 impl<'v, 'h> Expect<'v, 'h> {
     fn new(view: &'v View<'h>, session: &'v SessionView<'h>, contract: &Contract) -> Expect<'v, 'h> {
-        let ranked = order::ranked(view, session);
-        let mut rank = vec![None; session.events.len()];
-        for (place, event) in ranked.iter().enumerate() {
-            rank[*event as usize] = Some(place as u32);
-        }
+        let ranks = order::ranked(view, session);
         let acked = |event: &u32| session.events[*event as usize].acked_at();
-        let mut unranked: Vec<u32> = (0..session.events.len() as u32)
-            .filter(|event| rank[*event as usize].is_none() && session.events[*event as usize].durable && acked(event).is_some())
-            .collect();
+        let others = ranks.others(session.events.len()).filter(|event| session.events[*event].durable);
+        let mut unranked: Vec<u32> = others.map(|event| event as u32).filter(|event| acked(event).is_some()).collect();
         unranked.sort_by_key(acked);
-        let mut acked_from: Vec<Micros> = ranked.iter().map(|event| acked(event).unwrap_or(Micros(u64::MAX))).collect();
-        for place in (1..acked_from.len()).rev() {
-            acked_from[place - 1] = acked_from[place - 1].min(acked_from[place]);
-        }
+        let in_order = session.course.in_turn && ranks.ascends();
         let conns = || session.conns.iter().map(|id| view.conn(*id));
         let mut pages = rustc_hash::FxHashMap::default();
         for conn in conns().filter(|c| c.connect.what.surface == Surface::History) {
             pages.insert(conn.connect.what.reader.as_str(), conn.place);
         }
         let last_pages = pages.into_values().collect();
-        let live_at = conns().map(|conn| live_at(session, conn, contract)).collect();
         let keep = Keep::new(session, contract.retention.as_ref());
         let patience = contract.liveness.delivery_ms * 1000 / 4;
         let heads_at_once = contract.liveness.headers_ms.is_some();
         let per_event = contract.cursor.as_ref().is_none_or(|c| c.per_event);
         let empty = contract.answers.get(&CursorClass::Empty);
         let empty_is_start = empty.is_none_or(|answer| *answer == CursorAnswer::Stream(StreamAnswer::Start));
-        Expect {
+        let mut expect = Expect {
             view,
             session,
-            rank,
-            ranked,
+            ranks,
+            in_order,
             unranked,
-            acked_from,
-            live_at,
+            acked_from: OnceCell::new(),
+            live_at: Vec::new(),
+            starts: Vec::new(),
             last_pages,
             keep,
             patience,
             heads_at_once,
             per_event,
             empty_is_start,
-        }
+        };
+        expect.live_at = conns().map(|conn| expect.find_live_at(conn, contract)).collect();
+        expect.starts = conns().map(|conn| expect.find_start(conn)).collect();
+        expect
     }
 
     /// All sessions of a view.
@@ -113,12 +115,12 @@ impl<'v, 'h> Expect<'v, 'h> {
 
     /// The place of an event in the order that the strongest view shows.
     pub(crate) fn rank(&self, event: usize) -> Option<u32> {
-        self.rank[event]
+        self.ranks.of(event)
     }
 
     /// True when `a` surely comes before `b`: by the order that was seen, else by real time.
     pub(crate) fn before(&self, a: usize, b: usize) -> bool {
-        match (self.rank[a], self.rank[b]) {
+        match (self.ranks.of(a), self.ranks.of(b)) {
             (Some(a), Some(b)) => a < b,
             (None, _) | (_, None) => real_time(&self.session.events[a], &self.session.events[b]),
         }
@@ -142,6 +144,10 @@ impl<'v, 'h> Expect<'v, 'h> {
 
     /// The event behind which a connection starts: `Some(None)` for the very beginning, `None` when that is not known.
     pub(crate) fn start(&self, conn: &ConnView<'h>) -> Option<Option<usize>> {
+        self.starts[conn.place]
+    }
+
+    fn find_start(&self, conn: &ConnView<'h>) -> Option<Option<usize>> {
         match &conn.connect.what.from {
             _ if conn.from_the_beginning(self.session) => Some(None),
             From::Start => Some(None),
@@ -185,38 +191,53 @@ impl<'v, 'h> Expect<'v, 'h> {
     /// The acknowledged durable events that a connection had to deliver: behind its start, and before something that it
     /// did deliver or that the run waited for in vain while it was open. The last page of a finite read owes everything
     /// that was acknowledged before it was asked for.
-    pub(crate) fn due(&self, conn: &ConnView<'h>, start: Option<usize>) -> Vec<usize> {
-        let horizon = || conn.arrivals().filter(|(got, _)| got.what.durable).map(|(_, event)| event).chain(self.missed_wait(conn));
+    pub(crate) fn due(&self, conn: &ConnView<'h>, start: Option<usize>) -> Due {
+        let events = &self.session.events;
+        // What lies behind the start in the order that was seen was due by what came behind it, or by itself.
+        let behind = |stretch: &Stretch| start.is_none_or(|start| start < stretch.events().start && self.rank(start).is_some());
+        let all_due = |stretch: Stretch| if behind(&stretch) && self.ranked(stretch) == stretch.len() { stretch.len() } else { 0 };
+        let came: Vec<Stretch> = self.stretches(conn).filter(|stretch| all_due(*stretch) > 0).collect();
+
+        let rest = || self.unsettled(conn, all_due).filter(|(got, _)| got.what.durable).map(|(_, event)| event);
+        let horizon = || rest().chain(self.missed_wait(conn));
         let whole = self.last_pages.contains(&conn.place) && conn.end.is_some_and(|end| end.what.how == Ended::Done);
         let whole = whole.then_some(conn.connect.at);
-        let events = &self.session.events;
         let owed = |event: &usize| events[*event].durable && events[*event].acked.is_some() && self.after_start(*event, start);
         let past = |event: usize| whole.is_some_and(|at| events[event].acked_at().is_some_and(|acked| acked < at));
 
-        let first = start.and_then(|start| self.rank[start]).map_or(0, |rank| rank as usize + 1);
-        let top = horizon().filter_map(|event| self.rank[event]).max().map_or(0, |rank| rank as usize + 1).max(first);
-        let ranked = self.ranked.get(first..).unwrap_or_default().iter().map(|event| *event as usize);
-        let ranked = ranked.enumerate().take_while(|(place, _)| whole.is_some() || first + place < top);
-        let mut due = Vec::with_capacity(if whole.is_some() { self.ranked.len().saturating_sub(first) } else { top - first });
-        due.extend(ranked.filter(|(place, event)| first + place < top || past(*event)).map(|(_, event)| event).filter(owed));
+        let last = came.last().map(|stretch| stretch.events().end - 1);
+        let first = start.and_then(|start| self.rank(start)).map_or(0, |rank| rank as usize + 1);
+        let top = horizon().chain(last).filter_map(|event| self.rank(event)).max().map_or(0, |rank| rank as usize + 1).max(first);
+        let mut others: Vec<usize> = Vec::new();
+        let mut from = first;
+        for stretch in &came {
+            let rank = self.rank(stretch.events().start).map_or(from, |rank| rank as usize);
+            others.extend(self.ranks.events(from..rank).filter(owed));
+            from = rank + stretch.len();
+        }
+        others.extend(self.ranks.events(from..top).filter(owed));
+        if whole.is_some() {
+            others.extend(self.ranks.events(top.max(from)..self.ranks.len()).filter(|event| past(*event) && owed(event)));
+        }
 
-        let latest = horizon().map(|event| events[event].invoked.at).chain(whole).max().unwrap_or_default();
+        let latest = horizon().chain(last).map(|event| events[event].invoked.at).chain(whole).max().unwrap_or_default();
         let until = self.unranked.partition_point(|event| events[*event as usize].acked_at().is_some_and(|acked| acked < latest));
-        let known = due.len();
-        due.extend(self.unranked[..until].iter().map(|event| *event as usize).filter(owed));
+        let known = others.len();
+        others.extend(self.unranked[..until].iter().map(|event| *event as usize).filter(owed));
         // What was delivered or waited for is due by itself, whatever the order.
-        let mut seen: FxHashSet<usize> = due[known..].iter().copied().collect();
-        due.extend(horizon().filter(|event| self.rank[*event].is_none() && owed(event) && seen.insert(*event)));
-        due
+        let mut seen: FxHashSet<usize> = others[known..].iter().copied().collect();
+        others.extend(horizon().filter(|event| self.rank(*event).is_none() && owed(event) && seen.insert(*event)));
+        Due { came, others }
     }
 
     /// As [`Expect::due`], for a connection that starts behind the newest event: what was sent once it was live.
-    pub(crate) fn due_live(&self, conn: &ConnView<'h>) -> Vec<usize> {
+    pub(crate) fn due_live(&self, conn: &ConnView<'h>) -> Due {
         let events = &self.session.events;
-        let Some(latest) = conn.arrivals().map(|(_, event)| event).chain(self.missed_wait(conn)).max() else { return Vec::new() };
+        let Some(latest) = conn.arrivals().map(|(_, event)| event).chain(self.missed_wait(conn)).max() else { return Due::default() };
         let first = events.partition_point(|event| event.invoked.at <= self.live_at(conn));
         let comes = |event: &usize| *event == latest || self.before(*event, latest);
-        (first..=latest).filter(|event| events[*event].durable && events[*event].acked.is_some()).filter(comes).collect()
+        let due = (first..=latest).filter(|event| events[*event].durable && events[*event].acked.is_some()).filter(comes);
+        Due { came: Vec::new(), others: due.collect() }
     }
 
     /// The event that the run waited for at this connection in vain, if the connection was open and could deliver it.
@@ -257,9 +278,25 @@ impl<'v, 'h> Expect<'v, 'h> {
     /// which on nothing was, so that what follows in a long session costs nothing.
     fn ranked_behind(&self, start: Option<usize>, conn: &ConnView<'h>) -> impl Iterator<Item = usize> {
         let asked = conn.connect.at;
-        let from = start.and_then(|start| self.rank[start]).map_or(0, |rank| rank as usize + 1);
-        let places = (from..self.ranked.len()).take_while(move |place| self.acked_from[*place] < asked);
-        places.map(|place| self.ranked[place] as usize).filter(move |event| self.owed_at(*event, start, asked))
+        let from = start.and_then(|start| self.rank(start)).map_or(0, |rank| rank as usize + 1);
+        let places = (from..self.ranks.len()).zip(self.ranks.events(from..self.ranks.len()));
+        let places = places.take_while(move |(place, event)| self.acked_from(*place, *event) < asked);
+        places.map(|(_, event)| event).filter(move |event| self.owed_at(*event, start, asked))
+    }
+
+    /// The first acknowledgement of what stands at a place of the order, which is `event`, or behind it.
+    fn acked_from(&self, place: usize, event: usize) -> Micros {
+        let acked = |event: usize| self.session.events[event].acked_at().unwrap_or(Micros(u64::MAX));
+        if self.in_order {
+            return acked(event);
+        }
+        self.acked_from.get_or_init(|| {
+            let mut acked_from: Vec<Micros> = self.ranks.events(0..self.ranks.len()).map(acked).collect();
+            for place in (1..acked_from.len()).rev() {
+                acked_from[place - 1] = acked_from[place - 1].min(acked_from[place]);
+            }
+            acked_from
+        })[place]
     }
 
     fn unranked_behind(&self, start: Option<usize>, conn: &ConnView<'h>) -> impl Iterator<Item = usize> {
@@ -297,14 +334,23 @@ impl<'v, 'h> Expect<'v, 'h> {
     pub(crate) fn judged(&self, conn: &ConnView<'h>) -> bool {
         conn.accepted() && conn.connect.what.role != Role::Churn
     }
+
+    fn find_live_at(&self, conn: &ConnView<'h>, contract: &Contract) -> Micros {
+        let never = Micros(u64::MAX);
+        if matches!(contract.boundary.as_ref().map(|b| b.sent), Some(BoundarySent::Always | BoundarySent::AtLeastOnce)) {
+            return conn.boundaries().next().map_or(never, |boundary| boundary.at);
+        }
+        let Some(answer) = conn.answer else { return never };
+        let new = self.first(conn, |event| event.new_at(conn.connect.at), |_| true);
+        new.map_or(never, |got| got.at.max(answer.at))
+    }
 }
 
-fn live_at(session: &SessionView<'_>, conn: &ConnView<'_>, contract: &Contract) -> Micros {
-    let never = Micros(u64::MAX);
-    if matches!(contract.boundary.as_ref().map(|b| b.sent), Some(BoundarySent::Always | BoundarySent::AtLeastOnce)) {
-        return conn.boundaries().next().map_or(never, |boundary| boundary.at);
-    }
-    let Some(answer) = conn.answer else { return never };
-    let new = conn.arrivals().find(|(_, event)| session.events[*event].new_at(conn.connect.at));
-    new.map_or(never, |(got, _)| got.at.max(answer.at))
+/// What a connection had to deliver.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    /// Stretches that were due as a whole, and came.
+    pub(crate) came: Vec<Stretch>,
+    /// All else that was due, whether it came or not.
+    pub(crate) others: Vec<usize>,
 }

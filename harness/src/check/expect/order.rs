@@ -2,7 +2,8 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::history::{ConnView, CursorClass, EventView, From, Kind, Role, SessionView, Surface, View};
+use super::ranks::{Ranks, Sequence};
+use crate::history::{ConnView, CursorClass, EventView, From, Kind, Piece, Role, SessionView, Surface, View};
 
 /// True when `a` was acknowledged before `b` was sent.
 pub(crate) fn real_time(a: &EventView<'_>, b: &EventView<'_>) -> bool {
@@ -12,13 +13,13 @@ pub(crate) fn real_time(a: &EventView<'_>, b: &EventView<'_>) -> bool {
 /// A view of the whole session: finite pages that follow each other, or the connections of a reader's life.
 #[derive(Default)]
 struct Candidate {
-    events: Vec<u32>,
+    events: Sequence,
     strength: u8,
 }
 
 /// The events in the order that the strongest view shows: of all views from the beginning the one with the most events;
 /// history before streams, the undisturbed before others.
-pub(super) fn ranked(view: &View<'_>, session: &SessionView<'_>) -> Vec<u32> {
+pub(super) fn ranked(view: &View<'_>, session: &SessionView<'_>) -> Ranks {
     let mut candidates: FxHashMap<(&str, bool), Candidate> = FxHashMap::default();
     let mut ended: FxHashMap<(&str, bool), crate::history::Micros> = FxHashMap::default();
     for conn in session.conns.iter().map(|id| view.conn(*id)).filter(|c| c.accepted() && !c.astray) {
@@ -50,27 +51,39 @@ pub(super) fn ranked(view: &View<'_>, session: &SessionView<'_>) -> Vec<u32> {
                 candidate.events.clear();
             }
             candidate.strength = if finite { 2 } else { u8::from(connect.role == Role::Witness) };
-            candidate.events.extend(durable(conn));
+            shown(conn, &mut candidate.events);
             ended.insert(life, conn.ended_at());
         }
     }
     let mut seen = FxHashSet::default();
-    let mut strongest: Option<(usize, u8, &str, &[u32])> = None;
-    for ((reader, _), candidate) in &mut candidates {
-        // Strictly ascending, as nearly all views are, they hold nothing twice.
-        if !candidate.events.is_sorted_by(|event, next| event < next) {
+    let mut strongest: Option<(usize, u8, &str)> = None;
+    let mut order = Sequence::default();
+    for ((reader, _), mut candidate) in candidates {
+        // Ascending, as nearly all views are, they hold nothing twice.
+        if !candidate.events.ascends() {
             seen.clear();
-            candidate.events.retain(|event| seen.insert(*event));
+            let mut once = Sequence::default();
+            candidate.events.events().filter(|event| seen.insert(*event)).for_each(|event| once.extend(event as usize..event as usize + 1));
+            candidate.events = once;
         }
-        let this = (candidate.events.len(), candidate.strength, *reader, candidate.events.as_slice());
+        let this = (candidate.events.len(), candidate.strength, reader);
         // The reader's name only makes the choice the same each time.
-        if strongest.is_none_or(|best| (this.0, this.1, this.2) > (best.0, best.1, best.2)) {
-            strongest = Some(this);
+        if strongest.is_none_or(|best| this > best) {
+            (strongest, order) = (Some(this), candidate.events);
         }
     }
-    strongest.map_or_else(Vec::new, |(_, _, _, events)| events.to_vec())
+    Ranks::new(order, session.events.len())
 }
 
-fn durable(conn: &ConnView<'_>) -> impl Iterator<Item = u32> {
-    conn.arrivals().filter(|(got, _)| got.what.kind == Kind::Event && got.what.durable).map(|(_, event)| event as u32)
+/// Adds the durable events that a connection shows.
+fn shown(conn: &ConnView<'_>, events: &mut Sequence) {
+    for piece in conn.pieces(usize::MAX) {
+        match piece {
+            Piece::Stretch(stretch) => events.extend(stretch.events()),
+            Piece::Loose(got) => {
+                let durable = conn.frames_at(got).filter(|(got, _)| got.what.kind == Kind::Event && got.what.durable);
+                durable.filter_map(|(_, event)| event).for_each(|event| events.extend(event..event + 1));
+            }
+        }
+    }
 }

@@ -118,7 +118,7 @@ impl<'v, 'h> Ledger<'v, 'h> {
         let mut ledger = Ledger::default();
         let mut answers: FxHashMap<OpId, (Option<&Paid>, Option<&Told>)> = FxHashMap::default();
         let mut frames: FxHashMap<ConnId, Vec<(usize, &Told)>> = FxHashMap::default();
-        for (at, record) in view.history.records.iter().enumerate() {
+        for (at, record) in view.records.iter().enumerate() {
             match &record.what {
                 What::Paid(paid) => answers.entry(paid.op).or_default().0 = Some(paid),
                 What::Told(told) => match told.by {

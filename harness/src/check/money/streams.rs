@@ -122,7 +122,7 @@ fn refusals(view: &View<'_>, judge: &mut Judge) {
     // What a program is given may be wrong on purpose; what it makes of it is another requirement.
     let by_program = |conn: ConnId| view.conns.get(conn.0 as usize).is_some_and(|conn| conn.connect.what.role == Role::Driven);
     let driven = |op: OpId| matches!(view.ops.get(op.0 as usize).map(|op| op.invoked.what), Some(Action::Pay(pay)) if pay.conn.is_some_and(by_program));
-    for (at, record) in view.history.records.iter().enumerate() {
+    for (at, record) in view.records.iter().enumerate() {
         let (status, media) = match &record.what {
             What::Paid(paid) if !driven(paid.op) => (paid.status, paid.media.as_deref()),
             What::Answer(answer) if !by_program(answer.conn) => (answer.status, answer.content_type.as_deref()),

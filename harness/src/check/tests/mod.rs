@@ -1,5 +1,6 @@
 //! For each requirement a history that violates it and alone it, and histories that look close and are right.
 
+mod alike;
 mod answers;
 mod ask;
 mod batches;

@@ -173,7 +173,7 @@ impl Prepared {
         };
         let mut collector = Collector::default();
         let run = self.simulation.run(scenario, Chooser::Fixed(schedule.clone()), 0);
-        collector.add(&self.simulation, 0, &base.name, scenario, run);
+        collector.add(&self.simulation, (0, &base.name, scenario), None, run);
         Ok(collector.outcome)
     }
 

@@ -103,7 +103,9 @@ impl<'v, 'h> Sightings<'v, 'h> {
         let at_head = |conn: &&ConnView<'h>| {
             let session = self.session(conn);
             let named = conn.presented().filter(|(_, class)| *class == CursorClass::Own).and_then(|(value, _)| session.cursors.get(value));
-            let newest = session.events.iter().rposition(|e| e.durable && e.acked_at().is_some_and(|at| at < conn.connect.at));
+            let old =
+                |event: &usize| session.events[*event].durable && session.events[*event].acked_at().is_some_and(|at| at < conn.connect.at);
+            let newest = (0..session.events.len()).rfind(old);
             let resumed = named.map(|sights| sights.first.event);
             resumed.is_some() && resumed == newest && Self::events(conn).next().is_some()
         };

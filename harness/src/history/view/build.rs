@@ -1,22 +1,27 @@
 //! Building a view, in one pass.
 
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use super::{ConnView, Cursors, EventView, Grown, Numbered, OpView, Seen, SessionView, Sight, Stop, Stretch, View};
+use crate::history::{Action, ConnId, Delivery, History, Kind, Micros, Outcome, Process, Record, SessionIx, Surface, What};
 
-use super::{ConnView, EventView, OpView, Seen, SessionView, Sight, Sights, Stop, View};
-use crate::history::{Action, ConnId, Delivery, History, Kind, Micros, Outcome, Process, SessionIx, Surface, What};
-
-/// For how many events a session has room from the beginning.
-const USUAL: usize = 56;
+/// For how many events, and for how many deliveries, there is room from the beginning.
+const USUAL: (usize, usize) = (56, 16);
 
 impl<'h> View<'h> {
     /// The view of a history. Records that refer to what was never introduced are passed over: a history may come from a
     /// file that somebody has cut.
     pub fn of(history: &'h History) -> View<'h> {
+        View::of_records(&history.records)
+    }
+
+    /// The view of the records of a history, or of its beginning.
+    pub(crate) fn of_records(records: &'h [Record]) -> View<'h> {
         let mut view = View {
-            history,
+            records,
             sessions: Vec::new(),
             conns: Vec::new(),
-            ops: Vec::new(),
+            ops: Grown::with_capacity(USUAL.0),
+            no_publishes: Vec::new(),
+            repeats: false,
             process: Vec::new(),
             stops: Vec::new(),
             waits: Vec::new(),
@@ -24,23 +29,36 @@ impl<'h> View<'h> {
             expectations: Vec::new(),
             leaks: Vec::new(),
         };
-        let room = Room::of(history);
-        view.ops.reserve(room.ops);
-        view.conns.reserve(room.deliveries.len());
-        for (record, entry) in history.records.iter().enumerate() {
-            view.take(record, entry.at, &entry.what);
-            if let What::Connect(connect) = &entry.what {
-                let most = room.deliveries.get(connect.conn.0 as usize).copied().unwrap_or(0);
-                view.on(connect.conn, |conn| {
-                    conn.got.reserve_exact(most);
-                    conn.events.reserve_exact(most);
-                });
-            }
-        }
-        for session in &mut view.sessions {
-            session.unknowns = session.events.iter().filter(|event| event.unknown).count();
-        }
+        view.take_from(0);
         view
+    }
+
+    /// The view of the records of a history that begin with those of this view, as if it were made of all of them: what is
+    /// known of the beginning is taken from here.
+    pub(crate) fn go_on(&'h self, records: &'h [Record]) -> View<'h> {
+        debug_assert!(records.starts_with(self.records), "the records begin with those of the view");
+        let mut view = View {
+            records,
+            sessions: self.sessions.iter().map(SessionView::go_on).collect(),
+            conns: self.conns.clone(),
+            ops: self.ops.go_on(),
+            no_publishes: self.no_publishes.clone(),
+            repeats: self.repeats,
+            process: self.process.clone(),
+            stops: self.stops.clone(),
+            waits: self.waits.clone(),
+            resources: self.resources.clone(),
+            expectations: self.expectations.clone(),
+            leaks: self.leaks.clone(),
+        };
+        view.take_from(self.records.len());
+        view
+    }
+
+    fn take_from(&mut self, begin: usize) {
+        for (record, entry) in self.records.iter().enumerate().skip(begin) {
+            self.take(record, entry.at, &entry.what);
+        }
     }
 
     fn take(&mut self, record: usize, at: Micros, what: &'h What) {
@@ -58,11 +76,11 @@ impl<'h> View<'h> {
                         former.succeeded = true;
                     }
                     self.sessions.push(SessionView {
-                        events: Vec::with_capacity(USUAL),
+                        events: Grown::with_capacity(USUAL.0),
                         name: &session.name,
                         retain: session.retain,
                         reborn_of: session.reborn_of,
-                        cursors: FxHashMap::with_capacity_and_hasher(USUAL, FxBuildHasher),
+                        cursors: Cursors::with_capacity(USUAL.0),
                         ..SessionView::default()
                     });
                 }
@@ -75,6 +93,10 @@ impl<'h> View<'h> {
             What::Invoke(invoke) => {
                 if invoke.op.0 as usize == self.ops.len() {
                     self.ops.push(OpView { invoked: seen!(&invoke.action), completed: None });
+                    match &invoke.action {
+                        Action::Publish(publish) => self.repeats |= publish.repeats.is_some(),
+                        _ => self.no_publishes.push(invoke.op),
+                    }
                     self.invoked(record, at, &invoke.action);
                 }
             }
@@ -96,8 +118,10 @@ impl<'h> View<'h> {
                         connect: seen!(connect),
                         answer: None,
                         astray: false,
-                        got: Vec::new(),
-                        events: Vec::new(),
+                        got: Vec::with_capacity(USUAL.1),
+                        events: Vec::with_capacity(USUAL.1),
+                        others: Vec::new(),
+                        stretches: Vec::new(),
                         newest: None,
                         ascends: true,
                         last: 0,
@@ -176,15 +200,19 @@ impl<'h> View<'h> {
             Action::Publish(publish) => {
                 let Some(session) = self.session(publish.session) else { return };
                 if let Some(event) = session.event_of(publish.marker.n) {
-                    if publish.repeats.is_some() && !publish.conflict {
-                        session.events[event].repeated = Some(at);
+                    if publish.repeats.is_some()
+                        && !publish.conflict
+                        && let Some(event) = session.events.get_mut(event)
+                    {
+                        event.repeated = Some(at);
+                        session.course.repeats = true;
                     }
                     return;
                 }
                 if publish.marker.n as usize != session.events.len() + 1 {
                     session.elsewhere.insert(publish.marker.n, session.events.len());
                 }
-                session.events.push(EventView {
+                let event = EventView {
                     marker: publish.marker,
                     invoked: Seen { record, at, what: () },
                     acked: None,
@@ -200,7 +228,10 @@ impl<'h> View<'h> {
                     cursor: None,
                     other_cursor: None,
                     repeated: None,
-                });
+                    follows: false,
+                };
+                session.course.sent(&session.events, &event);
+                session.events.push(event);
             }
             Action::Close { session, .. } => {
                 if let Some(session) = self.session(*session) {
@@ -221,23 +252,31 @@ impl<'h> View<'h> {
             Action::Publish(publish) => {
                 let Some(session) = self.sessions.get_mut(publish.session.0 as usize) else { return };
                 let Some(event) = session.event_of(publish.marker.n) else { return };
-                let view = &mut session.events[event];
                 match outcome {
                     // A key that was used before: the acknowledgement may be the first event's, and this one may never be.
                     Outcome::Ok { .. } if publish.conflict => {}
                     Outcome::Ok { cursor, .. } => {
-                        view.acked.get_or_insert(Seen { record, at, what: () });
-                        view.unknown = false;
-                        view.refused = false;
+                        if session.events[event].acked.is_none() {
+                            session.course.acknowledged(&session.events, event, at);
+                        }
+                        if let Some(view) = session.events.get_mut(event) {
+                            view.acked.get_or_insert(Seen { record, at, what: () });
+                            view.unknown = false;
+                            view.refused = false;
+                        }
                         if let Some(cursor) = cursor {
                             session.sight(event, cursor, record, at);
                         }
                     }
                     Outcome::Failed { .. } => {
                         // A refused repetition says nothing about the first request.
-                        if view.acked.is_none() && (publish.repeats.is_none() || publish.conflict) {
+                        if let Some(view) = session.events.get_mut(event)
+                            && view.acked.is_none()
+                            && (publish.repeats.is_none() || publish.conflict)
+                        {
                             view.refused = true;
                             view.unknown = false;
+                            session.course.refused();
                         }
                     }
                     Outcome::Unknown { .. } => {}
@@ -282,9 +321,19 @@ impl<'h> View<'h> {
             conn.last = event + 1;
         }
         conn.newest = event.filter(|_| delivery.durable).or(conn.newest);
+        if event.is_none() || delivery.kind != Kind::Event {
+            conn.others.push((conn.got.len() - 1) as u32);
+        }
         match (event, delivery.cursor.as_deref()) {
             (_, _) if conn.astray => {}
-            (Some(event), Some(cursor)) => session.sight(event, cursor, record, at),
+            (Some(event), Some(cursor)) => {
+                if session.sight(event, cursor, record, at) {
+                    let event_view = &session.events[event];
+                    if as_it_should_be(delivery, event_view) {
+                        conn.comes_on(event as u32, event_view.follows);
+                    }
+                }
+            }
             (None, Some(cursor)) if delivery.kind != Kind::Commit => {
                 session.synthetic.entry(cursor).or_insert(at);
             }
@@ -298,52 +347,72 @@ impl<'h> View<'h> {
     }
 }
 
-/// How much there is of what a view lists.
-#[derive(Default)]
-struct Room {
-    ops: usize,
-    /// Deliveries by the number of their connection.
-    deliveries: Vec<usize>,
+/// True for a frame of an event, with the cursor that the event is known by, that may be part of a [`Stretch`].
+fn as_it_should_be(delivery: &Delivery, event: &EventView<'_>) -> bool {
+    delivery.kind == Kind::Event
+        && (delivery.durable && event.durable)
+        && !(event.hostile || event.hostile_type || event.secret)
+        && delivery.body.as_ref().is_some_and(|body| body.same(event.body))
+        && delivery.said.is_none()
 }
 
-impl Room {
-    fn of(history: &History) -> Room {
-        let mut room = Room::default();
-        for record in &history.records {
-            if let What::Invoke(_) = &record.what {
-                room.ops += 1;
-            } else if let What::Connect(connect) = &record.what {
-                if connect.conn.0 as usize == room.deliveries.len() {
-                    room.deliveries.push(0);
-                }
-            } else if let What::Delivery(delivery) = &record.what
-                && let Some(times) = room.deliveries.get_mut(delivery.conn.0 as usize)
-            {
-                *times += 1;
-            }
+impl ConnView<'_> {
+    /// What came last is part of a stretch: of the last one, when it is the arrival behind it, and its event follows that one's.
+    fn comes_on(&mut self, event: u32, follows: bool) {
+        let got = self.got.len() - 1;
+        match self.stretches.last_mut() {
+            Some(stretch) if follows && stretch.got().end == got && stretch.events().end == event as usize => stretch.len += 1,
+            Some(_) | None => self.stretches.push(Stretch::new(got, event)),
         }
-        room
+    }
+
+    /// Some deliveries were taken away.
+    pub(super) fn taken_anew(&mut self) {
+        self.stretches.clear();
+        let other = |at: &usize| self.events[*at].is_none() || self.got[*at].what.kind != Kind::Event;
+        self.others = (0..self.got.len()).filter(other).map(|at| at as u32).collect();
     }
 }
 
 impl<'h> SessionView<'h> {
-    fn sight(&mut self, event: usize, cursor: &'h str, record: usize, at: Micros) {
+    /// An event was seen with a cursor; true when it is the one that the event is known by.
+    fn sight(&mut self, event: usize, cursor: &'h str, record: usize, at: Micros) -> bool {
+        let known = self.events[event].cursor.map(|first| first.what);
         // It was seen with this cursor before: the first time has left what there is to know.
-        if self.events[event].cursor.is_some_and(|first| first.what == cursor) {
-            return;
+        if known == Some(cursor) {
+            return true;
         }
-        let sight = Sight { event, record, at };
-        let sights = self.cursors.entry(cursor).or_insert(Sights { first: sight, second: None });
-        if sights.first.event != event {
-            sights.second.get_or_insert(sight);
-        }
+        self.cursors.seen(cursor, Sight { event, record, at });
+        let before = event.checked_sub(1).and_then(|before| self.events[before].cursor);
+        let Some(view) = self.events.get_mut(event) else { return false };
         let seen = Seen { record, at, what: cursor };
-        let view = &mut self.events[event];
-        match view.cursor {
-            None => view.cursor = Some(seen),
-            Some(_) => {
-                view.other_cursor.get_or_insert(seen);
+        if known.is_none() {
+            view.cursor = Some(seen);
+            view.follows = before.is_some_and(|before| Numbered::of(before.what).is_next(Numbered::of(cursor)));
+            self.course.named += usize::from(view.durable);
+        } else if view.other_cursor.is_none() {
+            view.other_cursor = Some(seen);
+            if view.durable {
+                let renamed = &mut self.course.renamed;
+                renamed.insert(renamed.partition_point(|other| *other < event), event);
             }
+        }
+        known.is_none()
+    }
+
+    /// A session that goes on from this one.
+    fn go_on(&'h self) -> SessionView<'h> {
+        SessionView {
+            events: self.events.go_on(),
+            cursors: self.cursors.go_on(),
+            elsewhere: self.elsewhere.clone(),
+            opened: self.opened.clone(),
+            cleared: self.cleared.clone(),
+            conns: self.conns.clone(),
+            synthetic: self.synthetic.clone(),
+            commits: self.commits.clone(),
+            course: self.course.clone(),
+            ..*self
         }
     }
 }

@@ -2,25 +2,42 @@
 //! their ends. Built in one pass over the records.
 
 mod build;
+mod course;
+mod cursors;
+mod grown;
+mod numbered;
+mod stretch;
+
+use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub(crate) use course::Course;
+pub use cursors::{Cursors, Sight, Sights};
+pub use grown::Grown;
+pub(crate) use numbered::Numbered;
+pub(crate) use stretch::{Piece, Pieces, Stretch};
+
 use crate::history::{
-    Action, Answer, Body, ConnId, Connect, CursorClass, Delivery, End, Expectation, Fault, From, History, Kind, Leaked, Lint, Marker,
-    Micros, Opinion, Outcome, Process, Resources, Retain, SessionIx, Surface, Wait,
+    Action, Answer, Body, ConnId, Connect, CursorClass, Delivery, End, Expectation, Fault, From, Kind, Leaked, Lint, Marker, Micros, OpId,
+    Opinion, Outcome, Process, Record, Resources, Retain, SessionIx, Surface, Wait,
 };
 
 /// A history, indexed.
 #[derive(Debug)]
 pub struct View<'h> {
     /// What it is a view of.
-    pub history: &'h History,
+    pub records: &'h [Record],
     /// Sessions by their number.
     pub sessions: Vec<SessionView<'h>>,
     /// Connections by their number.
     pub conns: Vec<ConnView<'h>>,
     /// Operations by their number.
-    pub ops: Vec<OpView<'h>>,
+    pub ops: Grown<'h, OpView<'h>>,
+    /// Those that are no publishes.
+    pub(crate) no_publishes: Vec<OpId>,
+    /// True when a publish repeats another one's key.
+    pub(crate) repeats: bool,
     /// Changes of the process, in order.
     pub process: Vec<Seen<&'h Process>>,
     /// The times at which the process was gone, in order.
@@ -58,7 +75,7 @@ pub struct Stop<'h> {
 }
 
 /// An operation.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct OpView<'h> {
     /// Its beginning.
     pub invoked: Seen<&'h Action>,
@@ -78,7 +95,7 @@ pub struct SessionView<'h> {
     /// True once another session has taken over its server-side name.
     pub succeeded: bool,
     /// Its events in the order in which they were first sent.
-    pub events: Vec<EventView<'h>>,
+    pub events: Grown<'h, EventView<'h>>,
     /// From a marker's number to its place in `events`, for those whose place is not one below it.
     pub(crate) elsewhere: FxHashMap<u32, usize>,
     /// When its close was sent, and when that was acknowledged.
@@ -100,38 +117,18 @@ pub struct SessionView<'h> {
     /// Its connections.
     pub conns: Vec<ConnId>,
     /// From a cursor to the events that it was seen with.
-    pub cursors: FxHashMap<&'h str, Sights>,
+    pub cursors: Cursors<'h>,
     /// From a cursor on a frame that holds no event of the session to the time of its first sight.
     pub synthetic: FxHashMap<&'h str, Micros>,
     /// From a cursor in a frame of its own, behind the events of a stream or page, to its first sight: behind which event
     /// it stood there, by its place in the session.
     pub commits: FxHashMap<&'h str, Sight>,
-    /// How many of its publishes have no known outcome: they may have taken a number.
-    pub unknowns: usize,
-}
-
-/// The first two events that a cursor was seen with.
-#[derive(Clone, Copy, Debug)]
-pub struct Sights {
-    /// The first.
-    pub first: Sight,
-    /// Another, which there should not be.
-    pub second: Option<Sight>,
-}
-
-/// A cursor seen together with an event.
-#[derive(Clone, Copy, Debug)]
-pub struct Sight {
-    /// The event, by its place in the session.
-    pub event: usize,
-    /// Index of the record.
-    pub record: usize,
-    /// When.
-    pub at: Micros,
+    /// What is so of all its events.
+    pub(crate) course: Course,
 }
 
 /// An event as it was published.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct EventView<'h> {
     /// Its token.
     pub marker: Marker,
@@ -163,10 +160,12 @@ pub struct EventView<'h> {
     pub other_cursor: Option<Seen<&'h str>>,
     /// When its publish was last repeated with the same key and content.
     pub repeated: Option<Micros>,
+    /// True when its cursor is the next one behind that of the event before it, by number and by text.
+    pub(crate) follows: bool,
 }
 
 /// A connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ConnView<'h> {
     /// Its number.
     pub id: ConnId,
@@ -182,6 +181,10 @@ pub struct ConnView<'h> {
     pub got: Vec<Seen<&'h Delivery>>,
     /// For each of `got` the event of the connection's session in it, by its place there.
     pub events: Vec<Option<u32>>,
+    /// The places in `got` of what is no [`Kind::Event`] of its session: control frames, and events of others.
+    pub(crate) others: Vec<u32>,
+    /// The stretches on which everything is as it should be, in order.
+    pub(crate) stretches: Vec<Stretch>,
     /// The durable event of its session that arrived last, by its place there.
     pub newest: Option<usize>,
     /// True while each event of its session that arrived has its place there behind all that arrived before: then nothing
@@ -283,9 +286,25 @@ impl<'h> ConnView<'h> {
         self.got.iter().zip(&self.events).filter_map(|(got, event)| Some((got, (*event)? as usize)))
     }
 
+    /// The frames on it of a kind that is not [`Kind::Event`].
+    pub fn frames(&self, kind: Kind) -> impl Iterator<Item = &Seen<&'h Delivery>> {
+        debug_assert_ne!(kind, Kind::Event, "events are among the arrivals");
+        self.others.iter().map(|at| &self.got[*at as usize]).filter(move |got| got.what.kind == kind)
+    }
+
+    /// All that arrived, piece by piece; of stretches only what lies before the event at `bound`.
+    pub(crate) fn pieces(&self, bound: usize) -> Pieces<'_> {
+        Pieces::new(self.got.len(), &self.stretches, bound)
+    }
+
+    /// The deliveries at these places, each with the event of its session in it, by its place there.
+    pub(crate) fn frames_at(&self, places: Range<usize>) -> impl Iterator<Item = (&Seen<&'h Delivery>, Option<usize>)> {
+        self.got[places.clone()].iter().zip(&self.events[places]).map(|(got, event)| (got, event.map(|event| event as usize)))
+    }
+
     /// The boundaries on it.
     pub fn boundaries(&self) -> impl Iterator<Item = &Seen<&'h Delivery>> {
-        self.got.iter().filter(|g| g.what.kind == Kind::Boundary)
+        self.frames(Kind::Boundary)
     }
 
     /// The time of its end, or of the history's end.
@@ -298,6 +317,11 @@ impl<'h> View<'h> {
     /// The connection of this number.
     pub fn conn(&self, id: ConnId) -> &ConnView<'h> {
         &self.conns[id.0 as usize]
+    }
+
+    /// The operations that are no publishes, in order.
+    pub(crate) fn besides_publishes(&self) -> impl Iterator<Item = &OpView<'h>> {
+        self.no_publishes.iter().map(|op| &self.ops[op.0 as usize])
     }
 
     /// The session of a connection.
@@ -344,30 +368,31 @@ impl<'h> View<'h> {
     /// their keys any more, it has stored each of them twice by right, or once. They are left as events of which no answer
     /// and no delivery is known.
     pub(crate) fn forget_doubled(&mut self) {
-        for (ix, session) in self.sessions.iter_mut().enumerate() {
+        for (ix, session) in self.sessions.iter_mut().enumerate().filter(|(_, session)| session.course.repeats) {
             let stops = &self.stops;
             let across = |e: &EventView<'_>| e.repeated.is_some_and(|again| stops.iter().any(|s| e.invoked.at < s.at && s.at < again));
             let doubled: FxHashSet<u32> =
                 (0..session.events.len() as u32).filter(|event| across(&session.events[*event as usize])).collect();
             for event in &doubled {
-                let event = &mut session.events[*event as usize];
+                let Some(event) = session.events.get_mut(*event as usize) else { continue };
                 (event.acked, event.unknown, event.cursor, event.other_cursor) = (None, true, None, None);
             }
-            session.unknowns += doubled.len();
             if doubled.is_empty() {
                 continue;
             }
+            session.course.forgotten(&session.events);
             for conn in self.conns.iter_mut().filter(|conn| conn.connect.what.session.0 as usize == ix) {
                 let stays = |event: &Option<u32>| event.is_none_or(|event| !doubled.contains(&event));
                 let mut got = conn.events.iter().map(stays);
                 conn.got.retain(|_| got.next().unwrap_or(true));
                 conn.events.retain(stays);
+                conn.taken_anew();
             }
         }
     }
 
     /// The time of the last observation.
     pub fn ended_at(&self) -> Micros {
-        self.history.records.last().map_or(Micros(0), |record| record.at)
+        self.records.last().map_or(Micros(0), |record| record.at)
     }
 }

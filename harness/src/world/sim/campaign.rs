@@ -1,5 +1,6 @@
 //! Many runs: which scenario under which schedule, what was violated, and the smallest schedule that shows it.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 use std::ops::Range;
@@ -8,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
-use super::{Chooser, Generator, Prepared, Run, Schedule, Simulation, judged};
-use crate::check::{Finding, Verdict, look};
+use super::{Beginning, Chooser, Generator, Prepared, Run, Schedule, Simulation, judged};
+use crate::check::{Finding, Verdict, look, look_from};
 use crate::history::{FNV_START, History, fnv};
 use crate::run::Abort;
 use crate::scenario::{Scenario, at, places};
@@ -158,8 +159,15 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Judges a run, unless its very history was judged before; true when it violates something.
-    pub fn add(&mut self, simulation: &Simulation, seed: u64, base: &str, scenario: &Scenario, run: Run) -> bool {
+    /// Judges a run, unless its very history was judged before; true when it violates something. What is known of its
+    /// `beginning` is not looked at again.
+    pub fn add(
+        &mut self,
+        simulation: &Simulation,
+        (seed, base, scenario): (u64, &str, &Scenario),
+        beginning: Option<&Beginning<'_>>,
+        run: Run,
+    ) -> bool {
         let outcome = &mut self.outcome;
         outcome.schedules += 1;
         outcome.actions += run.actions;
@@ -176,7 +184,10 @@ impl Collector {
             self.judged.insert(digest);
         }
         outcome.distinct += 1;
-        let found = look(&run.history, &simulation.profile);
+        let found = match beginning.filter(|beginning| run.beginning.is_some_and(|(number, _)| number == beginning.number)) {
+            Some(beginning) => look_from(&beginning.view, &run.history, &simulation.profile),
+            None => look(&run.history, &simulation.profile),
+        };
         for (id, times) in found.judged() {
             *outcome.judged.entry(id).or_default() += times;
         }
@@ -199,6 +210,13 @@ impl Collector {
 /// Seeds that one thread takes at a time.
 const BLOCK: u64 = 64;
 
+/// Something for each place of each scenario, made when it is first asked for.
+type Cases<T> = Vec<Vec<OnceCell<T>>>;
+
+fn cases<T>(scenarios: &[Swept]) -> Cases<T> {
+    scenarios.iter().map(|swept| swept.at.iter().map(|_| OnceCell::new()).collect()).collect()
+}
+
 /// Runs the schedules of `seeds` on `jobs` threads, until `stop` is set. What is found does not depend on the number of
 /// threads: of several runs that show the same, the one with the lowest seed is kept.
 pub fn run(simulation: &Simulation, scenarios: &[Swept], seeds: Range<u64>, method: Method, jobs: usize, stop: &AtomicBool) -> Outcome {
@@ -208,7 +226,8 @@ pub fn run(simulation: &Simulation, scenarios: &[Swept], seeds: Range<u64>, meth
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 let mut collector = Collector::default();
-                let mut prepared: FxHashMap<(usize, usize), Prepared<'_>> = FxHashMap::default();
+                let prepared: Cases<Prepared<'_>> = cases(scenarios);
+                let beginnings: Cases<Option<Beginning<'_>>> = cases(scenarios);
                 loop {
                     let begin = next.fetch_add(BLOCK, Ordering::Relaxed);
                     if begin >= seeds.end {
@@ -219,10 +238,12 @@ pub fn run(simulation: &Simulation, scenarios: &[Swept], seeds: Range<u64>, meth
                             collector.outcome.stopped = true;
                             break;
                         }
+                        let (which, place) = place(scenarios, seed);
                         let (swept, scenario) = case(scenarios, seed);
-                        let ready = prepared.entry(place(scenarios, seed)).or_insert_with(|| simulation.prepare(scenario));
+                        let ready = prepared[which][place].get_or_init(|| simulation.prepare(scenario));
+                        let beginning = beginnings[which][place].get_or_init(|| ready.beginning());
                         let run = ready.run(method.chooser(seed), seed);
-                        collector.add(simulation, seed, &swept.base.name, scenario, run);
+                        collector.add(simulation, (seed, &swept.base.name, scenario), beginning.as_ref(), run);
                     }
                 }
                 total.lock().unwrap_or_else(PoisonError::into_inner).absorb(collector.outcome);
@@ -243,6 +264,7 @@ pub fn exhaust(
     collector: &mut Collector,
 ) -> bool {
     let (before, prepared) = (collector.outcome.schedules, simulation.prepare(scenario));
+    let beginning = prepared.beginning();
     let mut left = vec![(Schedule::default(), 0)];
     while let Some((schedule, free)) = left.pop() {
         if collector.outcome.schedules - before >= most || stop.load(Ordering::Relaxed) {
@@ -255,7 +277,7 @@ pub fn exhaust(
         if deviations.is_none_or(|bound| deviates < bound) {
             left.extend(neighbours(&run, free));
         }
-        collector.add(simulation, number, &scenario.name, scenario, run);
+        collector.add(simulation, (number, &scenario.name, scenario), beginning.as_ref(), run);
     }
     true
 }

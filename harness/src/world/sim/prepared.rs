@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::node::Node;
 use super::waiting::Timers;
 use super::{Chooser, Run, Schedule, SimWorld, Simulation};
-use crate::history::Record;
+use crate::history::{Record, View};
 use crate::run::recorder::Recorder;
 use crate::run::{Begun, begin};
 use crate::scenario::Scenario;
@@ -37,6 +37,13 @@ pub(super) struct Shared {
     pub(super) now: u64,
     pub(super) next: u64,
     pub(super) actions: u64,
+}
+
+/// The beginning that all runs of a [`Prepared`] share, as checkers read it: looked at once, and gone on from with each run.
+#[derive(Debug)]
+pub struct Beginning<'p> {
+    pub(super) number: u64,
+    pub(super) view: View<'p>,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
@@ -78,5 +85,10 @@ impl Prepared<'_> {
     /// Runs it under the choices of `chooser`: what [`Simulation::run`] would bring. `seed` is for the record only.
     pub fn run(&self, chooser: Chooser, seed: u64) -> Run {
         self.simulation.run_from(self.scenario, chooser, seed, self.shared.as_ref())
+    }
+
+    /// The beginning of its runs, if they share one.
+    pub fn beginning(&self) -> Option<Beginning<'_>> {
+        self.shared.as_ref().map(|shared| Beginning { number: shared.number, view: View::of_records(&shared.records) })
     }
 }
