@@ -201,14 +201,18 @@ impl Rules {
 
     /// What a reader sees of a frame of the core that has a [size](Rules::size).
     pub(super) fn see(&self, frame: &Frame) -> Arc<Item> {
-        let shown = |cursor: &Option<Cursor>| cursor.filter(|_| self.cursors).map(|cursor| self.show(cursor));
+        let text = |cursor: &Option<Cursor>| cursor.filter(|_| self.cursors).map(|cursor| self.show(cursor));
         let item = match frame {
             Frame::Event { event, cursor, .. } if event.terminal => {
-                Item { kind: Kind::Terminal, event_type: type_of(&event.event_type), cursor: shown(cursor), ..Item::default() }
+                Item { kind: Kind::Terminal, event_type: type_of(&event.event_type), cursor: text(cursor), ..Item::default() }
             }
             Frame::Event { event, cursor, .. } => {
-                let cursor = cursor.filter(|_| self.cursors).map(|cursor| (cursor, self.epochs));
-                return letters::see(&event.data, &event.event_type, cursor, (type_of, |cursor| self.show(cursor)));
+                return shown::event(event, cursor.filter(|_| self.cursors), || Item {
+                    event_type: type_of(&event.event_type),
+                    cursor: text(cursor),
+                    durable: *event.event_type != *NOTE,
+                    ..letters::item(&event.data)
+                });
             }
             Frame::Ephemeral { event_type, data, cursor } => Item {
                 event_type: event_type.into(),

@@ -1,18 +1,66 @@
-//! Cursors as text. Every schedule of a scenario shows the same ones, each to all who are there, so they are written once.
+//! What readers see of a session: cursors as text, and events. Every schedule of a scenario shows the same ones, each to all
+//! who are there, so a thread works them out once.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use smol_str::SmolStr;
-use streamspec_reference_server::session::{Cursor, Epoch};
+use streamspec_reference_server::session::{Cursor, Epoch, Event};
 
-/// For how many epochs texts are kept: few schedules have more sessions.
+use crate::history::Item;
+
+/// For how many epochs there is a memory: few schedules have more sessions.
 const MOST_EPOCHS: usize = 8;
-/// Up to which number texts are kept.
+/// Up to which number.
 const MOST_NUMBERS: u64 = 1 << 16;
+/// Longer payloads are not held, in bytes.
+const LONGEST: usize = 64 << 10;
+
+/// What is known of a number of an epoch.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    /// The cursor's text, empty while nobody has asked for it.
+    text: SmolStr,
+    /// The event that was last shown there.
+    event: Option<Known>,
+}
+
+/// An event that was shown. The memory holds a share of its payload, so that no other can come to stand at its address.
+#[derive(Clone, Debug)]
+struct Known {
+    data: Arc<str>,
+    event_type: Arc<str>,
+    item: Arc<Item>,
+}
+
+impl Known {
+    fn is_of(&self, event: &Event) -> bool {
+        let same_type = Arc::ptr_eq(&self.event_type, &event.event_type) || self.event_type == event.event_type;
+        Arc::ptr_eq(&self.data, &event.data) && same_type
+    }
+}
+
+/// Places by epoch and number; those of events without a cursor have no epoch.
+type Shown = Vec<(Option<Epoch>, Vec<Place>)>;
 
 thread_local! {
-    /// By epoch: the texts of its cursors by their numbers, empty where none was asked for.
-    static SHOWN: RefCell<Vec<(Epoch, Vec<SmolStr>)>> = const { RefCell::new(Vec::new()) };
+    static SHOWN: RefCell<Shown> = const { RefCell::new(Vec::new()) };
+}
+
+/// What is known of a place whose number is not above the bound.
+fn place(shown: &mut Shown, epoch: Option<Epoch>, number: u64) -> &mut Place {
+    let at = shown.iter().position(|(other, _)| *other == epoch).unwrap_or_else(|| {
+        if shown.len() >= MOST_EPOCHS {
+            shown.clear();
+        }
+        shown.push((epoch, Vec::new()));
+        shown.len() - 1
+    });
+    let (places, number) = (&mut shown[at].1, number as usize);
+    if number >= places.len() {
+        places.resize(number + 1, Place::default());
+    }
+    &mut places[number]
 }
 
 /// The text of a cursor.
@@ -21,27 +69,40 @@ pub(super) fn text(cursor: Cursor) -> SmolStr {
         return cursor.text().as_str().into();
     }
     SHOWN.with_borrow_mut(|shown| {
-        let at = shown.iter().position(|(epoch, _)| *epoch == cursor.epoch).unwrap_or_else(|| {
-            if shown.len() >= MOST_EPOCHS {
-                shown.clear();
-            }
-            shown.push((cursor.epoch, Vec::new()));
-            shown.len() - 1
-        });
-        let (texts, number) = (&mut shown[at].1, cursor.seq as usize);
-        if number >= texts.len() {
-            texts.resize(number + 1, SmolStr::default());
+        let text = &mut place(shown, Some(cursor.epoch), cursor.seq).text;
+        if text.is_empty() {
+            *text = cursor.text().as_str().into();
         }
-        if texts[number].is_empty() {
-            texts[number] = cursor.text().as_str().into();
-        }
-        texts[number].clone()
+        text.clone()
     })
+}
+
+/// An event as its readers see it with a cursor: what `item` makes of it. Whether epochs are shown follows from the cursor's.
+pub(super) fn event(event: &Event, cursor: Option<Cursor>, item: impl FnOnce() -> Item) -> Arc<Item> {
+    let number = cursor.map_or(event.seq, |cursor| cursor.seq);
+    if number >= MOST_NUMBERS || event.data.len() > LONGEST {
+        return Arc::new(item());
+    }
+    let epoch = cursor.map(|cursor| cursor.epoch);
+    let known = |shown: &mut Shown| match &place(shown, epoch, number).event {
+        Some(known) if known.is_of(event) => Some(Arc::clone(&known.item)),
+        Some(_) | None => None,
+    };
+    if let Some(known) = SHOWN.with_borrow_mut(known) {
+        return known;
+    }
+    // It may ask for the text of a cursor.
+    let item = Arc::new(item());
+    let known = Known { data: Arc::clone(&event.data), event_type: Arc::clone(&event.event_type), item: Arc::clone(&item) };
+    SHOWN.with_borrow_mut(|shown| place(shown, epoch, number).event = Some(known));
+    item
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Body;
+    use streamspec_reference_server::session::Millis;
 
     #[test]
     fn what_is_remembered_is_what_the_cursor_says() {
@@ -50,6 +111,32 @@ mod tests {
                 for seq in [0, 7, MOST_NUMBERS - 1, MOST_NUMBERS, 3, u64::MAX] {
                     let cursor = Cursor { epoch: Epoch(epoch), seq };
                     assert_eq!(text(cursor), cursor.to_string(), "round {round}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_of_an_event_is_that_event() {
+        let of = |seq: u64, event_type: &str, data: &str| Event {
+            seq,
+            label: seq,
+            at: Millis(0),
+            event_type: event_type.into(),
+            data: data.into(),
+            terminal: false,
+            batch: 0,
+        };
+        let long = "x".repeat(LONGEST + 1);
+        let events = [of(1, "a", "one"), of(1, "b", "one"), of(1, "a", "two"), of(MOST_NUMBERS, "a", "one"), of(2, "a", &long)];
+        for _ in 0..2 {
+            for (nth, event) in events.iter().chain([&events[0], &events[2]]).enumerate() {
+                let cursors = [None, Some(Cursor { epoch: Epoch(1), seq: event.seq }), Some(Cursor { epoch: Epoch(2), seq: event.seq })];
+                for cursor in cursors {
+                    let made = Item { event_type: event.event_type.as_ref().into(), cursor: cursor.map(text), ..Item::default() };
+                    let made = Item { body: Some(Body::of(&event.data)), ..made };
+                    assert_eq!(*super::event(event, cursor, || made.clone()), made, "event {nth}");
+                    assert_eq!(*super::event(event, cursor, || made.clone()), made, "event {nth} again");
                 }
             }
         }

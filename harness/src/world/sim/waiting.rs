@@ -73,7 +73,9 @@ impl Waiters {
             self.walk = None;
             *walk_is_due = true;
         }
-        self.others.drain(..).for_each(Waker::wake);
+        if !self.others.is_empty() {
+            self.others.drain(..).for_each(Waker::wake);
+        }
     }
 }
 
