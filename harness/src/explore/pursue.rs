@@ -14,7 +14,7 @@ use super::mend::is_heavy;
 use super::palette::Palette;
 use super::pressure::Pressure;
 use super::rate::Rate;
-use super::shrink::{Shrunk, around, shrink};
+use super::shrink::{Shrunk, around, faults, shrink};
 use crate::scenario::{Scenario, Step};
 use crate::world::live::ServerError;
 
@@ -26,11 +26,13 @@ const LAST_RUNS: u32 = 20;
 const AT_ONCE: usize = 3;
 /// So many of those that wait most of their time.
 const WAITING_AT_ONCE: usize = 10;
-/// Runs of so long are as few as can be: one is enough to take a candidate for something that fails always, whose label is
-/// taken at the end, and a handful to reproduce it.
+/// Runs of so long are as few as can be: a handful to reproduce what fails always, and one to take a candidate for it where it
+/// waits, for the label is taken at the end.
 const SLOW: Duration = Duration::from_secs(1);
 const SLOW_RUNS: usize = 3;
-/// A run of so long has waited for something, unless it published very much.
+/// So many of those that publish very much first.
+const HEAVY_AT_ONCE: usize = 5;
+/// A run of so long has waited for something.
 const WAITED: Duration = Duration::from_millis(400);
 /// How long a wait may take while a failure is shrunk, where it shows so as well: most failures are waits in vain.
 const QUICK: Duration = Duration::from_millis(700);
@@ -40,7 +42,7 @@ const HURRIED: Duration = Duration::from_secs(10);
 /// The part of the time that may go into finding something that shows more often.
 const FOR_AROUND: u32 = 3;
 /// No more than this part of it is kept for the label.
-const FOR_LABEL: u32 = 4;
+const FOR_LABEL: u32 = 3;
 
 /// Requirements that a busy machine alone can make a case break.
 const OF_TIME: &[&str] = &["LIVE-1", "LIVE-2", "LIVE-4", "WIRE-5", "FANOUT-3", "END-6"];
@@ -99,7 +101,11 @@ impl Measured {
 
 /// How many runs go on at once of a scenario whose runs take so long.
 fn at_once(steps: &[Step], elapsed: Duration) -> usize {
-    if elapsed >= WAITED && !is_heavy(steps) { WAITING_AT_ONCE } else { AT_ONCE }
+    match elapsed >= WAITED {
+        true if is_heavy(steps) => HEAVY_AT_ONCE,
+        true => WAITING_AT_ONCE,
+        false => AT_ONCE,
+    }
 }
 
 impl Pursuit<'_> {
@@ -161,7 +167,9 @@ impl Pursuit<'_> {
         if of_time && rate.is_nearly_certain() {
             patience = self.least_patience(&steps, &signature).await?;
         }
-        let asks = if rate.is_certain() && measured.longest() >= SLOW { (1, 1) } else { rate.asks() };
+        // What waits in vain does so every time; what is busy for long may do it now and then.
+        let waits_long = (of_time || !is_heavy(&steps)) && measured.longest() >= SLOW;
+        let asks = if rate.is_certain() && waits_long { (1, 1) } else { rate.asks() };
         let over = || began.elapsed() + label >= time() || interrupted();
         let Shrunk { trail, gave_up } = self.shrunk(steps, &signature, (patience, asks, width), over).await?;
         let (steps, labelled) = self.labelled(trail, measured, &signature, rate, width).await?;
@@ -207,6 +215,17 @@ impl Pursuit<'_> {
         while let Some(smaller) = trail.pop() {
             let again = self.measure(&smaller, signature, (self.deadline, RUNS, width), |_| false).await?;
             if again.rate(signature).is_nearly_as_bad_as(rate) {
+                // Larger numbers in the same steps may show every time what these show now and then.
+                let alike = |steps: &&Vec<Step>| steps.len() == smaller.len() && faults(steps) <= faults(&smaller);
+                if rate.is_nearly_certain()
+                    && !again.rate(signature).is_nearly_certain()
+                    && let Some(larger) = trail.iter().find(alike)
+                {
+                    let surer = self.measure(larger, signature, (self.deadline, RUNS, width), |_| false).await?;
+                    if surer.rate(signature).is_worse_than(again.rate(signature)) {
+                        return Ok((larger.clone(), surer));
+                    }
+                }
                 return Ok((smaller, again));
             }
             trail.truncate(trail.len().div_ceil(2));
