@@ -23,7 +23,7 @@ use crate::run::suite::{StopSign, SuiteError};
 /// Where failures are kept.
 const FAILURES: &str = ".streamspec/failures";
 /// How long one failure may be shrunk.
-const SHRINK: Duration = Duration::from_secs(90);
+const SHRINK: Duration = Duration::from_secs(60);
 /// Cases side by side on one shared process.
 const LANES: usize = 8;
 /// More processes of the target than these are started only for who asks for them.
@@ -340,10 +340,11 @@ fn told(failure: &Failure, paths: &[PathBuf], again: &str, paint: Paint) -> Stri
     let mut out = String::new();
     let says = requirement(&about.signature.requirement).map_or("", |r| r.says);
     let _ = writeln!(out, "\n{} {} ({}): {says}", paint.bad("FAILED"), paint.bold(&about.signature.requirement), about.signature.shape);
+    let gave_up = if about.gave_up { " when its time was over: less may do" } else { "" };
     let beside = if about.never_alone { "; seen beside other cases, and never alone" } else { "" };
     let _ = writeln!(
         out,
-        "  {} of its runs; found by case {}, shrunk from {} steps to {}{beside}",
+        "  {} of its runs; found by case {}, shrunk from {} steps to {}{gave_up}{beside}",
         about.rate,
         failure.after_cases,
         failure.found_with,

@@ -60,7 +60,7 @@ pub struct Plan {
     pub keep_going: bool,
     /// How long a wait may take.
     pub deadline: Duration,
-    /// How long one failure may be shrunk.
+    /// How long one failure may be pursued: reproduced, shrunk and labelled.
     pub shrink_for: Duration,
     /// Requirements whose violations are known.
     pub known: BTreeSet<String>,
@@ -371,7 +371,16 @@ impl Lane<'_> {
             let (lab, palette) = (self.lab, &plan.palette);
             // A campaign that ends with its first failure has nothing else to do.
             let hurried = || plan.keep_going && self.shared.is_over();
-            let pursuit = Pursuit { lab, palette, deadline: plan.deadline, shrink_for: plan.shrink_for, hurried: &hurried, seed: &seed };
+            let told = |other: &Signature| plan.known.contains(&other.requirement) || self.shared.lock().signatures.contains(other);
+            let pursuit = Pursuit {
+                lab,
+                palette,
+                deadline: plan.deadline,
+                shrink_for: plan.shrink_for,
+                hurried: &hurried,
+                known: &told,
+                seed: &seed,
+            };
             let pursued = pursuit.pursue(&scenario, ran, &signature, || self.shared.stop.is_raised()).await;
             let mut state = self.shared.lock();
             state.pursuing = false;
@@ -391,7 +400,8 @@ impl Lane<'_> {
                     if !plan.keep_going {
                         self.shared.over.store(true, Ordering::Relaxed);
                     }
-                    state.signatures.insert(signature);
+                    // It may have been told as another face of it, which shows more often.
+                    state.signatures.insert(failure.about.signature.clone());
                     state.signatures.extend(failure.about.also.iter().cloned());
                     // The receiver goes away only when the caller does.
                     let _ = self.shared.failures.send(failure);

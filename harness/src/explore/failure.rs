@@ -33,6 +33,9 @@ pub struct About {
     pub rate: Rate,
     /// True when it was seen once, beside other cases, and in none of the runs that it had alone.
     pub never_alone: bool,
+    /// True when there was no time to try everything that is smaller.
+    #[serde(default)]
+    pub gave_up: bool,
     /// Other violations that the same scenario shows.
     pub also: Vec<Signature>,
     /// The profile's name.
@@ -83,6 +86,8 @@ pub struct Failure {
     pub after_cases: u64,
     /// How long the campaign had run by then.
     pub after: Duration,
+    /// How long it took to reproduce it, to shrink it and to label it.
+    pub shrunk_in: Duration,
 }
 
 impl Failure {

@@ -8,7 +8,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
 
 use super::source::touches_the_process;
 use crate::check::{Finding, Verdict, Violation, judge};
@@ -80,7 +80,7 @@ impl Ran {
 pub enum Company {
     /// Beside other cases, unless it touches the process.
     Others,
-    /// On a process of its own.
+    /// On a process of its own, at once: whoever asks says how many there are.
     Alone,
 }
 
@@ -93,8 +93,10 @@ pub struct Lab {
     cases: Cell<u64>,
     shared: RwLock<Server>,
     on_shared: Cell<u32>,
-    /// How many cases may have a process of their own at once.
+    /// How many of the cases that come beside others may have a process of their own at once.
     alone: Semaphore,
+    /// No more processes than this are kept for later cases.
+    most_idle: usize,
     idle: RefCell<Vec<Server>>,
 }
 
@@ -114,6 +116,7 @@ impl Lab {
             shared: RwLock::new(shared),
             on_shared: Cell::new(0),
             alone: Semaphore::new(alone.max(1)),
+            most_idle: alone.max(1),
             idle: RefCell::default(),
         })
     }
@@ -126,7 +129,11 @@ impl Lab {
         let ours = matches!(self.subject, Subject::Start(_));
         // In one stream for all, what one session publishes fills the queues of others and evicts what they are to read.
         let crowded = self.profile.is_one_stream();
-        if ours && (crowded || company == Company::Alone || touches_the_process(&scenario.steps)) {
+        if ours && company == Company::Alone {
+            return self.run_alone(scenario, deadline).await;
+        }
+        if ours && (crowded || touches_the_process(&scenario.steps)) {
+            let _permit = self.permit().await;
             return self.run_alone(scenario, deadline).await;
         }
         let (ran, lost) = {
@@ -145,13 +152,17 @@ impl Lab {
         }
         if lost && ours {
             // Which of the cases on it ended the process shows when each is alone.
+            let _permit = self.permit().await;
             return self.run_alone(scenario, deadline).await;
         }
         Ok(ran)
     }
 
+    async fn permit(&self) -> SemaphorePermit<'_> {
+        self.alone.acquire().await.expect("the semaphore is never closed")
+    }
+
     async fn run_alone(&self, scenario: &Scenario, deadline: Duration) -> Result<Ran, ServerError> {
-        let _permit = self.alone.acquire().await.expect("the semaphore is never closed");
         let idle = self.idle.borrow_mut().pop();
         let server = match idle {
             Some(server) => server,
@@ -160,7 +171,11 @@ impl Lab {
         let ran = self.run_on(&server, scenario, deadline).await;
         let ready = if ran.aborted.is_some() { server.renew().await } else { server.ensure().await };
         ready?;
-        self.idle.borrow_mut().push(server);
+        if self.idle.borrow().len() < self.most_idle {
+            self.idle.borrow_mut().push(server);
+        } else {
+            server.shut_down().await;
+        }
         Ok(ran)
     }
 

@@ -37,6 +37,16 @@ impl Rate {
         (runs as u32).min(MOST_RUNS_TO_BELIEVE)
     }
 
+    /// True for what fails in nine runs of ten, or more often.
+    pub fn is_nearly_certain(self) -> bool {
+        self.share() >= 0.9
+    }
+
+    /// True for what shows more often than `other` did.
+    pub fn is_worse_than(self, other: Rate) -> bool {
+        self.share() > other.share()
+    }
+
     /// True for what shows at least half as often as `original` did.
     pub fn is_nearly_as_bad_as(self, original: Rate) -> bool {
         2.0 * self.share() >= original.share()
@@ -53,7 +63,11 @@ impl Rate {
     /// that does not fail at all is known after its first runs.
     pub fn asks(self) -> (u32, u32) {
         let share = self.share();
-        if share >= 0.9 {
+        if self.is_certain() {
+            // One run without a failure is enough to look at the next candidate, and there are many of them.
+            return (3, 3);
+        }
+        if self.is_nearly_certain() {
             return (2, 3);
         }
         let runs = (3.0 / share.max(0.01)).ceil();
@@ -95,7 +109,7 @@ mod tests {
             assert!(passes(rate, share / 4.0) < 0.25, "{rate}: {}", passes(rate, share / 4.0));
         }
         let certain = Rate { failed: 10, of: 10 };
-        assert!(passes(certain, 1.0) == 1.0 && passes(certain, 0.25) < 0.16 && passes(certain, 0.1) < 0.03);
+        assert!(passes(certain, 1.0) == 1.0 && passes(certain, 0.5) < 0.13 && passes(certain, 0.25) < 0.02);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::mend;
 use super::palette::Palette;
-use super::shrink::{Size, shrink};
+use super::shrink::{Shrunk, Size, shrink};
 use crate::scenario::Scenario;
 
 /// A scenario that was made small.
@@ -34,13 +34,18 @@ pub fn smallest_by(scenario: &Scenario, palette: &Palette, most: u32, shows: imp
     let sensible = mend::mend(&scenario.steps, palette);
     let (mut best, mut steps) = (scenario.clone(), &scenario.steps);
     // What was written by hand may rest on something that generated scenarios never ask for.
-    let trail = if shows(&named(&sensible)) { at_once(shrink(sensible, palette, ask, || asked.get() >= most)) } else { Vec::new() };
+    let mut gave_up = most == 0;
+    let mut trail = Vec::new();
+    if shows(&named(&sensible)) {
+        // One after the other: whoever answers at once gains nothing from two questions.
+        Shrunk { trail, gave_up } = at_once(shrink(sensible, palette, 1, ask, || asked.get() >= most));
+    }
     if let Some(shrunk) = trail.last().filter(|shrunk| Size::of(shrunk) < Size::of(steps) && shows(&named(shrunk))) {
         best = named(shrunk);
         steps = &best.steps;
     }
     let Size { steps, faults, .. } = Size::of(steps);
-    Small { scenario: best, steps, faults, gave_up: asked.get() >= most }
+    Small { scenario: best, steps, faults, gave_up }
 }
 
 /// What a future brings that never waits for anything but its turn.

@@ -128,14 +128,16 @@ fn line(entry: &BugEntry, sought: &Sought, limit: &str, paint: Paint) -> String 
             let requirement = &failure.about.signature.requirement;
             let other = if requirement == entry.killed_by { String::new() } else { format!(", as {requirement}") };
             let alone = if failure.about.never_alone { ", and never alone" } else { "" };
+            let gave_up = if failure.about.gave_up { ", gave up" } else { "" };
             format!(
-                "{} after {:>5.1} s, {:>5} cases: {}, {}; {} of its runs{other}{alone}",
+                "{} after {:>5.1} s, {:>5} cases: {}, {}; {} of its runs{other}{alone}; shrunk in {:.1} s{gave_up}",
                 name(paint.good("found")),
                 failure.after.as_secs_f64(),
                 failure.after_cases,
                 plural(steps as u64, "step"),
                 plural(faults as u64, "fault"),
                 failure.about.rate,
+                failure.shrunk_in.as_secs_f64(),
             )
         }
         Sought::Missed(cases) => format!("{} within {limit}, {}", name(paint.bad("MISSED")), plural(*cases, "case")),

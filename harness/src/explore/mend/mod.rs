@@ -20,6 +20,8 @@ const MOST_STEPS: usize = 40;
 
 /// No more bulky events by one step while a reader does not read: what fills every buffer between the server and it.
 pub(crate) const MOST_HEAPED: u32 = 900;
+/// No more readers of one kind by one step.
+pub(crate) const MOST_READERS: u32 = 12;
 /// No more events by one step otherwise.
 const MOST_EVENTS: u32 = 60;
 

@@ -4,11 +4,9 @@ use crate::contract::BoundarySent;
 use crate::history::{CursorClass, Role};
 use crate::scenario::{Await, Count, Cut, How, Need, OfReader, Resume, Seam, SeamTime, Shape, Stall, Start, Step, Subscribe, Upto};
 
-use super::Mending;
 use super::stage::{Held, Reader};
+use super::{MOST_READERS, Mending};
 
-/// No more readers of one kind by one step.
-const MOST_READERS: u32 = 12;
 /// The longest delay of a write.
 const LONGEST_DELAY_MS: u32 = 5;
 /// Bytes of a stream that surely come with one event.

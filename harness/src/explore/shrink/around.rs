@@ -1,0 +1,61 @@
+//! Small scenarios around what a scenario is about, made anew instead of by removal.
+//!
+//! What shows seldom cannot be made small step by step: each candidate would have to be run dozens of times. A handful of its
+//! steps alone, with nothing else in the way and time for what comes late, often shows the same every time.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::candidates::{capped, crowds, parts, selections};
+use super::names::{Kind, in_order, names};
+use super::waits;
+use crate::explore::mend::mend;
+use crate::explore::palette::Palette;
+use crate::scenario::{Await, Need, Step, Upto, plain};
+
+/// A person needs no larger numbers to show something, as a rule.
+const MOST: u64 = 2;
+/// So many steps of a scenario are taken together.
+const FEW: usize = 4;
+/// So many are made.
+const MOST_MADE: usize = 200;
+
+/// Scenarios of a few of these steps, with small numbers and with their own, and each once more with readers that wait until a heartbeat comes, where
+/// one is promised; those first that wait least and are shortest. None is as long as `steps`, but for its waits.
+pub(crate) fn around(steps: &[Step], palette: &Palette) -> Vec<Vec<Step>> {
+    let values: Vec<Value> = steps.iter().map(plain).collect();
+    let mut wholes = [crowds(steps, &values), parts(steps, &values)].concat();
+    wholes.sort_by_key(Vec::len);
+    wholes.push(steps.to_vec());
+    let mut seen = HashSet::new();
+    let mut all: Vec<Vec<Step>> = Vec::new();
+    for whole in wholes {
+        let values: Vec<Value> = whole.iter().map(plain).collect();
+        // It may be about the numbers.
+        let small = mend(&capped(&values, MOST), palette);
+        for few in [&small, &whole].into_iter().flat_map(|whole| [selections(whole, FEW), vec![whole.clone()]].concat()) {
+            for made in [few.clone(), idle(&few, palette)] {
+                let made = in_order(&mend(&made, palette), palette);
+                if made.len() > 1 && seen.insert(format!("{made:?}")) {
+                    all.push(made);
+                }
+            }
+        }
+    }
+    all.retain(|made| made.as_slice() != steps);
+    all.sort_by_key(|made| (waits(made), made.len()));
+    all.truncate(MOST_MADE);
+    all
+}
+
+/// The same, and then all readers wait until a heartbeat comes.
+fn idle(steps: &[Step], palette: &Palette) -> Vec<Step> {
+    let mut all = steps.to_vec();
+    if palette.has(Need::Heartbeat) {
+        let values: Vec<Value> = steps.iter().map(plain).collect();
+        let wait = |reader| Step::Await(Await { reader, upto: Upto::Heartbeat, judges: None });
+        all.extend(names(&values, Kind::Reader).into_iter().map(wait));
+    }
+    all
+}
