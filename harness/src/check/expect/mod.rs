@@ -198,8 +198,9 @@ impl<'v, 'h> Expect<'v, 'h> {
         let all_due = |stretch: Stretch| if behind(&stretch) && self.ranked(stretch) == stretch.len() { stretch.len() } else { 0 };
         let came: Vec<Stretch> = self.stretches(conn).filter(|stretch| all_due(*stretch) > 0).collect();
 
-        let rest = || self.unsettled(conn, all_due).filter(|(got, _)| got.what.durable).map(|(_, event)| event);
-        let horizon = || rest().chain(self.missed_wait(conn));
+        let rest = self.unsettled(conn, all_due).filter(|(got, _)| got.what.durable).map(|(_, event)| event);
+        let rest: Vec<usize> = rest.chain(self.missed_wait(conn)).collect();
+        let horizon = || rest.iter().copied();
         let whole = self.last_pages.contains(&conn.place) && conn.end.is_some_and(|end| end.what.how == Ended::Done);
         let whole = whole.then_some(conn.connect.at);
         let owed = |event: &usize| events[*event].durable && events[*event].acked.is_some() && self.after_start(*event, start);

@@ -1,5 +1,6 @@
 //! Deliveries: what arrived, and on which connection.
 
+use std::hash::{Hash, Hasher};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::{ConnId, Kind, Said, is_true, yes};
 use crate::history::marker::{Body, Marker};
 
 /// What one event or control frame (or a record of a batch) is.
-#[derive(Clone, Debug, PartialEq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Item {
     /// What it is.
     pub kind: Kind,
@@ -41,6 +42,28 @@ impl Default for Item {
             durable: true,
             points_to: None,
             said: None,
+        }
+    }
+}
+
+impl Hash for Item {
+    /// In few words: a simulation hashes every delivery of every run.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Item { kind, event_type, cursor, marker, body, durable, points_to, said } = self;
+        let there = [*durable, cursor.is_some(), marker.is_some(), body.is_some(), points_to.is_some(), said.is_some()];
+        state.write_u64(there.into_iter().fold(*kind as u64, |all, one| all << 1 | u64::from(one)));
+        event_type.as_str().hash(state);
+        if let Some(marker) = marker {
+            state.write_u64(u64::from(marker.session) << 32 | u64::from(marker.n));
+        }
+        if let Some(body) = body {
+            body.hash(state);
+        }
+        for text in [cursor, points_to].into_iter().flatten() {
+            text.as_str().hash(state);
+        }
+        if let Some(said) = said {
+            said.hash(state);
         }
     }
 }
@@ -113,5 +136,60 @@ impl<'de> Deserialize<'de> for Delivery {
         let Flat { conn, frame, kind, event_type, cursor, marker, body, durable, points_to, said } = Flat::deserialize(deserializer)?;
         let item = Item { kind, event_type, cursor, marker, body, durable, points_to, said };
         Ok(Delivery { conn, frame, item: Arc::new(item) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Stage;
+    use std::hash::BuildHasher;
+
+    fn varied() -> Vec<Item> {
+        let base = Item::default();
+        let said = Said { machine: 0, key: "a".to_owned(), stage: Stage::Start, text: None };
+        vec![
+            base.clone(),
+            Item { kind: Kind::Boundary, ..base.clone() },
+            Item { durable: false, ..base.clone() },
+            Item { event_type: "message".into(), ..base.clone() },
+            Item { cursor: Some("a:1".into()), ..base.clone() },
+            Item { points_to: Some("a:1".into()), ..base.clone() },
+            Item { cursor: Some("a:1".into()), points_to: Some("a:2".into()), ..base.clone() },
+            Item { cursor: Some("a:2".into()), points_to: Some("a:1".into()), ..base.clone() },
+            Item { marker: Some(Marker { session: 1, n: 2 }), ..base.clone() },
+            Item { marker: Some(Marker { session: 2, n: 1 }), ..base.clone() },
+            Item { body: Some(Body::of("x")), ..base.clone() },
+            Item { said: Some(Box::new(said)), ..base },
+        ]
+    }
+
+    #[test]
+    fn items_that_differ_in_anything_have_another_hash() {
+        let all = varied();
+        let hash = |item: &Item| rustc_hash::FxBuildHasher.hash_one(item);
+        for (a, one) in all.iter().enumerate() {
+            for (b, other) in all.iter().enumerate() {
+                assert_eq!(hash(one) == hash(other), a == b, "{one:?} and {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_delivery_survives_its_file_form_as_one_object() {
+        for (frame, item) in (0..).zip(varied()) {
+            let delivery = item.delivery(ConnId(7), frame);
+            let json = serde_json::to_value(&delivery).unwrap();
+            assert!(json["conn"] == 7 && json["frame"] == frame && json.get("item").is_none(), "{json}");
+            assert_eq!(serde_json::from_value::<Delivery>(json).unwrap(), delivery);
+        }
+    }
+
+    #[test]
+    fn a_changed_delivery_leaves_those_that_shared_its_item_as_they_were() {
+        let one = Item::default().delivery(ConnId(0), 0);
+        let mut other = one.clone();
+        other.cursor = Some("x".into());
+        assert_eq!((one.cursor.as_deref(), other.cursor.as_deref()), (None, Some("x")));
     }
 }

@@ -311,6 +311,13 @@ impl<'h> View<'h> {
         let Some(conn) = self.conns.get_mut(delivery.conn.0 as usize) else { return };
         let ix = conn.connect.what.session;
         let session = &mut self.sessions[ix.0 as usize];
+        // Nearly always it is the next one.
+        if let Some(event) = conn.goes_on(session, delivery) {
+            conn.got.push(Seen { record, at, what: delivery });
+            conn.events.push(Some(event));
+            (conn.last, conn.newest) = (event + 1, Some(event as usize));
+            return;
+        }
         // A stranger's event under this session's cursor is no event of this session.
         let own = delivery.marker.filter(|marker| marker.session == ix.0);
         let event = own.and_then(|marker| session.event_of(marker.n));
@@ -357,6 +364,19 @@ fn as_it_should_be(delivery: &Delivery, event: &EventView<'_>) -> bool {
 }
 
 impl ConnView<'_> {
+    /// Makes the last stretch longer by a delivery that goes on with it, which is all that there is to know of it but that it
+    /// came; gives the place of its event.
+    fn goes_on(&mut self, session: &SessionView<'_>, delivery: &Delivery) -> Option<u32> {
+        let stretch = self.stretches.last_mut().filter(|stretch| stretch.got().end == self.got.len())?;
+        let place = stretch.events().end;
+        let event = session.events.get(place)?;
+        let cursor = event.cursor.filter(|_| event.follows && !self.astray)?;
+        let comes =
+            delivery.marker == Some(event.marker) && delivery.cursor.as_deref() == Some(cursor.what) && as_it_should_be(delivery, event);
+        stretch.len += u32::from(comes);
+        comes.then_some(place as u32)
+    }
+
     /// What came last is part of a stretch: of the last one, when it is the arrival behind it, and its event follows that one's.
     fn comes_on(&mut self, event: u32, follows: bool) {
         let got = self.got.len() - 1;

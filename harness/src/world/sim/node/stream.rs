@@ -186,8 +186,7 @@ impl Node {
         let mut frames = std::mem::take(&mut self.frames);
         session.next_into(stream.subscription, now, most, &mut frames);
         // The core stops short of what it has only when it was given no more room.
-        let written: usize = frames.iter().map(size).sum();
-        let mut again = frames.len() >= most || written >= ROOM;
+        let (full, mut written, mut again) = (frames.len() >= most, 0, true);
         let mut held = stream.head_held.take();
         let mut boring = true;
         let mut take = |packet: Packet| match &mut held {
@@ -198,6 +197,7 @@ impl Node {
             None => write(packet),
         };
         for frame in frames.drain(..) {
+            written += size(&frame);
             match &frame {
                 Frame::End => {
                     let stays = !self.rules.closes() && session.is_closed() && self.slots[stream.slot].listed;
@@ -228,6 +228,7 @@ impl Node {
             }
         }
         self.frames = frames;
+        again &= full || written >= ROOM;
         let held_back = self.bugs.has(Bug::EphemeralOvertakes) || self.bugs.has(Bug::OrderPerReader) || self.bugs.has(Bug::TerminalEarly);
         if held_back && !again {
             self.effects.push(Effect::WakeLater(conn, HELD_BACK_MS));
