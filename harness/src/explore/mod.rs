@@ -1,7 +1,7 @@
 //! Exploration: scenarios that nobody wrote, and the smallest one of those that fail.
 //!
 //! `palette` says what may be asked; `generate` and `source` make scenarios of it and `mend` makes them sensible; `lab`
-//! runs them; `goals` and `corpus` say what was new about a run; `pursue`, `rate` and `shrink` make a failure small and
+//! runs them; `goals` and `corpus` say what was new about a run; `pursue`, `measured`, `rate` and `shrink` make a failure small and
 //! honest, `failure` writes it down and `replay` asks later whether it is repaired; `campaign` is the loop around all of it.
 
 mod campaign;
@@ -10,6 +10,7 @@ mod failure;
 mod generate;
 mod goals;
 mod lab;
+mod measured;
 mod mend;
 mod palette;
 mod pressure;

@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 
 use super::failure::{About, Failure, scenario};
 use super::lab::{Company, Lab, Ran, Signature};
+use super::measured::{AT_ONCE, Measured, WAITED, WAITING_AT_ONCE, at_once};
 use super::mend::is_heavy;
 use super::palette::Palette;
 use super::pressure::Pressure;
@@ -22,18 +23,10 @@ use crate::world::live::ServerError;
 const RUNS: u32 = 10;
 /// How often it is run before it is believed not to show alone.
 const LAST_RUNS: u32 = 20;
-/// So many runs go on at once, each on a process of its own.
-const AT_ONCE: usize = 3;
-/// So many of those that wait most of their time.
-const WAITING_AT_ONCE: usize = 10;
 /// Runs of so long are as few as can be: a handful to reproduce what fails always, and one to take a candidate for it where it
 /// waits, for the label is taken at the end.
 const SLOW: Duration = Duration::from_secs(1);
 const SLOW_RUNS: usize = 3;
-/// So many of those that publish very much first.
-const HEAVY_AT_ONCE: usize = 5;
-/// A run of so long has waited for something.
-const WAITED: Duration = Duration::from_millis(400);
 /// How long a wait may take while a failure is shrunk, where it shows so as well: most failures are waits in vain.
 const QUICK: Duration = Duration::from_millis(700);
 
@@ -61,51 +54,6 @@ pub(crate) struct Pursuit<'l> {
     pub(crate) known: &'l dyn Fn(&Signature) -> bool,
     /// The campaign's seed, in words.
     pub(crate) seed: &'l str,
-}
-
-/// Several runs of one scenario.
-#[derive(Default)]
-struct Measured {
-    runs: Vec<Ran>,
-}
-
-impl Measured {
-    fn rate(&self, signature: &Signature) -> Rate {
-        let mut rate = Rate::default();
-        self.runs.iter().for_each(|ran| rate.count(ran.shows(signature)));
-        rate
-    }
-
-    /// The last run that failed.
-    fn failed(self, signature: &Signature) -> Option<Ran> {
-        self.runs.into_iter().rfind(|ran| ran.shows(signature))
-    }
-
-    /// What shows most often in place of what shows but sometimes; the first of several.
-    fn surer(&self, signature: &Signature, known: impl Fn(&Signature) -> bool) -> Option<Signature> {
-        let mut best = (self.rate(signature), None);
-        for (other, _) in self.runs.iter().flat_map(Ran::violations) {
-            let rate = self.rate(&other);
-            if rate.failed > best.0.failed && !known(&other) {
-                best = (rate, Some(other));
-            }
-        }
-        best.1.filter(|_| best.0.is_nearly_certain())
-    }
-
-    /// How long its longest run took.
-    fn longest(&self) -> Duration {
-        self.runs.iter().map(|ran| ran.elapsed).max().unwrap_or_default()
-    }
-}
-
-/// How many runs go on at once of a scenario whose runs take so long.
-fn at_once(steps: &[Step], elapsed: Duration) -> usize {
-    match elapsed >= WAITED {
-        true if is_heavy(steps) => HEAVY_AT_ONCE,
-        true => WAITING_AT_ONCE,
-        false => AT_ONCE,
-    }
 }
 
 impl Pursuit<'_> {
@@ -171,8 +119,8 @@ impl Pursuit<'_> {
         let waits_long = (of_time || !is_heavy(&steps)) && measured.longest() >= SLOW;
         let asks = if rate.is_certain() && waits_long { (1, 1) } else { rate.asks() };
         let over = || began.elapsed() + label >= time() || interrupted();
-        let Shrunk { trail, gave_up } = self.shrunk(steps, &signature, (patience, asks, width), over).await?;
-        let (steps, labelled) = self.labelled(trail, measured, &signature, rate, width).await?;
+        let Shrunk { trail, gave_up } = self.shrunk(steps, &signature, (patience, asks, width), &over).await?;
+        let (steps, labelled) = self.labelled(trail, measured, (&signature, rate), width, over).await?;
         let shown =
             Shown { steps, rate: labelled.rate(&signature), ran: labelled.failed(&signature).unwrap_or(ran), never_alone: false, gave_up };
         Ok(self.failure(found, &signature, shown, began))
@@ -201,40 +149,46 @@ impl Pursuit<'_> {
     /// The smallest of the trail that is worth handing over, with the runs of its label.
     ///
     /// The label is of what is handed over, with the patience of a whole run. What shows only when hurried, or much more seldom
-    /// than what was found, is given back for something larger that is as bad: at the worst the case as it was found, which was
-    /// `measured`.
+    /// than what was found, is given back for the next larger that is as bad, which is looked for by halves: at the worst the case
+    /// as it was found, which was `measured`. Once there is no more time, what was found so far is taken.
     async fn labelled(
         &self,
         mut trail: Vec<Vec<Step>>,
-        mut measured: Measured,
-        signature: &Signature,
-        rate: Rate,
+        measured: Measured,
+        (signature, rate): (&Signature, Rate),
         width: usize,
+        over: impl Fn() -> bool,
     ) -> Result<(Vec<Step>, Measured), ServerError> {
-        let as_found = trail.remove(0);
-        while let Some(smaller) = trail.pop() {
-            let again = self.measure(&smaller, signature, (self.deadline, RUNS, width), |_| false).await?;
+        let label = |steps: Vec<Step>, runs| async move { self.measure(&steps, signature, (self.deadline, runs, width), |_| false).await };
+        let (mut good, mut bad, mut next, mut kept) = (0, trail.len(), trail.len() - 1, measured);
+        while next > good {
+            let again = label(trail[next].clone(), RUNS).await?;
             if again.rate(signature).is_nearly_as_bad_as(rate) {
-                // Larger numbers in the same steps may show every time what these show now and then.
-                let alike = |steps: &&Vec<Step>| steps.len() == smaller.len() && faults(steps) <= faults(&smaller);
-                if rate.is_nearly_certain()
-                    && !again.rate(signature).is_nearly_certain()
-                    && let Some(larger) = trail.iter().find(alike)
-                {
-                    let surer = self.measure(larger, signature, (self.deadline, RUNS, width), |_| false).await?;
-                    if surer.rate(signature).is_worse_than(again.rate(signature)) {
-                        return Ok((larger.clone(), surer));
-                    }
-                }
-                return Ok((smaller, again));
+                (good, kept) = (next, again);
+            } else {
+                bad = next;
             }
-            trail.truncate(trail.len().div_ceil(2));
+            if good > 0 && over() {
+                break;
+            }
+            next = good + (bad - good) / 2;
+        }
+        let steps = trail.swap_remove(good);
+        // Larger numbers in the same steps may show every time what these show now and then.
+        let alike = |larger: &&Vec<Step>| larger.len() == steps.len() && faults(larger) <= faults(&steps);
+        if rate.is_nearly_certain()
+            && !kept.rate(signature).is_nearly_certain()
+            && let Some(larger) = trail.iter().take(good).find(alike)
+        {
+            let surer = label(larger.clone(), RUNS).await?;
+            if surer.rate(signature).is_worse_than(kept.rate(signature)) {
+                return Ok((larger.clone(), surer));
+            }
         }
         // What is slow was reproduced by less than that.
-        let missing = RUNS.saturating_sub(measured.rate(signature).of);
-        let more = self.measure(&as_found, signature, (self.deadline, missing, width), |_| false).await?;
-        measured.runs.extend(more.runs);
-        Ok((as_found, measured))
+        let missing = RUNS.saturating_sub(kept.rate(signature).of);
+        kept.runs.extend(label(steps.clone(), missing).await?.runs);
+        Ok((steps, kept))
     }
 
     fn failure(&self, found: &Scenario, signature: &Signature, shown: Shown, began: Instant) -> Option<Failure> {

@@ -122,6 +122,8 @@ mod tests {
     fn half_as_often_is_nearly_as_bad() {
         let of_ten = |failed| Rate { failed, of: 10 };
         assert!(of_ten(5).is_nearly_as_bad_as(of_ten(10)) && !of_ten(4).is_nearly_as_bad_as(of_ten(10)));
+        assert!(of_ten(9).is_nearly_certain() && !of_ten(8).is_nearly_certain() && !of_ten(0).is_nearly_certain());
+        assert!(of_ten(2).is_worse_than(of_ten(1)) && !of_ten(2).is_worse_than(of_ten(2)));
         assert!(of_ten(1).is_nearly_as_bad_as(of_ten(2)) && !of_ten(0).is_nearly_as_bad_as(of_ten(1)));
     }
 }
