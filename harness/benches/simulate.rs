@@ -123,7 +123,7 @@ impl<'s> Runs<'s> {
                 let found = collector.add(simulation, (seed, &scenario.name, scenario), beginning.as_ref(), run);
                 assert!(!found, "the server is right");
                 if !once {
-                    collector = campaign::Collector::default();
+                    collector.forget();
                 }
             }
         };

@@ -159,6 +159,11 @@ pub struct Collector {
 }
 
 impl Collector {
+    /// Forgets which histories were judged, so that one of them that comes again is judged again.
+    pub fn forget(&mut self) {
+        self.judged.clear();
+    }
+
     /// Judges a run, unless its very history was judged before; true when it violates something. What is known of its
     /// `beginning` is not looked at again.
     pub fn add(
