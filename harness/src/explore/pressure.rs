@@ -21,9 +21,17 @@ impl Pressure {
 
     /// True when for more than half of the time since then something waited for a processor. False where nobody knows.
     pub(crate) fn was_high_since(&self) -> bool {
-        let now = Pressure::now();
-        let (Some(before), Some(after)) = (self.stalled, now.stalled) else { return false };
-        u128::from(after.saturating_sub(before)) * 2 > now.since.duration_since(self.since).as_micros()
+        self.high_by(&Pressure::now()) == Some(true)
+    }
+
+    /// True when that was not so. False where nobody knows.
+    pub(crate) fn was_low_since(&self) -> bool {
+        self.high_by(&Pressure::now()) == Some(false)
+    }
+
+    fn high_by(&self, now: &Pressure) -> Option<bool> {
+        let stalled = now.stalled?.saturating_sub(self.stalled?);
+        Some(u128::from(stalled) * 2 > now.since.duration_since(self.since).as_micros())
     }
 }
 
@@ -52,6 +60,16 @@ mod tests {
         let ago = |stalled: u64| Pressure { since: Instant::now() - Duration::from_secs(3_600), stalled: Some(stalled) };
         let hour = 3_600_000_000;
         assert!(ago(0).was_high_since() == (now > hour / 2));
-        assert!(!ago(now).was_high_since());
+        assert!(!ago(now).was_high_since() && ago(now).was_low_since());
+    }
+
+    #[test]
+    fn what_nobody_counts_is_neither_high_nor_low() {
+        let since = Instant::now();
+        let at = |seconds: u64, stalled: Option<u64>| Pressure { since: since + Duration::from_secs(seconds), stalled };
+        assert_eq!(at(0, Some(0)).high_by(&at(2, Some(1_000_001))), Some(true));
+        assert_eq!(at(0, Some(0)).high_by(&at(2, Some(1_000_000))), Some(false));
+        assert_eq!(at(0, None).high_by(&at(2, Some(0))), None);
+        assert_eq!(at(0, Some(0)).high_by(&at(2, None)), None);
     }
 }

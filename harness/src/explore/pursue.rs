@@ -72,15 +72,17 @@ impl Pursuit<'_> {
         let mut of_time = is_of_time(&signature);
         let mut patience = self.patience(of_time);
         let pressure = Pressure::now();
-        let width = at_once(&steps, ran.elapsed);
+        // Runs that crowd each other out would show lateness of their own: what is a matter of time is reproduced beside few, and
+        // by fewer runs than all only where processors were surely not short.
+        let width = if of_time { AT_ONCE } else { at_once(&steps, ran.elapsed) };
         let reproduced = |measured: &Measured| {
             let slow = measured.runs.len() >= SLOW_RUNS && measured.runs.iter().all(|ran| ran.elapsed >= SLOW);
-            interrupted() || slow && measured.rate(&signature).is_certain()
+            interrupted() || slow && measured.rate(&signature).is_certain() && (!of_time || pressure.was_low_since())
         };
         let mut measured = self.measure(&steps, &signature, (patience, RUNS, width), reproduced).await?;
-        if let Some(surer) = measured.surer(&signature, self.known) {
-            // Another face of it, which says more about the server than one that comes and goes.
-            of_time = is_of_time(&surer);
+        // Another face of it says more about the server than one that comes and goes, unless it is only late.
+        if let Some(surer) = measured.surer(&signature, |other| is_of_time(other) || (self.known)(other)) {
+            of_time = false;
             signature = surer;
         }
         let mut rate = measured.rate(&signature);
@@ -107,7 +109,7 @@ impl Pursuit<'_> {
             return Ok(self.failure(found, &signature, shown, began));
         }
         // Whoever takes much longer beside others of its kind did not wait for the server, but for a processor.
-        let crowded = measured.longest() > 2 * ran.elapsed + WAITED;
+        let crowded = measured.longest() > 2 * ran.elapsed + WAITED || of_time && !pressure.was_low_since();
         let width = if crowded { AT_ONCE } else { at_once(&steps, measured.longest()) };
         // What is left of the time must do for the label.
         let rounds = RUNS.div_ceil(u32::try_from(width).unwrap_or(RUNS));
@@ -266,7 +268,8 @@ impl Pursuit<'_> {
             }
             Ok::<_, ServerError>(())
         };
-        let mut tried = stream::iter(around(steps, self.palette)).map(one).buffer_unordered(WAITING_AT_ONCE);
+        let width = if is_of_time(signature) { AT_ONCE } else { WAITING_AT_ONCE };
+        let mut tried = stream::iter(around(steps, self.palette)).map(one).buffer_unordered(width);
         while let Some(answer) = tried.next().await {
             answer?;
             if enough() {
