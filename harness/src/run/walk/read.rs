@@ -150,7 +150,7 @@ impl<W: World> Walk<'_, W> {
                 return Ok(connection.from.clone());
             }
             if let Some((value, kind)) = connection.progress.state().cursor() {
-                return Ok(From::Cursor { value: value.to_string(), class: class_of(kind, &self.profile), beside: None });
+                return Ok(From::Cursor { value: value.to_string(), class: class_of(kind, self.profile), beside: None });
             }
             // SSE-28: a connection that dies before its first id leaves the one it was opened with.
             if let From::Cursor { value, class, .. } = &connection.from {

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use crate::history::{Body, Item, Kind, Marker};
 use crate::run::payload::Remembered;
 
+/// By the address of a payload: it, and its JSON text.
+type Written = Remembered<usize, (Arc<str>, Arc<str>)>;
+
 thread_local! {
-    /// By the address of a payload: it, and its JSON text.
-    static WRITTEN: RefCell<Remembered<usize, (Arc<str>, Arc<str>)>> = RefCell::default();
+    static WRITTEN: RefCell<Written> = RefCell::default();
 }
 
 /// The JSON text of a payload.
