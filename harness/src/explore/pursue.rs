@@ -15,7 +15,7 @@ use super::mend::is_heavy;
 use super::palette::Palette;
 use super::pressure::Pressure;
 use super::rate::Rate;
-use super::shrink::{Shrunk, around, faults, shrink};
+use super::shrink::{Shrunk, around, faults, settled, shrink};
 use crate::scenario::{Scenario, Step};
 use crate::world::live::ServerError;
 
@@ -150,7 +150,8 @@ impl Pursuit<'_> {
 
     /// The smallest of the trail that is worth handing over, with the runs of its label.
     ///
-    /// The label is of what is handed over, with the patience of a whole run. What shows only when hurried, or much more seldom
+    /// The label is of what is handed over, with the patience of a whole run. Where the smallest has become a race, readers that wait
+    /// for their answers may end it, which is worth a step each. What shows only when hurried, or much more seldom
     /// than what was found, is given back for the next larger that is as bad, which is looked for by halves: at the worst the case
     /// as it was found, which was `measured`. Once there is no more time, what was found so far is taken.
     async fn labelled(
@@ -165,6 +166,14 @@ impl Pursuit<'_> {
         let (mut good, mut bad, mut next, mut kept) = (0, trail.len(), trail.len() - 1, measured);
         while next > good {
             let again = label(trail[next].clone(), RUNS).await?;
+            if rate.is_nearly_certain() && !again.rate(signature).is_nearly_certain() && bad == trail.len() {
+                for sure in settled(&trail[next], self.palette).into_iter().filter(|sure| sure.len() < trail[0].len()) {
+                    let measured = label(sure.clone(), RUNS).await?;
+                    if measured.rate(signature).is_nearly_certain() {
+                        return Ok((sure, measured));
+                    }
+                }
+            }
             if again.rate(signature).is_nearly_as_bad_as(rate) {
                 (good, kept) = (next, again);
             } else {

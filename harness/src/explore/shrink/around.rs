@@ -49,6 +49,27 @@ pub(crate) fn around(steps: &[Step], palette: &Palette) -> Vec<Vec<Step>> {
     all
 }
 
+/// The same with readers that wait for the answer to each of their requests, or for the live part of it, before anything else
+/// happens: what is a race without that is none with it.
+pub(crate) fn settled(steps: &[Step], palette: &Palette) -> Vec<Vec<Step>> {
+    let until = |upto: Upto| {
+        let with_wait = |step: &Step| {
+            let reader = match step {
+                Step::Subscribe(subscribe) => Some(subscribe.reader.clone()),
+                Step::Resume(resume) => Some(resume.reader.clone()),
+                _ => None,
+            };
+            let wait = reader.map(|reader| Step::Await(Await { reader, upto: upto.clone(), judges: None }));
+            [Some(step.clone()), wait].into_iter().flatten().collect::<Vec<Step>>()
+        };
+        mend(&steps.iter().flat_map(with_wait).collect::<Vec<Step>>(), palette)
+    };
+    let mut all: Vec<Vec<Step>> = [Upto::Headers, Upto::Boundary].map(until).into();
+    all.retain(|made| made.len() > steps.len());
+    all.dedup();
+    all
+}
+
 /// The same, and then all readers wait until a heartbeat comes.
 fn idle(steps: &[Step], palette: &Palette) -> Vec<Step> {
     let mut all = steps.to_vec();

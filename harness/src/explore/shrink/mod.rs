@@ -24,7 +24,7 @@ use super::mend::mend;
 use super::palette::Palette;
 use crate::scenario::Step;
 
-pub(crate) use around::around;
+pub(crate) use around::{around, settled};
 pub(crate) use size::{Size, faults, waits};
 
 /// What became of a search.

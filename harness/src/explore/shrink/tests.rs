@@ -319,3 +319,17 @@ fn around_what_shows_seldom_is_something_small_that_waits() {
         assert!(all.iter().any(|made| *made == expected), "{expected:?} is not among {all:#?}");
     }
 }
+
+#[test]
+fn a_race_is_ended_by_readers_that_wait_for_their_answers() {
+    let steps = written(
+        "\"publish\", \"retain-age\"",
+        "{ open = { session = \"s\", retain = { age_ms = 200 } } }, { publish = { session = \"s\" } },
+        { evict = { session = \"s\", by = \"age\" } }, { subscribe = { reader = \"a\", session = \"s\" } }",
+    );
+    let all: Vec<Vec<String>> = settled(&steps, &palette()).iter().map(|made| in_words(made)).collect();
+    let before = in_words(&steps);
+    let with = |wait: &str| [before.clone(), vec![wait.to_owned()]].concat();
+    assert_eq!(all, [with("await reader=a upto=headers"), with("await reader=a upto=boundary")]);
+    assert!(settled(&written("\"publish\"", "{ open = { session = \"s\" } }, { publish = { session = \"s\" } }"), &palette()).is_empty());
+}
