@@ -1,6 +1,6 @@
 //! Payloads as they stand on the simulated wire.
 //!
-//! Every run publishes the same payloads, so a thread writes each of them once. Texts are recognised by their address: the
+//! Every run publishes the same payloads, so a thread writes each of them once, and reads long ones once. Texts are recognised by their address: the
 //! memory holds a share of each, so that no other text can come to stand there.
 
 use std::cell::RefCell;
@@ -12,8 +12,15 @@ use crate::run::payload::Remembered;
 /// By the address of a payload: it, and its JSON text.
 type Written = Remembered<usize, (Arc<str>, Arc<str>)>;
 
+/// By the address of a long JSON text: it, and the event in it.
+type Read = Remembered<usize, (Arc<str>, Item)>;
+
+/// Texts that are longer are remembered when they are read, in bytes. Of shorter ones [`shown`](super::shown) remembers more.
+pub(super) const LONG: usize = 64 << 10;
+
 thread_local! {
     static WRITTEN: RefCell<Written> = RefCell::default();
+    static READ: RefCell<Read> = RefCell::default();
 }
 
 /// The JSON text of a payload.
@@ -28,6 +35,19 @@ pub(super) fn write(payload: &Arc<str>) -> Arc<str> {
 }
 
 /// An event of no type and without a cursor whose payload stands in a JSON text.
+pub(super) fn read(data: &Arc<str>) -> Item {
+    if data.len() <= LONG {
+        return item(data);
+    }
+    READ.with_borrow_mut(|read| {
+        if let Some((_, item)) = read.get(&address(data)) {
+            return item.clone();
+        }
+        read.keep(address(data), data.len(), (Arc::clone(data), item(data))).1
+    })
+}
+
+/// As [`read`], of a text that nobody will read again.
 pub(super) fn item(data: &str) -> Item {
     // What is no JSON any more stands for itself, as it would on the wire.
     let payload = serde_json::from_str::<String>(data).unwrap_or_else(|_| data.to_owned());

@@ -211,7 +211,7 @@ impl Rules {
                     event_type: type_of(&event.event_type),
                     cursor: text(cursor),
                     durable: *event.event_type != *NOTE,
-                    ..letters::item(&event.data)
+                    ..letters::read(&event.data)
                 });
             }
             Frame::Ephemeral { event_type, data, cursor } => Item {

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 use streamspec_reference_server::session::{Cursor, Epoch, Event};
 
+use super::letters::LONG;
 use crate::history::Item;
 
 /// For how many epochs there is a memory: few schedules have more sessions.
 const MOST_EPOCHS: usize = 8;
 /// Up to which number.
 const MOST_NUMBERS: u64 = 1 << 16;
-/// Longer payloads are not held, in bytes.
-const LONGEST: usize = 64 << 10;
 
 /// What is known of a number of an epoch.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +79,7 @@ pub(super) fn text(cursor: Cursor) -> SmolStr {
 /// An event as its readers see it with a cursor: what `item` makes of it. Whether epochs are shown follows from the cursor's.
 pub(super) fn event(event: &Event, cursor: Option<Cursor>, item: impl FnOnce() -> Item) -> Arc<Item> {
     let number = cursor.map_or(event.seq, |cursor| cursor.seq);
-    if number >= MOST_NUMBERS || event.data.len() > LONGEST {
+    if number >= MOST_NUMBERS || event.data.len() > LONG {
         return Arc::new(item());
     }
     let epoch = cursor.map(|cursor| cursor.epoch);
@@ -127,7 +126,7 @@ mod tests {
             terminal: false,
             batch: 0,
         };
-        let long = "x".repeat(LONGEST + 1);
+        let long = "x".repeat(LONG + 1);
         let events = [of(1, "a", "one"), of(1, "b", "one"), of(1, "a", "two"), of(MOST_NUMBERS, "a", "one"), of(2, "a", &long)];
         for _ in 0..2 {
             for (nth, event) in events.iter().chain([&events[0], &events[2]]).enumerate() {
