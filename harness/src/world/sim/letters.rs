@@ -15,8 +15,9 @@ type Written = Remembered<usize, (Arc<str>, Arc<str>)>;
 /// By the address of a long JSON text: it, and the event in it.
 type Read = Remembered<usize, (Arc<str>, Item)>;
 
-/// Texts that are longer are remembered when they are read, in bytes. Of shorter ones [`shown`](super::shown) remembers more.
-pub(super) const LONG: usize = 64 << 10;
+/// Texts that are longer are remembered when they are read, in bytes. What is shorter is read in no time, and
+/// [`shown`](super::shown) remembers the newest of each place.
+pub(super) const LONG: usize = 1 << 10;
 
 thread_local! {
     static WRITTEN: RefCell<Written> = RefCell::default();
