@@ -153,13 +153,13 @@ impl Server {
         self.conns += 1;
         let from = match after {
             0 => From::Start,
-            n => From::Cursor { value: self.cursor(n), class: CursorClass::Own, beside: None },
+            n => From::Cursor { value: self.cursor(n).into(), class: CursorClass::Own, beside: None },
         };
         let (session, request) = (SessionIx(self.sessions - 1), String::new());
         let (surface, role) = (Surface::Stream, Role::Plain);
         self.push(What::Connect(Box::new(Connect {
             conn,
-            reader: reader.to_owned(),
+            reader: reader.into(),
             nth: 1,
             session,
             surface,
@@ -168,7 +168,7 @@ impl Server {
             limit: None,
             request,
         })));
-        let (content_type, cache_control) = (Some("text/event-stream".to_owned()), Some("no-cache".to_owned()));
+        let (content_type, cache_control) = (Some("text/event-stream".into()), Some("no-cache".into()));
         self.push(What::Answer(Box::new(Answer { conn, status: 200, accepted: true, content_type, cache_control, body: String::new() })));
         if let Some(oldest) = oldest {
             self.control(conn, Kind::Gap, Some(self.cursor(oldest)));

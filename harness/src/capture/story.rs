@@ -151,7 +151,7 @@ impl<'c> Builder<'c> {
         match carried.filter(|cursor| !cursor.is_empty()) {
             Some(word) if Some(&word) == subscribe.live.as_ref() => From::Live,
             Some(word) if Some(&word) == subscribe.start.as_ref() => From::Start,
-            Some(value) => From::Cursor { value, class: CursorClass::Own, beside: None },
+            Some(value) => From::Cursor { value: value.into(), class: CursorClass::Own, beside: None },
             None if subscribe.live.as_deref() == Some("") => From::Live,
             // What a request that nobody saw asked for is not known; live promises least.
             None if captured.target.is_none() => From::Live,
@@ -260,7 +260,7 @@ impl<'c> Builder<'c> {
             captured.at,
             What::Connect(Box::new(Connect {
                 conn,
-                reader: captured.reader.clone().unwrap_or_else(|| "captured".to_owned()),
+                reader: captured.reader.as_deref().unwrap_or("captured").into(),
                 nth: place as u32,
                 session,
                 surface: Surface::Stream,

@@ -6,40 +6,52 @@ use std::cell::Cell;
 use super::verdict::{Finding, Verdict, Violation};
 use crate::contract::{CATALOGUE, CLIENT_CATALOGUE, Requirement};
 
-/// What was found so far, by requirement.
-#[derive(Debug, Default)]
+/// What was found so far. What every judgement has stands in arrays by the places of requirements (see [`place`]), and what
+/// few have in a list: a campaign makes a million of these.
+#[derive(Debug)]
 pub(crate) struct Judge {
-    /// One for each requirement, by its place (see [`place`]); empty while nothing was found.
-    found: Vec<Found>,
+    judged: Times,
+    not_applicable: [Option<Cow<'static, str>>; REQUIREMENTS],
+    told: Vec<Told>,
 }
 
+/// How many requirements there are, of servers and of clients.
+const REQUIREMENTS: usize = CATALOGUE.len() + CLIENT_CATALOGUE.len();
+
+/// How often each requirement was judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Times([u64; REQUIREMENTS]);
+
+impl Default for Times {
+    fn default() -> Self {
+        Times([0; REQUIREMENTS])
+    }
+}
+
+impl Times {
+    /// The requirements that were judged at all, with how often.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ids().zip(self.0).filter(|(_, times)| *times > 0)
+    }
+
+    /// Adds those of another.
+    pub(crate) fn absorb(&mut self, other: &Times) {
+        self.0.iter_mut().zip(other.0).for_each(|(all, times)| *all += times);
+    }
+}
+
+/// What is wrong with a requirement, or keeps it from being judged.
 #[derive(Debug)]
-struct Found {
-    requirement: &'static str,
-    judged: u64,
+struct Told {
+    place: usize,
     violations: Vec<Violation>,
     count: u64,
-    not_applicable: Option<Cow<'static, str>>,
     undecided: Option<String>,
 }
 
-impl Found {
-    fn new(requirement: &'static str) -> Found {
-        Found { requirement, judged: 0, violations: Vec::new(), count: 0, not_applicable: None, undecided: None }
-    }
-
-    fn finding(self) -> Finding {
-        // A promise that was not made cannot be broken, whatever a checker saw on its way.
-        if let Some(why) = self.not_applicable {
-            Finding::NotApplicable { why: why.into_owned() }
-        } else if self.count > 0 {
-            Finding::Fail { judged: self.judged, violations: self.violations, count: self.count }
-        } else if self.judged > 0 {
-            Finding::Pass { judged: self.judged }
-        } else {
-            Finding::Inconclusive { why: self.undecided.unwrap_or_else(|| "nothing in this history shows it".to_owned()) }
-        }
-    }
+/// The ids of all requirements, by their places.
+fn ids() -> impl Iterator<Item = &'static str> {
+    CATALOGUE.iter().chain(CLIENT_CATALOGUE).map(|r| r.id)
 }
 
 /// How many ids' places are remembered, and how many neighbours are looked at for one. A program says fewer ids than that.
@@ -53,10 +65,7 @@ fn place(id: &'static str) -> usize {
         /// Address, length and place.
         static PLACES: [Cell<(usize, u32, u32)>; SLOTS] = const { [const { Cell::new((0, 0, 0)) }; SLOTS] };
     }
-    let find = || {
-        let place = CATALOGUE.iter().chain(CLIENT_CATALOGUE).position(|r| r.id == id);
-        place.unwrap_or_else(|| panic!("{id} is not in the catalogue"))
-    };
+    let find = || ids().position(|known| known == id).unwrap_or_else(|| panic!("{id} is not in the catalogue"));
     let (address, len) = (id.as_ptr() as usize, id.len() as u32);
     let first = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     PLACES.with(|places| {
@@ -76,41 +85,52 @@ fn place(id: &'static str) -> usize {
     })
 }
 
+impl Default for Judge {
+    fn default() -> Self {
+        Judge { judged: Times::default(), not_applicable: [const { None }; REQUIREMENTS], told: Vec::new() }
+    }
+}
+
 impl Judge {
-    fn of(&mut self, id: &'static str) -> &mut Found {
-        if self.found.is_empty() {
-            self.found.extend(CATALOGUE.iter().chain(CLIENT_CATALOGUE).map(|r| Found::new(r.id)));
-        }
-        &mut self.found[place(id)]
+    fn told(&mut self, place: usize) -> &mut Told {
+        let at = self.told.iter().position(|told| told.place == place).unwrap_or_else(|| {
+            self.told.push(Told { place, violations: Vec::new(), count: 0, undecided: None });
+            self.told.len() - 1
+        });
+        &mut self.told[at]
     }
 
-    /// How often each requirement was judged that was judged at all, in no order.
-    pub(crate) fn judged(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.found.iter().filter(|f| f.not_applicable.is_none() && f.judged > 0).map(|f| (f.requirement, f.judged))
+    /// Adds to `all` how often each requirement was judged that is applicable.
+    pub(crate) fn count(&self, all: &mut Times) {
+        for ((all, times), why) in all.0.iter_mut().zip(self.judged.0).zip(&self.not_applicable) {
+            *all += if why.is_none() { times } else { 0 };
+        }
     }
 
     /// The requirements that were violated, in no order.
     pub(crate) fn broken(&self) -> impl Iterator<Item = &'static str> {
-        self.found.iter().filter(|f| f.not_applicable.is_none() && f.count > 0).map(|f| f.requirement)
+        let broken = self.told.iter().filter(|told| told.count > 0 && self.not_applicable[told.place].is_none());
+        broken.filter_map(|told| ids().nth(told.place))
     }
 
     /// It was looked at, and held.
     pub(crate) fn held(&mut self, requirement: &'static str) {
-        self.of(requirement).judged += 1;
+        self.held_n(requirement, 1);
     }
 
     /// It was looked at that many times, and held.
     pub(crate) fn held_n(&mut self, requirement: &'static str, times: u64) {
-        self.of(requirement).judged += times;
+        self.judged.0[place(requirement)] += times;
     }
 
     /// It was violated.
     pub(crate) fn violated(&mut self, requirement: &'static str, violation: Violation) {
-        let found = self.of(requirement);
-        found.judged += 1;
-        found.count += 1;
-        if found.violations.len() < Violation::KEPT {
-            found.violations.push(violation);
+        let place = place(requirement);
+        self.judged.0[place] += 1;
+        let told = self.told(place);
+        told.count += 1;
+        if told.violations.len() < Violation::KEPT {
+            told.violations.push(violation);
         }
     }
 
@@ -121,28 +141,29 @@ impl Judge {
 
     /// The contract does not promise it.
     pub(crate) fn not_applicable(&mut self, requirement: &'static str, why: impl Into<Cow<'static, str>>) {
-        self.of(requirement).not_applicable = Some(why.into());
+        self.not_applicable[place(requirement)] = Some(why.into());
     }
 
     /// A scenario asks for it outright: it is promised, whatever the contract says of the ways by which checkers see it.
     pub(crate) fn asked(&mut self, requirement: &'static str) {
-        let found = self.of(requirement);
-        if found.not_applicable.is_some() {
-            *found = Found::new(requirement);
+        let place = place(requirement);
+        if self.not_applicable[place].take().is_some() {
+            self.judged.0[place] = 0;
+            self.told.retain(|told| told.place != place);
         }
     }
 
     /// Nothing in the history asks for it: it is not applicable there, unless it was judged all the same.
     pub(crate) fn not_asked(&mut self, requirement: &'static str, why: &'static str) {
-        let found = self.of(requirement);
-        if found.judged == 0 {
-            found.not_applicable = Some(why.into());
+        let place = place(requirement);
+        if self.judged.0[place] == 0 {
+            self.not_applicable[place] = Some(why.into());
         }
     }
 
     /// What was seen does not decide.
     pub(crate) fn undecided(&mut self, requirement: &'static str, why: String) {
-        self.of(requirement).undecided.get_or_insert(why);
+        self.told(place(requirement)).undecided.get_or_insert(why);
     }
 
     /// One verdict for each requirement of servers, in the order of the catalogue.
@@ -152,7 +173,25 @@ impl Judge {
 
     /// One verdict for each of these requirements, in this order.
     pub(crate) fn verdicts_on<'r>(mut self, requirements: impl IntoIterator<Item = &'r Requirement>) -> Vec<Verdict> {
-        let mut of = |id: &'static str| std::mem::replace(self.of(id), Found::new(id));
-        requirements.into_iter().map(|r| Verdict { requirement: r.id.to_owned(), finding: of(r.id).finding() }).collect()
+        let verdict = |r: &Requirement| Verdict { requirement: r.id.to_owned(), finding: self.finding(place(r.id)) };
+        requirements.into_iter().map(verdict).collect()
+    }
+
+    /// What was found on the requirement at a place; asked for once.
+    fn finding(&mut self, place: usize) -> Finding {
+        let told = self.told.iter().position(|told| told.place == place).map(|at| self.told.swap_remove(at));
+        // A promise that was not made cannot be broken, whatever a checker saw on its way.
+        if let Some(why) = self.not_applicable[place].take() {
+            return Finding::NotApplicable { why: why.into_owned() };
+        }
+        let judged = self.judged.0[place];
+        match told {
+            Some(Told { violations, count, .. }) if count > 0 => Finding::Fail { judged, violations, count },
+            Some(_) | None if judged > 0 => Finding::Pass { judged },
+            told => {
+                let undecided = told.and_then(|told| told.undecided);
+                Finding::Inconclusive { why: undecided.unwrap_or_else(|| "nothing in this history shows it".to_owned()) }
+            }
+        }
     }
 }

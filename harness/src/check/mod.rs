@@ -34,6 +34,7 @@ mod verdict;
 mod wire;
 
 pub use client::judge_client;
+pub use judge::Times;
 pub use verdict::{Finding, Verdict, Violation};
 
 use crate::contract::{Profile, requirement};

@@ -37,7 +37,7 @@ pub(super) fn after(n: u32) -> From {
 
 /// A start at a cursor of some class.
 pub(super) fn presenting(value: &str, class: CursorClass) -> From {
-    From::Cursor { value: value.to_owned(), class, beside: None }
+    From::Cursor { value: value.into(), class, beside: None }
 }
 
 impl Story {
@@ -176,7 +176,7 @@ impl Story {
         let nth = 1 + self.conns.iter().filter(|c| c.reader == reader).count() as u32;
         let session = SessionIx(self.session);
         let (limit, request) = (None, String::new());
-        let connect = Connect { conn, reader: reader.to_owned(), nth, session, surface, from, role, limit, request };
+        let connect = Connect { conn, reader: reader.into(), nth, session, surface, from, role, limit, request };
         self.conns.push(connect.clone());
         self.push(What::Connect(Box::new(connect)));
         conn
@@ -185,8 +185,8 @@ impl Story {
     /// Answers a request for events.
     pub(super) fn answer(&mut self, conn: ConnId, status: u16, body: &str) {
         let accepted = status == 200;
-        let content_type = Some(if accepted { "text/event-stream" } else { "application/json" }.to_owned());
-        let cache_control = Some("no-cache".to_owned());
+        let content_type = Some(if accepted { "text/event-stream" } else { "application/json" }.into());
+        let cache_control = Some("no-cache".into());
         self.push(What::Answer(Box::new(Answer { conn, status, accepted, content_type, cache_control, body: body.to_owned() })));
     }
 

@@ -81,11 +81,11 @@ fn media_type(conn: &ConnView<'_>, format: Format, judge: &mut Judge) {
         return;
     }
     let media = answer.what.content_type.as_deref().unwrap_or("");
-    let essence = media.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let essence = media.split(';').next().unwrap_or("").trim();
     let fits = match format {
-        Format::Sse => essence == "text/event-stream",
-        Format::Ndjson => ["ndjson", "jsonl", "json-seq", "json"].iter().any(|part| essence.contains(part)),
-        Format::LongPoll => essence.contains("json"),
+        Format::Sse => essence.eq_ignore_ascii_case("text/event-stream"),
+        // `application/x-ndjson`, `application/jsonl`, `application/json-seq` and the like.
+        Format::Ndjson | Format::LongPoll => essence.to_ascii_lowercase().contains("json"),
         Format::Websocket => true,
     };
     judge.require("WIRE-1", fits, || Violation {
@@ -114,8 +114,8 @@ fn cache(conn: &ConnView<'_>, judge: &mut Judge) {
         return;
     }
     let cache = answer.what.cache_control.as_deref().unwrap_or("");
-    let directives = cache.to_ascii_lowercase();
-    judge.require("WIRE-4", directives.contains("no-cache") || directives.contains("no-store"), || Violation {
+    let kept_out = |directives: &str| directives.contains("no-cache") || directives.contains("no-store");
+    judge.require("WIRE-4", kept_out(cache) || kept_out(&cache.to_ascii_lowercase()), || Violation {
         says: format!("the stream of {} may be cached", conn.name()),
         expected: "Cache-Control: no-cache or no-store".to_owned(),
         seen: if cache.is_empty() { "no Cache-Control".to_owned() } else { cache.to_owned() },

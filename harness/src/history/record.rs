@@ -4,6 +4,8 @@
 //! [`OpId`]) are given once, by the record that introduces the thing, and used afterwards; names for people stand only in
 //! the introducing record. Nothing here judges: what a record *means* under a contract is the business of `crate::check`.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 mod connection;
@@ -100,8 +102,8 @@ pub enum What {
 pub struct Step {
     /// Position among the scenario's steps, from 0; steps inside a repetition share it.
     pub index: u32,
-    /// The step as a person would say it.
-    pub says: String,
+    /// The step as a person would say it; runs of one scenario share the words.
+    pub says: Arc<str>,
 }
 
 /// A session and what was asked for it.

@@ -90,7 +90,7 @@ impl Writer<'_> {
         let view = self.view;
         let witness = |actor: &Actor| {
             let of_witness =
-                |conn: &ConnView<'_>| conn.connect.what.role == Role::Witness && *actor == Actor::Wallet(conn.connect.what.reader.clone());
+                |conn: &ConnView<'_>| conn.connect.what.role == Role::Witness && *actor == Actor::Wallet(conn.connect.what.reader.to_string());
             view.conns.iter().any(of_witness)
         };
         let mut found: BTreeMap<Actor, Vec<(usize, Of)>> = BTreeMap::new();

@@ -105,7 +105,7 @@ pub struct Opening {
     /// Its number.
     pub conn: ConnId,
     /// Whose it is; connections of one reader share a link, over which late delivery is possible.
-    pub reader: String,
+    pub reader: SmolStr,
     /// Which of that reader's connections, from 1.
     pub nth: u32,
     /// Which session of the run, for the record.
@@ -185,7 +185,7 @@ pub struct PageRead {
     /// Which session.
     pub address: Address,
     /// The cursor, if one is presented.
-    pub cursor: Option<String>,
+    pub cursor: Option<SmolStr>,
     /// The page size asked for.
     pub limit: Option<u32>,
 }
@@ -198,7 +198,7 @@ pub struct PageAnswer {
     /// Whether the binding accepts it.
     pub accepted: bool,
     /// Its media type.
-    pub content_type: Option<String>,
+    pub content_type: Option<SmolStr>,
     /// Its events.
     pub seen: Vec<Item>,
     /// The cursor behind it (history: of the next page; snapshot: at which it is true).

@@ -17,7 +17,7 @@ pub use append::{Append, Prepared, Refusal, race};
 pub use cursor::{Cursor, CursorText, Epoch};
 pub use read::{Page, Refused, Snapshot, Start};
 pub use retention::{Millis, Retention};
-pub use subscription::{Frame, HELD_BACK_MS, SubscriptionId};
+pub use subscription::{Frame, HELD_BACK_MS, Note, SubscriptionId};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -36,10 +36,8 @@ pub enum Frame {
     },
     /// A live-only event.
     Ephemeral {
-        /// Its type.
-        event_type: String,
-        /// Its payload, as JSON text of one line.
-        data: String,
+        /// It; all readers share it.
+        note: Arc<Note>,
         /// Only a bug gives it one.
         cursor: Option<Cursor>,
     },
@@ -64,12 +62,26 @@ pub enum Frame {
     End,
 }
 
+/// A live-only event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Its type.
+    pub event_type: String,
+    /// Its payload, as JSON text of one line.
+    pub data: String,
+}
+
+impl Note {
+    fn new(event_type: &str, data: &str) -> Arc<Note> {
+        Arc::new(Note { event_type: event_type.to_owned(), data: data.to_owned() })
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Ephemeral {
     /// The newest durable event when it was published.
     behind: u64,
-    event_type: String,
-    data: String,
+    note: Arc<Note>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +110,7 @@ pub(super) struct Subscription {
     /// Bytes of payload in the frames being collected.
     taken: usize,
     /// What a bug mixes into the replay.
-    slipped: Vec<(String, String)>,
+    slipped: Vec<Arc<Note>>,
     /// Durable events written so far; used by a bug only.
     written: u64,
     /// Silenced by a bug.
@@ -207,7 +219,7 @@ impl Session {
         let fence = if self.bugs.has(Bug::NoSkipAtFence) || self.bugs.has(Bug::MovingCutoff) { self.head } else { subscription.fence };
         let empty = subscription.position >= fence;
         let slipped = std::mem::take(&mut subscription.slipped).into_iter();
-        frames.extend(slipped.map(|(event_type, data)| Frame::Ephemeral { event_type, data, cursor: None }));
+        frames.extend(slipped.map(|note| Frame::Ephemeral { note, cursor: None }));
         if self.bugs.has(Bug::BoundaryEarly) && subscription.written == 0 && self.closed.is_none() {
             frames.push(Frame::Boundary { fence: self.cursor(subscription.fence) });
         }
@@ -411,10 +423,10 @@ impl Session {
             return;
         }
         while subscription.ephemeral.front().is_some_and(|e| e.behind <= up_to) {
-            let Some(Ephemeral { event_type, data, .. }) = subscription.ephemeral.pop_front() else { return };
-            subscription.ephemeral_bytes -= data.len();
+            let Some(Ephemeral { note, .. }) = subscription.ephemeral.pop_front() else { return };
+            subscription.ephemeral_bytes -= note.data.len();
             let cursor = self.bugs.has(Bug::EphemeralWithId).then(|| self.head());
-            frames.push(Frame::Ephemeral { event_type, data, cursor });
+            frames.push(Frame::Ephemeral { note, cursor });
         }
     }
 
@@ -423,7 +435,7 @@ impl Session {
         if self.bugs.has(Bug::EphemeralDropped) {
             return;
         }
-        let behind = self.head;
+        let (behind, note) = (self.head, Note::new(event_type, data));
         for subscription in self.subscriptions.values_mut().flatten().filter(|s| s.phase != Phase::Ended) {
             let bytes = subscription.ephemeral_bytes + data.len();
             let too_many = subscription.ephemeral.len() >= MOST_EPHEMERAL;
@@ -434,7 +446,7 @@ impl Session {
                 subscription.ephemeral_bytes = 0;
             } else {
                 subscription.ephemeral_bytes = bytes;
-                subscription.ephemeral.push_back(Ephemeral { behind, event_type: event_type.to_owned(), data: data.to_owned() });
+                subscription.ephemeral.push_back(Ephemeral { behind, note: Arc::clone(&note) });
             }
         }
         self.changes += 1;
@@ -443,7 +455,7 @@ impl Session {
     /// Mixes an event that is not the reader's own, or no longer, into its replay: for bugs that leak or store too much.
     pub fn slip(&mut self, id: SubscriptionId, event_type: &str, data: &str) {
         if let Some(Some(subscription)) = self.subscriptions.get_mut(&id) {
-            subscription.slipped.push((event_type.to_owned(), data.to_owned()));
+            subscription.slipped.push(Note::new(event_type, data));
         }
     }
 

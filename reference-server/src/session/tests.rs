@@ -32,7 +32,7 @@ fn drain(session: &mut Session, id: SubscriptionId, now: u64) -> String {
         for frame in frames {
             match frame {
                 Frame::Event { event, .. } => said.push(event.seq.to_string()),
-                Frame::Ephemeral { data, .. } => said.push(format!("~{data}")),
+                Frame::Ephemeral { note, .. } => said.push(format!("~{}", note.data)),
                 Frame::Boundary { fence } => said.push(format!("|{}", fence.seq)),
                 Frame::Gap { oldest, .. } => said.push(format!("gap>{}", oldest.seq)),
                 Frame::Synthetic { .. } => said.push("?".to_owned()),

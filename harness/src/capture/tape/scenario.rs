@@ -377,7 +377,7 @@ impl Writer<'_> {
     }
 
     fn connected(&mut self, connect: &Connect) {
-        let (reader, session) = (connect.reader.clone(), connect.session);
+        let (reader, session) = (connect.reader.to_string(), connect.session);
         if connect.nth > 1 {
             self.steps.push(Step::Resume(Resume {
                 reader: reader.clone(),
@@ -390,7 +390,7 @@ impl Writer<'_> {
             let from = match &connect.from {
                 From::Start => Start::Oldest,
                 From::Live => Start::Live,
-                From::Cursor { value, .. } => match self.cursors.get(&(session, value.clone())) {
+                From::Cursor { value, .. } => match self.cursors.get(&(session, value.to_string())) {
                     Some(place) => Start::After(Count::N(*place)),
                     None => {
                         self.left_out(format!(

@@ -31,7 +31,7 @@ fn a_wait_in_vain_violates_what_it_judges() {
         let mut story = Story::new();
         let conn = Some(story.stream("a", From::Start));
         let judges = Some("CRASH-1".to_owned());
-        story.push(What::Wait(Box::new(Wait { reader: "a".to_owned(), conn, until: Until::Terminal, reached, waited: 4_000_000, judges })));
+        story.push(What::Wait(Box::new(Wait { reader: "a".into(), conn, until: Until::Terminal, reached, waited: 4_000_000, judges })));
         assert_eq!(story.violated().iter().any(|id| id == "CRASH-1"), !reached);
     }
 }

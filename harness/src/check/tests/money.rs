@@ -425,7 +425,7 @@ fn bought(payments: &[(PayAct, u64)], status: u16) -> Story {
         conn,
         status,
         accepted: false,
-        content_type: Some("application/json".to_owned()),
+        content_type: Some("application/json".into()),
         cache_control: None,
         body: String::new(),
     })));

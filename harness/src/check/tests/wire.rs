@@ -17,7 +17,7 @@ fn reading() -> (Story, ConnId) {
 fn announced(content_type: &str, cache_control: Option<&str>) -> Story {
     let mut story = Story::new();
     let conn = story.ask("a", Surface::Stream, From::Start, Role::Plain);
-    let (content_type, cache_control) = (Some(content_type.to_owned()), cache_control.map(str::to_owned));
+    let (content_type, cache_control) = (Some(content_type.into()), cache_control.map(Into::into));
     story.push(What::Answer(Box::new(Answer { conn, status: 200, accepted: true, content_type, cache_control, body: String::new() })));
     story.boundary(conn);
     story

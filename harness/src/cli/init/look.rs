@@ -256,7 +256,7 @@ async fn resumed(
     };
     for way in ways {
         found.carrier = Some(way.clone());
-        let from = From::Cursor { value: cursor.to_owned(), class: CursorClass::Own, beside: None };
+        let from = From::Cursor { value: cursor.into(), class: CursorClass::Own, beside: None };
         let request = for_stream(&draft(found)?.binding, vars, &from);
         let over = |text: &str| text.contains(&payloads[2]) || text.contains(&payloads[0]);
         let Ok(whole) = server.overhear(&request, READING, over).await else { continue };

@@ -205,7 +205,7 @@ impl Prepared {
         let failed: std::collections::BTreeSet<&str> = outcome.found.keys().map(|(id, _)| id.as_str()).collect();
         let must = |id: &str| CATALOGUE.iter().any(|r| r.id == id && r.level == Level::Must);
         let violated = failed.iter().filter(|id| must(id)).count();
-        let passed = outcome.judged.iter().filter(|(id, times)| judged(id) && **times > 0 && !failed.contains(*id)).count();
+        let passed = outcome.judged.iter().filter(|(id, _)| judged(id) && !failed.contains(id)).count();
         let rest = CATALOGUE.len() - passed - violated;
         let rate = outcome.schedules as f64 / seconds.max(1e-9);
         if !self.skipped.is_empty() {

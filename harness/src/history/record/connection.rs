@@ -1,6 +1,7 @@
 //! Connections: how they were asked for, what came on them, how they ended.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::{ConnId, SessionIx};
 
@@ -22,7 +23,7 @@ pub struct Connect {
     /// Its number.
     pub conn: ConnId,
     /// The reader's name; finite reads have one, too.
-    pub reader: String,
+    pub reader: SmolStr,
     /// Which connection of that reader, from 1.
     pub nth: u32,
     /// Which session.
@@ -80,12 +81,12 @@ pub enum From {
     /// After a cursor.
     Cursor {
         /// As it was presented.
-        value: String,
+        value: SmolStr,
         /// What kind of cursor it is.
         class: CursorClass,
         /// A second, older cursor sent by the way that must lose (header against query).
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        beside: Option<String>,
+        beside: Option<SmolStr>,
     },
 }
 
@@ -122,10 +123,10 @@ pub struct Answer {
     pub accepted: bool,
     /// `Content-Type`, if sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content_type: Option<String>,
+    pub content_type: Option<SmolStr>,
     /// `Cache-Control`, if sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache_control: Option<String>,
+    pub cache_control: Option<SmolStr>,
     /// A refusal's body, at most 400 bytes of text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub body: String,

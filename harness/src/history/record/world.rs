@@ -1,6 +1,7 @@
 //! The world around: faults, processes, resources, and what the run waited for.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::{ConnId, OpId, is_true, yes};
 use crate::history::marker::Marker;
@@ -91,7 +92,7 @@ pub struct Resources {
 #[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Wait {
     /// Who was waited for.
-    pub reader: String,
+    pub reader: SmolStr,
     /// The connection it had at the end of the wait, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conn: Option<ConnId>,

@@ -3,8 +3,10 @@
 use super::{ConnView, Cursors, EventView, Grown, Numbered, OpView, Seen, SessionView, Sight, Stop, Stretch, View};
 use crate::history::{Action, ConnId, Delivery, History, Kind, Micros, Outcome, Process, Record, SessionIx, Surface, What};
 
-/// For how many events, and for how many deliveries, there is room from the beginning.
-const USUAL: (usize, usize) = (56, 16);
+/// For how many events, for how many arrivals on a connection, and for how many connections there is room from the beginning.
+const USUAL_EVENTS: usize = 56;
+const USUAL_ARRIVALS: usize = 16;
+const USUAL_CONNS: usize = 8;
 
 impl<'h> View<'h> {
     /// The view of a history. Records that refer to what was never introduced are passed over: a history may come from a
@@ -19,7 +21,7 @@ impl<'h> View<'h> {
             records,
             sessions: Vec::new(),
             conns: Vec::new(),
-            ops: Grown::with_capacity(USUAL.0),
+            ops: Grown::with_capacity(USUAL_EVENTS),
             no_publishes: Vec::new(),
             repeats: false,
             process: Vec::new(),
@@ -37,10 +39,12 @@ impl<'h> View<'h> {
     /// known of the beginning is taken from here.
     pub(crate) fn go_on(&'h self, records: &'h [Record]) -> View<'h> {
         debug_assert!(records.starts_with(self.records), "the records begin with those of the view");
+        let mut conns = Vec::with_capacity(self.conns.len() + USUAL_CONNS);
+        conns.extend_from_slice(&self.conns);
         let mut view = View {
             records,
             sessions: self.sessions.iter().map(SessionView::go_on).collect(),
-            conns: self.conns.clone(),
+            conns,
             ops: self.ops.go_on(),
             no_publishes: self.no_publishes.clone(),
             repeats: self.repeats,
@@ -76,11 +80,11 @@ impl<'h> View<'h> {
                         former.succeeded = true;
                     }
                     self.sessions.push(SessionView {
-                        events: Grown::with_capacity(USUAL.0),
+                        events: Grown::with_capacity(USUAL_EVENTS),
                         name: &session.name,
                         retain: session.retain,
                         reborn_of: session.reborn_of,
-                        cursors: Cursors::with_capacity(USUAL.0),
+                        cursors: Cursors::with_capacity(USUAL_EVENTS),
                         ..SessionView::default()
                     });
                 }
@@ -118,8 +122,8 @@ impl<'h> View<'h> {
                         connect: seen!(connect),
                         answer: None,
                         astray: false,
-                        got: Vec::with_capacity(USUAL.1),
-                        events: Vec::with_capacity(USUAL.1),
+                        got: Vec::with_capacity(USUAL_ARRIVALS),
+                        events: Vec::with_capacity(USUAL_ARRIVALS),
                         others: Vec::new(),
                         stretches: Vec::new(),
                         newest: None,

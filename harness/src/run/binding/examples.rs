@@ -21,7 +21,7 @@ fn vars() -> Vars {
 }
 
 fn after(value: &str) -> From {
-    From::Cursor { value: value.to_owned(), class: CursorClass::Own, beside: None }
+    From::Cursor { value: value.into(), class: CursorClass::Own, beside: None }
 }
 
 fn sent(binding: &Binding, operation: &Option<Operation>) -> Request {

@@ -71,10 +71,10 @@ pub fn for_stream(binding: &Binding, vars: &Vars, from: &From) -> Request {
     let for_words = subscribe.cursor.iter().find(|carrier| matches!(carrier, CursorCarrier::Query(_))).or(subscribe.cursor.first());
     let word = |word: &Option<String>| word.as_ref().filter(|word| !word.is_empty()).and_then(|word| vars.fill(word, str::to_owned));
     let (start, live) = (word(&subscribe.start), word(&subscribe.live));
-    let carried: Vec<(Option<&String>, Option<&CursorCarrier>)> = match from {
-        From::Start => vec![(start.as_ref(), for_words)],
-        From::Live => vec![(live.as_ref(), for_words)],
-        From::Cursor { value, beside, .. } => vec![(Some(value), subscribe.cursor.first()), (beside.as_ref(), subscribe.cursor.get(1))],
+    let carried: Vec<(Option<&str>, Option<&CursorCarrier>)> = match from {
+        From::Start => vec![(start.as_deref(), for_words)],
+        From::Live => vec![(live.as_deref(), for_words)],
+        From::Cursor { value, beside, .. } => vec![(Some(value.as_str()), subscribe.cursor.first()), (beside.as_deref(), subscribe.cursor.get(1))],
     };
     for (value, carrier) in carried {
         if let (Some(value), Some(carrier)) = (value, carrier) {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn cursor(value: &str, beside: Option<&str>) -> From {
-        From::Cursor { value: value.to_owned(), class: CursorClass::Own, beside: beside.map(str::to_owned) }
+        From::Cursor { value: value.into(), class: CursorClass::Own, beside: beside.map(Into::into) }
     }
 
     #[test]

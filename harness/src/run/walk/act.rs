@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use smol_str::SmolStr;
+
 use crate::history::{Action, Outcome, Process, SessionIx, What};
 use crate::run::binding::placeholders;
 use crate::scenario::{Churn, Close, EvictBy, Open, Restart, Sample, Step, Text};
@@ -173,24 +175,22 @@ impl<W: World> Walk<'_, W> {
         } else if anchored && !refused {
             return self.could_not(format!("where session `{}` begins is not known: no boundary with a cursor came", open.session));
         }
-        self.cast.borrow_mut().sessions.insert(
-            open.session.clone(),
-            SessionState {
-                ix,
-                address: Rc::new(address),
-                retain: open.retain,
-                published: Rc::default(),
-                refusal: None,
-                next_n: 1,
-                closed: false,
-                deleted: false,
-                refused,
-                snapshot_cursor: None,
-                opened,
-                former_cursor: former.and_then(|f| f.2),
-                keyed: Vec::new(),
-            },
-        );
+        let state = SessionState {
+            ix,
+            address: Rc::new(address),
+            retain: open.retain,
+            published: Rc::default(),
+            refusal: None,
+            next_n: 1,
+            closed: false,
+            deleted: false,
+            refused,
+            snapshot_cursor: None,
+            opened: opened.map(SmolStr::from),
+            former_cursor: former.and_then(|f| f.2),
+            keyed: Vec::new(),
+        };
+        self.cast.borrow_mut().sessions.insert(open.session.clone(), Box::new(state));
         if refused {
             return self.health().await;
         }

@@ -79,7 +79,7 @@ impl<W: World> Walk<'_, W> {
             }
             let Some(cursor) = self.world.fence(self.deadline()).await else { continue };
             let session = self.with(name, |s| {
-                s.opened = Some(cursor.clone());
+                s.opened = Some(cursor.as_str().into());
                 s.ix
             })?;
             self.record(What::Opened(Opened { session, cursor }));

@@ -14,7 +14,7 @@ use crate::world::Address;
 /// Everybody. Copies share the connections of readers, so only those without readers are two.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cast {
-    pub(super) sessions: BTreeMap<String, SessionState>,
+    pub(super) sessions: BTreeMap<String, Box<SessionState>>,
     pub(super) readers: BTreeMap<String, Reader>,
     pub(super) writers: BTreeMap<String, WriterState>,
     /// The operations of background `do` steps that have no answer yet.
@@ -52,11 +52,11 @@ pub(super) struct SessionState {
     pub(super) deleted: bool,
     /// True when its opening had to be refused; nothing more is asked of it.
     pub(super) refused: bool,
-    pub(super) snapshot_cursor: Option<String>,
+    pub(super) snapshot_cursor: Option<SmolStr>,
     /// The cursor at which it began, where readers must present one to get everything.
-    pub(super) opened: Option<String>,
+    pub(super) opened: Option<SmolStr>,
     /// The newest cursor of the history that this session replaced.
-    pub(super) former_cursor: Option<String>,
+    pub(super) former_cursor: Option<SmolStr>,
     /// How the newest publish that was not acknowledged was answered, in words.
     pub(super) refusal: Option<String>,
     /// The last keyed publishes, for `retry`.
@@ -82,9 +82,9 @@ pub(super) struct Keyed {
 }
 
 /// A logical subscriber.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Reader {
-    pub(super) session: String,
+    pub(super) session: SmolStr,
     pub(super) connections: Vec<Rc<Connection>>,
 }
 
@@ -92,7 +92,7 @@ pub(super) struct Reader {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) conn: ConnId,
-    pub(super) reader: String,
+    pub(super) reader: SmolStr,
     pub(super) from: From,
     pub(super) progress: Progress,
 }
@@ -137,35 +137,35 @@ impl Reader {
 
 impl Cast {
     /// The cursor that names `marker` of `session`: from its acknowledgement, else from any reader that saw it.
-    pub(super) fn cursor_of(&self, session: &str, marker: Marker) -> Option<String> {
+    pub(super) fn cursor_of(&self, session: &str, marker: Marker) -> Option<SmolStr> {
         let acknowledged = self.sessions.get(session)?.published.iter().rev().find(|p| p.marker == marker).and_then(|p| p.cursor.clone());
-        acknowledged.map(String::from).or_else(|| {
+        acknowledged.or_else(|| {
             self.connections_of(session)
-                .find_map(|c| c.progress.state().carried.iter().find(|on| on.marker == Some(marker)).map(|on| on.cursor.to_string()))
+                .find_map(|c| c.progress.state().carried.iter().find(|on| on.marker == Some(marker)).map(|on| on.cursor.clone()))
         })
     }
 
     /// The newest cursor that the harness knows of `session`.
-    pub(super) fn newest_cursor(&self, session: &str) -> Option<String> {
+    pub(super) fn newest_cursor(&self, session: &str) -> Option<SmolStr> {
         let state = self.sessions.get(session)?;
         let durable = state.published.iter().rev().filter(|p| p.durable && p.acknowledged);
         durable.map(|p| p.marker).find_map(|marker| self.cursor_of(session, marker))
     }
 
     /// Every cursor that was seen in `session`, in the order of first sight, with its class.
-    pub(super) fn every_cursor(&self, session: &str, profile: &Profile) -> Vec<(String, CursorClass)> {
-        let mut all: Vec<(String, CursorClass)> = Vec::new();
+    pub(super) fn every_cursor(&self, session: &str, profile: &Profile) -> Vec<(SmolStr, CursorClass)> {
+        let mut all: Vec<(SmolStr, CursorClass)> = Vec::new();
         let mut known = std::collections::BTreeSet::new();
         let acks = self.sessions.get(session).into_iter().flat_map(|s| &*s.published).filter_map(|p| p.cursor.clone());
         for value in acks {
             if known.insert(value.clone()) {
-                all.push((value.into(), CursorClass::Own));
+                all.push((value, CursorClass::Own));
             }
         }
         for connection in self.connections_of(session) {
             for on in &connection.progress.state().carried {
                 if known.insert(on.cursor.clone()) {
-                    all.push((on.cursor.to_string(), class_of(on.kind, profile)));
+                    all.push((on.cursor.clone(), class_of(on.kind, profile)));
                 }
             }
         }

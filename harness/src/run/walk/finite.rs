@@ -67,7 +67,7 @@ impl<W: World> Walk<'_, W> {
         let (conn, surface) = (ask.conn, ask.surface);
         self.record(What::Connect(Box::new(Connect {
             conn,
-            reader,
+            reader: reader.into(),
             nth,
             session,
             surface,

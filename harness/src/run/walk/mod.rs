@@ -16,6 +16,7 @@ mod say;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -162,12 +163,12 @@ impl<'w, W: World> Walk<'w, W> {
 
     /// Walks over steps, beginning with the one at `from`; `said` are those of a scenario in words, and absent for what
     /// stands inside of a step.
-    async fn steps(&self, steps: &[Step], from: usize, said: Option<&[String]>) -> Result<(), Abort> {
+    async fn steps(&self, steps: &[Step], from: usize, said: Option<&[Arc<str>]>) -> Result<(), Abort> {
         for (at, step) in steps.iter().enumerate().skip(from) {
             if said.is_some() {
                 self.step.set(at as u32);
             }
-            let says = said.and_then(|said| said.get(at)).map_or_else(|| say::step(step), String::clone);
+            let says = said.and_then(|said| said.get(at)).map_or_else(|| say::step(step).into(), Arc::clone);
             self.record(What::Step(history::Step { index: self.step.get(), says }));
             self.act(step, &steps[at + 1..]).await?;
             if let Some(why) = self.world.died() {

@@ -1,5 +1,7 @@
 //! Numbers and starting points as a scenario names them.
 
+use smol_str::SmolStr;
+
 use crate::contract::{CursorCarrier, CursorOrder, Profile};
 use crate::history::{CursorClass, From};
 use crate::scenario::{Count, Start};
@@ -30,10 +32,10 @@ impl<W: World> Walk<'_, W> {
 
     /// Where connections that begin at `start` begin; more than one for sweeps over ids and for malformed cursors.
     pub(super) fn starts(&self, start: &Start, session: &str) -> Result<Vec<From>, Abort> {
-        let own = |value: String| vec![From::Cursor { value, class: CursorClass::Own, beside: None }];
+        let own = |value: &str| vec![From::Cursor { value: value.into(), class: CursorClass::Own, beside: None }];
         let cast = self.cast.borrow();
         let Some(state) = cast.sessions.get(session) else { return self.could_not(format!("session `{session}` was not opened")) };
-        let one = |value: Option<String>, class: CursorClass, what: &str| match value {
+        let one = |value: Option<SmolStr>, class: CursorClass, what: &str| match value {
             Some(value) => Ok(vec![From::Cursor { value, class, beside: None }]),
             None => Err(Abort::CouldNot(format!("there is no cursor for {what} of session `{session}`"))),
         };
@@ -52,7 +54,7 @@ impl<W: World> Walk<'_, W> {
             Start::Of(other) => {
                 one(cast.newest_cursor(other), CursorClass::OtherSession, &format!("session `{other}`, to be presented to that"))
             }
-            Start::Text(text) => Ok(own(text.clone())),
+            Start::Text(text) => Ok(own(text)),
             Start::Synthetic | Start::EveryId => {
                 let all = cast.every_cursor(session, self.profile);
                 let wanted: Vec<_> = all
@@ -69,7 +71,7 @@ impl<W: World> Walk<'_, W> {
                     drop(cast);
                     self.starts(&Start::Synthetic, session)
                 }
-                CursorClass::Empty => one(Some(String::new()), *class, "nothing"),
+                CursorClass::Empty => one(Some(SmolStr::default()), *class, "nothing"),
                 CursorClass::OtherEpoch => one(state.former_cursor.clone(), *class, "the history that was replaced"),
                 CursorClass::OtherSession => {
                     let other = cast.sessions.keys().find(|name| *name != session).and_then(|name| cast.newest_cursor(name));
@@ -77,12 +79,12 @@ impl<W: World> Walk<'_, W> {
                 }
                 CursorClass::Ahead => {
                     let newest = cast.newest_cursor(session);
-                    one(newest.and_then(|cursor| ahead(&cursor, self.profile)), *class, "a place above the head")
+                    one(newest.and_then(|cursor| ahead(&cursor, self.profile)).map(SmolStr::from), *class, "a place above the head")
                 }
                 CursorClass::Malformed => {
                     let newest = cast.newest_cursor(session);
                     let all = malformed(newest.as_deref(), self.profile);
-                    Ok(all.into_iter().map(|value| From::Cursor { value, class: *class, beside: None }).collect())
+                    Ok(all.into_iter().map(|value| From::Cursor { value: value.into(), class: *class, beside: None }).collect())
                 }
             },
         }

@@ -45,9 +45,11 @@ impl<W: World> Walk<'_, W> {
         let conn = self.world.recorder().connection();
         let nth = {
             let mut cast = self.cast.borrow_mut();
-            let entry =
-                cast.readers.entry(reader.to_owned()).or_insert_with(|| Reader { session: session.to_owned(), connections: Vec::new() });
-            entry.session = session.to_owned();
+            if !cast.readers.contains_key(reader) {
+                cast.readers.insert(reader.to_owned(), Reader::default());
+            }
+            let entry = cast.readers.get_mut(reader).expect("it is there");
+            entry.session = session.into();
             entry.connections.len() as u32 + 1
         };
         let funding = self.cast.borrow().fundings.get(reader).cloned().unwrap_or_default();
@@ -55,7 +57,7 @@ impl<W: World> Walk<'_, W> {
         let role = if self.cast.borrow().driven.contains(reader) { Role::Driven } else { role };
         let opening = Opening {
             conn,
-            reader: reader.to_owned(),
+            reader: reader.into(),
             nth,
             session: ix,
             address,
@@ -67,7 +69,7 @@ impl<W: World> Walk<'_, W> {
             content,
         };
         let progress = self.world.connect(opening);
-        let connection = Rc::new(Connection { conn, reader: reader.to_owned(), from, progress });
+        let connection = Rc::new(Connection { conn, reader: reader.into(), from, progress });
         let mut cast = self.cast.borrow_mut();
         cast.readers.get_mut(reader).expect("it was just entered").connections.push(Rc::clone(&connection));
         Ok(connection)
@@ -150,7 +152,7 @@ impl<W: World> Walk<'_, W> {
                 return Ok(connection.from.clone());
             }
             if let Some((value, kind)) = connection.progress.state().cursor() {
-                return Ok(From::Cursor { value: value.to_string(), class: class_of(kind, self.profile), beside: None });
+                return Ok(From::Cursor { value: value.clone(), class: class_of(kind, self.profile), beside: None });
             }
             // SSE-28: a connection that dies before its first id leaves the one it was opened with.
             if let From::Cursor { value, class, .. } = &connection.from {
@@ -322,7 +324,7 @@ impl<W: World> Walk<'_, W> {
         }
         let waited = self.world.now().0.saturating_sub(since.0);
         let conn = Some(self.newest(reader)?.conn);
-        self.record(What::Wait(Box::new(Wait { reader: reader.to_owned(), conn, until, reached, waited, judges })));
+        self.record(What::Wait(Box::new(Wait { reader: reader.into(), conn, until, reached, waited, judges })));
         Ok(())
     }
 

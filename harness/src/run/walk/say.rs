@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use serde_json::Value;
@@ -13,8 +14,8 @@ const MOST_REMEMBERED: usize = 512;
 
 /// The steps of a scenario in words. A simulation walks over the same ones again and again, so they are remembered by the
 /// scenario's name, as long as its steps stay what they were.
-pub(super) fn steps(scenario: &Scenario) -> Rc<[String]> {
-    type Known = FxHashMap<String, (Vec<Step>, Rc<[String]>)>;
+pub(super) fn steps(scenario: &Scenario) -> Rc<[Arc<str>]> {
+    type Known = FxHashMap<String, (Vec<Step>, Rc<[Arc<str>]>)>;
     thread_local! {
         static KNOWN: RefCell<Known> = RefCell::default();
     }
@@ -25,7 +26,7 @@ pub(super) fn steps(scenario: &Scenario) -> Rc<[String]> {
         if known.len() >= MOST_REMEMBERED {
             known.clear();
         }
-        let said: Rc<[String]> = scenario.steps.iter().map(step).collect();
+        let said: Rc<[Arc<str>]> = scenario.steps.iter().map(|said| step(said).into()).collect();
         known.insert(scenario.name.clone(), (scenario.steps.clone(), Rc::clone(&said)));
         said
     })

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls_platform_verifier::BuilderVerifierExt;
 use serde_json::Value;
+use smol_str::SmolStr;
 
 use super::operation::Site;
 use super::server::{Server, ServerError};
@@ -241,7 +242,7 @@ pub(super) async fn page(at: &Site<'_>, lens: Lens<'_>, finite: Finite<'_>, vars
     Ok(PageAnswer {
         status: whole.status,
         accepted,
-        content_type: whole.header("content-type").map(str::to_owned),
+        content_type: whole.header("content-type").map(SmolStr::from),
         seen: if accepted { seen } else { Vec::new() },
         cursor: cursor.filter(|_| accepted).map(Into::into),
         more,

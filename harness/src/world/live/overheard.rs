@@ -7,6 +7,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use smol_str::SmolStr;
+
 use super::money::{Purse, Sent};
 use super::proxy::{self, Happened};
 use crate::contract::Format;
@@ -17,7 +19,7 @@ use crate::run::recorder::Recorder;
 /// One connection of a reader, as the proxy hears it.
 pub(super) struct Overheard {
     pub(super) conn: ConnId,
-    pub(super) reader: String,
+    pub(super) reader: SmolStr,
     pub(super) format: Format,
     pub(super) recorder: Recorder,
     pub(super) progress: Progress,
@@ -41,7 +43,7 @@ struct Asked {
 
 impl Overheard {
     pub(super) fn new(
-        (conn, reader): (ConnId, String),
+        (conn, reader): (ConnId, SmolStr),
         format: Format,
         recorder: Recorder,
         progress: Progress,
@@ -87,7 +89,7 @@ impl Overheard {
     fn answered(&self, at: Micros, status: u16, headers: &[(String, String)]) -> bool {
         let header = |name: &str| {
             let found = headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.chars().take(200).collect::<String>())
+            found.map(|(_, value)| value.chars().take(200).collect::<SmolStr>())
         };
         let content_type = header("content-type");
         let stream = content_type.as_deref().is_some_and(|media| media.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));

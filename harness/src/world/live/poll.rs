@@ -41,7 +41,7 @@ impl Follow {
                 tokio::time::sleep(SAME_PLACE).await;
             }
             if let Some(value) = newest {
-                let from = From::Cursor { value: value.to_string(), class: CursorClass::Own, beside: None };
+                let from = From::Cursor { value: value.clone(), class: CursorClass::Own, beside: None };
                 request = for_stream(&self.profile.binding, &self.vars, &from);
                 position = Some(value);
             }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
+use smol_str::SmolStr;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -98,7 +99,7 @@ pub(super) struct Follow {
 pub(super) struct Paying {
     pub(super) purse: Arc<Purse>,
     pub(super) till: Till,
-    pub(super) reader: String,
+    pub(super) reader: SmolStr,
     pub(super) funding: Funding,
 }
 
@@ -406,7 +407,7 @@ impl Follow {
             Err(socket::Refused::Status(whole)) => {
                 self.progress.state().answer = Some((whole.status, false));
                 self.tap().hears(Some(&whole));
-                let header = |name: &str| whole.header(name).map(str::to_owned);
+                let header = |name: &str| whole.header(name).map(SmolStr::from);
                 self.record(What::Answer(Box::new(Answer {
                     conn: self.conn,
                     status: whole.status,

@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use super::{Beginning, Chooser, Generator, Prepared, Run, Schedule, Simulation, judged};
-use crate::check::{Finding, Verdict, look, look_from};
+use crate::check::{Finding, Times, Verdict, look, look_from};
 use crate::history::{FNV_START, History, fnv};
 use crate::run::Abort;
 use crate::scenario::{Scenario, at, places};
@@ -116,7 +116,7 @@ pub struct Outcome {
     /// Events and other frames that readers received, and operations.
     pub observations: u64,
     /// How often each requirement was judged.
-    pub judged: FxHashMap<&'static str, u64>,
+    pub judged: Times,
     /// The first run (by seed) for each requirement and shape.
     pub found: BTreeMap<(String, String), Found>,
     /// Runs that did not reach their end, by seed.
@@ -132,9 +132,7 @@ impl Outcome {
         self.actions += other.actions;
         self.observations += other.observations;
         self.stopped |= other.stopped;
-        for (id, times) in other.judged {
-            *self.judged.entry(id).or_default() += times;
-        }
+        self.judged.absorb(&other.judged);
         for (key, found) in other.found {
             match self.found.entry(key) {
                 std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(found)),
@@ -193,9 +191,7 @@ impl Collector {
             Some(beginning) => look_from(&beginning.view, &run.history, &simulation.profile),
             None => look(&run.history, &simulation.profile),
         };
-        for (id, times) in found.judged() {
-            *outcome.judged.entry(id).or_default() += times;
-        }
+        found.count(&mut outcome.judged);
         if !found.broken().any(judged) {
             run.reuse();
             return false;

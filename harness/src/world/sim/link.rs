@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use smol_str::SmolStr;
 use streamspec_reference_server::session::Frame;
 
 use super::log::Log;
@@ -192,8 +193,8 @@ impl Link {
             conn: self.conn,
             status,
             accepted,
-            content_type: Some(if accepted { "text/event-stream" } else { "application/json" }.to_owned()),
-            cache_control: accepted.then(|| "no-cache".to_owned()),
+            content_type: Some(SmolStr::new_static(if accepted { "text/event-stream" } else { "application/json" })),
+            cache_control: accepted.then(|| SmolStr::new_static("no-cache")),
             body,
         })));
         if !accepted {

@@ -185,7 +185,7 @@ impl Rules {
         match frame {
             Frame::Event { event, .. } if event.terminal => Some(FRAME_BYTES),
             Frame::Event { event, .. } => Some(event.data.len() + FRAME_BYTES),
-            Frame::Ephemeral { data, .. } => Some(data.len() + FRAME_BYTES),
+            Frame::Ephemeral { note, .. } => Some(note.data.len() + FRAME_BYTES),
             Frame::Boundary { .. } => match self.profile.contract.boundary.as_ref()?.sent {
                 BoundarySent::WithoutReplay if resumed => None,
                 BoundarySent::WithoutReplay | BoundarySent::Always | BoundarySent::AtLeastOnce => Some(FRAME_BYTES),
@@ -214,11 +214,11 @@ impl Rules {
                     ..letters::read(&event.data)
                 });
             }
-            Frame::Ephemeral { event_type, data, cursor } => Item {
-                event_type: event_type.into(),
+            Frame::Ephemeral { note, cursor } => Item {
+                event_type: type_of(&note.event_type),
                 cursor: cursor.map(|cursor| self.show(cursor)),
-                durable: event_type != NOTE,
-                ..letters::item(data)
+                durable: note.event_type != NOTE,
+                ..letters::item(&note.data)
             },
             Frame::Boundary { fence } => Item {
                 kind: Kind::Boundary,

@@ -147,7 +147,7 @@ impl Following {
                     self.read = self.read.max(event.seq);
                     letters.push(Letter::Event(Arc::clone(&event.data)));
                 }
-                Frame::Ephemeral { data, .. } => letters.push(Letter::Event(data.into())),
+                Frame::Ephemeral { note, .. } => letters.push(Letter::Event(note.data.as_str().into())),
                 Frame::End => {
                     letters.push(Letter::Over(self.turn.conversation.clone()));
                     return true;

@@ -179,8 +179,8 @@ struct Pings;
 
 impl Wire for Pings {
     fn frame(&mut self, out: &mut Vec<u8>, frame: &Frame) -> ControlFlow<()> {
-        if let Frame::Ephemeral { event_type, data, .. } = frame {
-            write(out, None, event_type, data);
+        if let Frame::Ephemeral { note, .. } = frame {
+            write(out, None, &note.event_type, &note.data);
         }
         ControlFlow::Continue(())
     }

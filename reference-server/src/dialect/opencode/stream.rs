@@ -129,19 +129,19 @@ impl Wire for OfSession {
                     write(out, &meta.envelope(event, cursor.map(|c| c.seq), ""));
                 }
             }
-            Frame::Ephemeral { event_type, data, cursor } if data.starts_with("{\"id\":") => {
-                if self.kind == Kind::Tail || event_type == FOREIGN {
+            Frame::Ephemeral { note, cursor } if note.data.starts_with("{\"id\":") => {
+                if self.kind == Kind::Tail || note.event_type == FOREIGN {
                     return ControlFlow::Continue(());
                 }
                 let durable = cursor.map(|c| {
                     let durable = json!({ "aggregateID": meta.id, "seq": meta.shown(c.seq), "version": 1 });
-                    format!("{{\"durable\":{durable},{}", &data[1..])
+                    format!("{{\"durable\":{durable},{}", &note.data[1..])
                 });
-                write(out, durable.as_ref().unwrap_or(data));
+                write(out, durable.as_ref().unwrap_or(&note.data));
             }
             // Only bugs send what was never made whole.
-            Frame::Ephemeral { event_type, data, .. } => {
-                write(out, &format!(r#"{{"id":"{}","type":"{event_type}","data":{data}}}"#, event_id()));
+            Frame::Ephemeral { note, .. } => {
+                write(out, &format!(r#"{{"id":"{}","type":"{}","data":{}}}"#, event_id(), note.event_type, note.data));
             }
             Frame::Boundary { .. } if self.kind == Kind::Unified => {
                 let activity = if self.server.is_active(&meta.id) { "running" } else { "idle" };

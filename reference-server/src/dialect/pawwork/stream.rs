@@ -84,7 +84,7 @@ impl Wire for Global {
                 let changed = changed.then(|| self.by_reference(&event.data)).flatten();
                 write(out, id.as_deref(), changed.as_deref().unwrap_or(&event.data));
             }
-            Frame::Ephemeral { data, cursor, .. } => write(out, cursor.map(|cursor| ring.cursor_of(cursor.seq)).as_deref(), data),
+            Frame::Ephemeral { note, cursor } => write(out, cursor.map(|cursor| ring.cursor_of(cursor.seq)).as_deref(), &note.data),
             Frame::Boundary { fence } if self.connected => {
                 write(out, Some(&ring.cursor_at(fence.seq)), &envelope(None, "server.connected", "{}"));
             }
@@ -111,7 +111,7 @@ impl Wire for Instance {
     fn frame(&mut self, out: &mut Vec<u8>, frame: &Frame) -> ControlFlow<()> {
         let (data, event_type) = match frame {
             Frame::Event { event, .. } => (&*event.data, &*event.event_type),
-            Frame::Ephemeral { data, event_type, .. } => (data.as_str(), event_type.as_str()),
+            Frame::Ephemeral { note, .. } => (note.data.as_str(), note.event_type.as_str()),
             Frame::Boundary { .. } => {
                 write(out, None, r#"{"type":"server.connected","properties":{}}"#);
                 return ControlFlow::Continue(());

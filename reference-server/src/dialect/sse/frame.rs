@@ -16,9 +16,9 @@ pub(super) fn write(out: &mut Vec<u8>, session: &str, frame: &Frame, bugs: BugSe
                 text.pop();
             }
         }
-        Frame::Ephemeral { event_type, data, cursor } => {
+        Frame::Ephemeral { note, cursor } => {
             let id = cursor.map(|c| c.to_string());
-            message(&mut text, id.as_deref(), event_type, &body(session, data, bugs));
+            message(&mut text, id.as_deref(), &note.event_type, &body(session, &note.data, bugs));
         }
         Frame::Boundary { fence } => message(&mut text, None, "ready", &format!(r#"{{"cursor":"{fence}"}}"#)),
         Frame::Gap { requested, oldest } => {

@@ -235,7 +235,7 @@ impl Teller<'_> {
             reading.asked,
             What::Connect(Box::new(Connect {
                 conn,
-                reader: name_of(number),
+                reader: name_of(number).into(),
                 nth,
                 session,
                 surface: Surface::Stream,
@@ -271,7 +271,7 @@ impl Teller<'_> {
         match cursor.filter(|cursor| !cursor.is_empty()) {
             Some(word) if Some(word) == subscribe.live.as_deref() => From::Live,
             Some(word) if Some(word) == subscribe.start.as_deref() => From::Start,
-            Some(value) => From::Cursor { value: value.to_owned(), class: CursorClass::Own, beside: None },
+            Some(value) => From::Cursor { value: value.into(), class: CursorClass::Own, beside: None },
             None if subscribe.live.as_deref() == Some("") => From::Live,
             None => From::Start,
         }
@@ -282,7 +282,7 @@ impl Teller<'_> {
         let number = self.readers;
         let readers = &mut self.sessions[session].readers;
         let left =
-            |reader: &Reader| matches!(from, From::Cursor { value, .. } if reader.cursor.as_ref() == Some(value)) && reader.over < asked;
+            |reader: &Reader| matches!(from, From::Cursor { value, .. } if reader.cursor.as_deref() == Some(value.as_str())) && reader.over < asked;
         let at = readers.iter().position(left).unwrap_or_else(|| {
             readers.push(Reader { number, connections: 0, cursor: None, over: Stamp::default() });
             readers.len() - 1

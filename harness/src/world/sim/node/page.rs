@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
 use streamspec_reference_server::bugs::Bug;
 use streamspec_reference_server::session::{Cursor, Epoch, Event, Frame, Millis, Refused, Snapshot, Start};
 
@@ -48,7 +49,7 @@ impl Node {
         let answer = PageAnswer {
             status: 200,
             accepted: true,
-            content_type: Some("application/json".to_owned()),
+            content_type: Some(SmolStr::new_static("application/json")),
             seen,
             cursor: Some(self.rules.show(found.next)),
             more: Some(found.more),
@@ -82,7 +83,7 @@ impl Node {
         PageAnswer {
             status: 200,
             accepted: true,
-            content_type: Some("application/json".to_owned()),
+            content_type: Some(SmolStr::new_static("application/json")),
             seen: snapshot.events.into_iter().map(|event| self.item(event, epoch)).collect(),
             cursor: Some(self.rules.show(snapshot.cursor)),
             more: None,
@@ -96,7 +97,7 @@ pub(super) fn refused_page(status: u16, why: &str) -> PageAnswer {
     PageAnswer {
         status,
         accepted: false,
-        content_type: Some("application/json".to_owned()),
+        content_type: Some(SmolStr::new_static("application/json")),
         seen: Vec::new(),
         cursor: None,
         more: None,

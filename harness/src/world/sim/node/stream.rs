@@ -272,7 +272,7 @@ impl Node {
 fn size(frame: &Frame) -> usize {
     match frame {
         Frame::Event { event, .. } => event.data.len(),
-        Frame::Ephemeral { data, .. } => data.len(),
+        Frame::Ephemeral { note, .. } => note.data.len(),
         Frame::Boundary { .. } | Frame::Gap { .. } | Frame::Synthetic { .. } | Frame::End => 0,
     }
 }
