@@ -2,7 +2,6 @@
 //! `cargo bench -p streamspec --bench judge`.
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Instant;
 
 use streamspec::check::{Finding, judge};
@@ -208,12 +207,12 @@ impl Server {
             body: Some(self.events[n as usize - 1].clone()),
             ..Item::default()
         };
-        self.push(What::Delivery(Delivery { conn, frame: n, item: Arc::new(item) }));
+        self.push(What::Delivery(Delivery { conn, frame: n, item: item.into() }));
     }
 
     fn control(&mut self, conn: ConnId, kind: Kind, points_to: Option<String>) {
         let event_type = format!("{kind:?}").to_lowercase();
         let item = Item { kind, event_type: event_type.into(), points_to: points_to.map(Into::into), ..Item::default() };
-        self.push(What::Delivery(Delivery { conn, frame: 0, item: Arc::new(item) }));
+        self.push(What::Delivery(Delivery { conn, frame: 0, item: item.into() }));
     }
 }

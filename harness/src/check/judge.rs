@@ -120,7 +120,10 @@ impl Judge {
 
     /// It was looked at that many times, and held.
     pub(crate) fn held_n(&mut self, requirement: &'static str, times: u64) {
-        self.judged.0[place(requirement)] += times;
+        // Many have nothing to tell of a connection, and to find their place is what this costs.
+        if times > 0 {
+            self.judged.0[place(requirement)] += times;
+        }
     }
 
     /// It was violated.

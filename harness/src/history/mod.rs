@@ -17,7 +17,7 @@ pub use money::{AccountIx, Flaw, Paid, PayAct, Payment, Says, Told, ToldBy};
 pub use record::{
     Action, Answer, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Expectation, Fault, From, Invoke, Item, Kind,
     Leaked, Lint, Micros, OpId, Opened, Opinion, Outcome, Probe, Process, Publish, Record, Resources, Retain, Role, Said, Session,
-    SessionIx, Stage, Step, Surface, Until, Wait, What,
+    SessionIx, SharedItem, Stage, Step, Surface, Until, Wait, What,
 };
 pub use view::{ConnView, Cursors, EventView, Grown, OpView, Seen, SessionView, Sight, Sights, Stop, View};
 pub(crate) use view::{Numbered, Piece, Pieces, Stretch};

@@ -14,7 +14,7 @@ mod operation;
 mod world;
 
 pub use connection::{Answer, Comment, Connect, CursorClass, End, Ended, From, Kind, Lint, Opinion, Role, Said, Stage, Surface};
-pub use delivery::{Delivery, Item};
+pub use delivery::{Delivery, Item, SharedItem};
 pub use operation::{Action, Complete, Invoke, Outcome, Probe, Publish};
 pub use world::{Expectation, Fault, Leaked, Process, Resources, Until, Wait};
 

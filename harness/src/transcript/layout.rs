@@ -89,8 +89,9 @@ impl Writer<'_> {
     fn requests(&self, session: SessionIx) -> BTreeMap<Actor, Vec<Of>> {
         let view = self.view;
         let witness = |actor: &Actor| {
-            let of_witness =
-                |conn: &ConnView<'_>| conn.connect.what.role == Role::Witness && *actor == Actor::Wallet(conn.connect.what.reader.to_string());
+            let of_witness = |conn: &ConnView<'_>| {
+                conn.connect.what.role == Role::Witness && *actor == Actor::Wallet(conn.connect.what.reader.to_string())
+            };
             view.conns.iter().any(of_witness)
         };
         let mut found: BTreeMap<Actor, Vec<(usize, Of)>> = BTreeMap::new();

@@ -75,9 +75,9 @@ impl Cursor {
 
     /// Reads a cursor; `None` for anything that is not exactly one.
     pub fn parse(text: &str) -> Option<Cursor> {
-        let (epoch, seq) = text.split_once(':')?;
-        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if epoch.len() != 8 || !epoch.bytes().all(hex) {
+        let (epoch, seq) = text.split_at_checked(8)?;
+        let seq = seq.strip_prefix(':')?;
+        if !epoch.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return None;
         }
         if seq.is_empty() || seq.len() > 19 || !seq.bytes().all(|b| b.is_ascii_digit()) || (seq.len() > 1 && seq.starts_with('0')) {

@@ -10,6 +10,7 @@
 mod append;
 mod cursor;
 mod read;
+mod readers;
 mod retention;
 mod subscription;
 
@@ -23,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::bugs::{Bug, BugSet};
-use subscription::Subscription;
+use readers::Readers;
 
 /// Removed events that stay for readers that are live and have not come to them yet.
 const MOST_REMOVED: usize = 4096;
@@ -73,7 +74,7 @@ pub struct Session {
     deleted: bool,
     keys: BTreeMap<String, KeyUse>,
     /// Its readers; one is taken out of its place while it is being read for.
-    subscriptions: BTreeMap<SubscriptionId, Option<Box<Subscription>>>,
+    subscriptions: Readers,
     next_subscription: u64,
     /// Live-only events that a bug has kept.
     kept: Vec<(String, String)>,
@@ -129,7 +130,7 @@ impl Session {
             closing: None,
             deleted: false,
             keys: BTreeMap::new(),
-            subscriptions: BTreeMap::new(),
+            subscriptions: Readers::default(),
             next_subscription: 1,
             kept: Vec::new(),
             replays: BTreeMap::new(),

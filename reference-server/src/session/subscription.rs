@@ -129,8 +129,7 @@ impl Session {
         let mut muted = false;
         if self.bugs.has(Bug::ReplacedReader) && matches!(start, Start::After(_)) {
             self.subscriptions
-                .values_mut()
-                .flatten()
+                .iter_mut()
                 .filter(|s| s.phase != Phase::Ended)
                 .for_each(|s| s.muted |= s.position >= s.fence && s.start != Start::Oldest || s.start == start);
         }
@@ -153,14 +152,14 @@ impl Session {
             overtaken: 0,
             warned: false,
         };
-        self.subscriptions.insert(id, Some(Box::new(subscription)));
+        self.subscriptions.push(id, subscription);
         id
     }
 
     /// Fixes where replay ends and live begins: at the newest event now.
     pub fn fix_fence(&mut self, id: SubscriptionId, now: Millis) {
         self.prune_on_read(now);
-        let shared = self.subscriptions.values().flatten().filter(|s| s.id != id && s.phase != Phase::Registered).map(|s| s.fence).min();
+        let shared = self.subscriptions.iter().filter(|s| s.id != id && s.phase != Phase::Registered).map(|s| s.fence).min();
         let fence = match shared {
             Some(fence) if self.bugs.has(Bug::SharedBaseline) => fence,
             Some(_) | None => self.head,
@@ -168,7 +167,7 @@ impl Session {
         let head = self.head;
         let (off_by_one, live_only, inclusive) =
             (self.bugs.has(Bug::OffByOne), self.bugs.has(Bug::ResumeLiveOnly), self.bugs.has(Bug::ReplayInclusive));
-        let Some(Some(subscription)) = self.subscriptions.get_mut(&id) else { return };
+        let Some(Some(subscription)) = self.subscriptions.get_mut(id) else { return };
         subscription.fence = fence;
         subscription.phase = Phase::Replay;
         subscription.position = match subscription.start {
@@ -198,7 +197,7 @@ impl Session {
     /// As [`Session::next`], into an empty list that the caller keeps.
     pub fn next_into(&mut self, id: SubscriptionId, now: Millis, most: usize, frames: &mut Vec<Frame>) {
         self.prune_on_read(now);
-        let Some(mut subscription) = self.subscriptions.get_mut(&id).and_then(Option::take) else { return frames.push(Frame::End) };
+        let Some(mut subscription) = self.subscriptions.get_mut(id).and_then(Option::take) else { return frames.push(Frame::End) };
         subscription.taken = 0;
         if (self.deleted && !self.bugs.has(Bug::DeletedStillStreams)) || subscription.overflowed {
             subscription.phase = Phase::Ended;
@@ -210,7 +209,7 @@ impl Session {
         if subscription.phase == Phase::Live && !subscription.muted {
             self.live(id, &mut subscription, now, most, frames);
         }
-        if let Some(place) = self.subscriptions.get_mut(&id) {
+        if let Some(place) = self.subscriptions.get_mut(id) {
             *place = Some(subscription);
         }
     }
@@ -337,7 +336,7 @@ impl Session {
 
     /// With a destructive queue each event belongs to one of the live readers.
     fn owns(&self, id: SubscriptionId, seq: u64) -> bool {
-        let others = || self.subscriptions.values().flatten();
+        let others = || self.subscriptions.iter();
         let before = others().filter(|s| s.id < id).count() as u64;
         let readers = others().filter(|s| s.phase == Phase::Live).count() as u64 + 1;
         seq % readers == before % readers
@@ -436,7 +435,7 @@ impl Session {
             return;
         }
         let (behind, note) = (self.head, Note::new(event_type, data));
-        for subscription in self.subscriptions.values_mut().flatten().filter(|s| s.phase != Phase::Ended) {
+        for subscription in self.subscriptions.iter_mut().filter(|s| s.phase != Phase::Ended) {
             let bytes = subscription.ephemeral_bytes + data.len();
             let too_many = subscription.ephemeral.len() >= MOST_EPHEMERAL;
             let too_large = bytes > MOST_EPHEMERAL_BYTES && !subscription.ephemeral.is_empty();
@@ -454,21 +453,20 @@ impl Session {
 
     /// Mixes an event that is not the reader's own, or no longer, into its replay: for bugs that leak or store too much.
     pub fn slip(&mut self, id: SubscriptionId, event_type: &str, data: &str) {
-        if let Some(Some(subscription)) = self.subscriptions.get_mut(&id) {
+        if let Some(Some(subscription)) = self.subscriptions.get_mut(id) {
             subscription.slipped.push(Note::new(event_type, data));
         }
     }
 
     /// Forgets a reader; true when it had not been told everything yet.
     pub fn unregister(&mut self, id: SubscriptionId) -> bool {
-        self.subscriptions.remove(&id).flatten().is_some_and(|s| s.phase != Phase::Ended)
+        self.subscriptions.remove(id).is_some_and(|s| s.phase != Phase::Ended)
     }
 
     /// How far the slowest live reader is behind the head.
     pub fn slowest(&self) -> u64 {
         self.subscriptions
-            .values()
-            .flatten()
+            .iter()
             .filter(|s| s.phase == Phase::Live && !s.muted)
             .map(|s| self.head.saturating_sub(s.position))
             .max()

@@ -74,7 +74,9 @@ pub fn for_stream(binding: &Binding, vars: &Vars, from: &From) -> Request {
     let carried: Vec<(Option<&str>, Option<&CursorCarrier>)> = match from {
         From::Start => vec![(start.as_deref(), for_words)],
         From::Live => vec![(live.as_deref(), for_words)],
-        From::Cursor { value, beside, .. } => vec![(Some(value.as_str()), subscribe.cursor.first()), (beside.as_deref(), subscribe.cursor.get(1))],
+        From::Cursor { value, beside, .. } => {
+            vec![(Some(value.as_str()), subscribe.cursor.first()), (beside.as_deref(), subscribe.cursor.get(1))]
+        }
     };
     for (value, carrier) in carried {
         if let (Some(value), Some(carrier)) = (value, carrier) {

@@ -97,8 +97,7 @@ impl<W: World> Walk<'_, W> {
             let reached = self.world.wait(self.deadline(), || came() || connection.progress.state().ended.is_some()).await && came();
             let waited = self.world.now().0.saturating_sub(since.0);
             let until = crate::history::Until::Marker(marker);
-            let wait =
-                crate::history::Wait { reader: reader.into(), conn: Some(connection.conn), until, reached, waited, judges: None };
+            let wait = crate::history::Wait { reader: reader.into(), conn: Some(connection.conn), until, reached, waited, judges: None };
             self.record(crate::history::What::Wait(Box::new(wait)));
         }
         Ok(())

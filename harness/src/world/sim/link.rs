@@ -9,7 +9,7 @@ use streamspec_reference_server::session::Frame;
 use super::log::Log;
 use super::rules::Rules;
 use crate::contract::Binding;
-use crate::history::{Answer, Comment, ConnId, Delivery, End, Ended, Fault, Item, Kind, Micros, What};
+use crate::history::{Answer, Comment, ConnId, Delivery, End, Ended, Fault, Kind, Micros, SharedItem, What};
 use crate::run::progress::State;
 use crate::world::live::faults;
 use crate::world::live::proxy::{self, How, Place};
@@ -37,7 +37,7 @@ pub(super) enum Packet {
     /// written never does.
     Frame(Frame, usize),
     /// A frame that the core does not know, as a reader sees it, and its size.
-    Own(Arc<Item>, usize),
+    Own(Arc<SharedItem>, usize),
     /// A keep-alive.
     Comment,
     /// The end, in order.
@@ -206,7 +206,7 @@ impl Link {
         self.after_event(state, out);
     }
 
-    fn pass(&mut self, item: Arc<Item>, size: usize, state: &mut State, out: &mut Happened<'_>) {
+    fn pass(&mut self, item: Arc<SharedItem>, size: usize, state: &mut State, out: &mut Happened<'_>) {
         let (next, bytes, terminal) = (self.events + 1, self.bytes + size as u64, item.kind == Kind::Terminal);
         if !self.plan.is_empty() {
             let inside = |fault: &proxy::Fault| match fault {

@@ -5,6 +5,7 @@
 //! that one, so that whoever edits a profile sees which of its promises the others need: without `cursor.epoch`, say, a
 //! cursor of a wiped history is a number like any other.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -12,7 +13,7 @@ use streamspec_reference_server::session::{Cursor, Epoch, Frame, Refused, Retent
 
 use super::{letters, shown};
 use crate::contract::{AfterGap, BoundarySent, CursorAnswer, GapSignal, Profile, StatusSet, StreamAnswer};
-use crate::history::{CursorClass, Item, Kind, Retain};
+use crate::history::{CursorClass, Item, Kind, Retain, SharedItem};
 
 /// The type of live-only events.
 pub(super) const NOTE: &str = "note";
@@ -67,9 +68,9 @@ impl Rules {
     }
 
     /// A presented cursor as the core reads it.
-    pub(super) fn read(&self, text: &str) -> String {
-        let number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        if !self.epochs && number { format!("{}:{text}", Epoch(0)) } else { text.to_owned() }
+    pub(super) fn read<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let number = || !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if !self.epochs && number() { format!("{}:{text}", Epoch(0)).into() } else { text.into() }
     }
 
     pub(super) fn durable_at_kill(&self) -> bool {
@@ -200,7 +201,7 @@ impl Rules {
     }
 
     /// What a reader sees of a frame of the core that has a [size](Rules::size).
-    pub(super) fn see(&self, frame: &Frame) -> Arc<Item> {
+    pub(super) fn see(&self, frame: &Frame) -> Arc<SharedItem> {
         let text = |cursor: &Option<Cursor>| cursor.filter(|_| self.cursors).map(|cursor| self.show(cursor));
         let item = match frame {
             Frame::Event { event, cursor, .. } if event.terminal => {
@@ -235,7 +236,7 @@ impl Rules {
             }
             Frame::End => unreachable!("the end has no size"),
         };
-        Arc::new(item)
+        item.into()
     }
 }
 

@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 use streamspec_reference_server::session::{Cursor, Epoch, Event};
 
 use super::letters::LONG;
-use crate::history::Item;
+use crate::history::{Item, SharedItem};
 
 /// For how many epochs there is a memory: few schedules have more sessions.
 const MOST_EPOCHS: usize = 8;
@@ -29,7 +29,7 @@ struct Place {
 struct Known {
     data: Arc<str>,
     event_type: Arc<str>,
-    item: Arc<Item>,
+    item: Arc<SharedItem>,
 }
 
 impl Known {
@@ -77,10 +77,10 @@ pub(super) fn text(cursor: Cursor) -> SmolStr {
 }
 
 /// An event as its readers see it with a cursor: what `item` makes of it. Whether epochs are shown follows from the cursor's.
-pub(super) fn event(event: &Event, cursor: Option<Cursor>, item: impl FnOnce() -> Item) -> Arc<Item> {
+pub(super) fn event(event: &Event, cursor: Option<Cursor>, item: impl FnOnce() -> Item) -> Arc<SharedItem> {
     let number = cursor.map_or(event.seq, |cursor| cursor.seq);
     if number >= MOST_NUMBERS || event.data.len() > LONG {
-        return Arc::new(item());
+        return item().into();
     }
     let epoch = cursor.map(|cursor| cursor.epoch);
     let known = |shown: &mut Shown| match &place(shown, epoch, number).event {
@@ -91,7 +91,7 @@ pub(super) fn event(event: &Event, cursor: Option<Cursor>, item: impl FnOnce() -
         return known;
     }
     // It may ask for the text of a cursor.
-    let item = Arc::new(item());
+    let item = Arc::from(item());
     let known = Known { data: Arc::clone(&event.data), event_type: Arc::clone(&event.event_type), item: Arc::clone(&item) };
     SHOWN.with_borrow_mut(|shown| place(shown, epoch, number).event = Some(known));
     item
@@ -134,8 +134,8 @@ mod tests {
                 for cursor in cursors {
                     let made = Item { event_type: event.event_type.as_ref().into(), cursor: cursor.map(text), ..Item::default() };
                     let made = Item { body: Some(Body::of(&event.data)), ..made };
-                    assert_eq!(*super::event(event, cursor, || made.clone()), made, "event {nth}");
-                    assert_eq!(*super::event(event, cursor, || made.clone()), made, "event {nth} again");
+                    assert_eq!(**super::event(event, cursor, || made.clone()), made, "event {nth}");
+                    assert_eq!(**super::event(event, cursor, || made.clone()), made, "event {nth} again");
                 }
             }
         }

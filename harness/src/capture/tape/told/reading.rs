@@ -281,8 +281,9 @@ impl Teller<'_> {
     fn reader(&mut self, session: usize, from: &From, asked: Stamp) -> (usize, u32) {
         let number = self.readers;
         let readers = &mut self.sessions[session].readers;
-        let left =
-            |reader: &Reader| matches!(from, From::Cursor { value, .. } if reader.cursor.as_deref() == Some(value.as_str())) && reader.over < asked;
+        let left = |reader: &Reader| {
+            matches!(from, From::Cursor { value, .. } if reader.cursor.as_deref() == Some(value.as_str())) && reader.over < asked
+        };
         let at = readers.iter().position(left).unwrap_or_else(|| {
             readers.push(Reader { number, connections: 0, cursor: None, over: Stamp::default() });
             readers.len() - 1

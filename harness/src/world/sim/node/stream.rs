@@ -32,7 +32,7 @@ impl Node {
             if self.bugs.has(Bug::ErrorInsideStream) {
                 let error = Item { kind: Kind::Other, event_type: SmolStr::new_static("error"), ..Item::default() };
                 let mut packets = head(200, "");
-                packets.extend([Packet::Own(Arc::new(error), 60), Packet::Eof]);
+                packets.extend([Packet::Own(error.into(), 60), Packet::Eof]);
                 return packets;
             }
             return head(self.rules.unknown(), unknown);
@@ -250,7 +250,10 @@ impl Node {
         let head = self.slots[stream.slot].session.head();
         let next = Cursor { seq: head.seq + 1, ..head };
         let cursor = Some(self.rules.show(next));
-        Some(Packet::Own(Arc::new(Item { kind: Kind::Other, event_type: SmolStr::new_static("heartbeat"), cursor, ..Item::default() }), 50))
+        Some(Packet::Own(
+            Arc::from(Item { kind: Kind::Other, event_type: SmolStr::new_static("heartbeat"), cursor, ..Item::default() }),
+            50,
+        ))
     }
 
     /// True while the server writes to this stream.
