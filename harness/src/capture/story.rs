@@ -7,7 +7,7 @@ use super::{Body as Came, Captured, header};
 use crate::contract::{CursorCarrier, CursorOrder, Format, Profile};
 use crate::history::{
     Action, Answer, Body, Comment, Complete, ConnId, Connect, CursorClass, End, Ended, From, Header, History, Invoke, Item, Kind, Lint,
-    Marker, Micros, OpId, Outcome, Publish, Record, Role, Session, SessionIx, Surface, What,
+    Marker, Micros, Numbered, OpId, Outcome, Publish, Record, Role, Session, SessionIx, Surface, What,
 };
 use crate::run::binding::{Lens, Raw};
 
@@ -184,7 +184,7 @@ impl<'c> Builder<'c> {
                 let Some(cursor) = &one.cursor else { continue };
                 let known = &mut self.known[session.0 as usize];
                 let n = known.len() as u32 + 1;
-                let number = number(cursor).filter(|_| counts);
+                let number = Numbered::of(cursor).number.filter(|_| counts);
                 known.entry(cursor.to_string()).or_insert_with(|| Known {
                     marker: Marker { session: session.0, n },
                     digest: digest.clone(),
@@ -340,11 +340,6 @@ fn is_event(seen: &Item) -> bool {
 
 fn kind(seen: &Item) -> Kind {
     if seen.kind == Kind::Terminal { Kind::Terminal } else { Kind::Event }
-}
-
-/// The decimal number at a cursor's end.
-fn number(cursor: &str) -> Option<u64> {
-    cursor.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// A query parameter's value without its percent signs.

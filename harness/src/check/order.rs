@@ -2,13 +2,15 @@
 
 use std::cell::LazyCell;
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use super::expect::{Expect, real_time};
 use super::judge::Judge;
 use super::sights::Repeats;
 use super::verdict::Violation;
 use super::{answers, batches};
 use crate::contract::{Contract, CursorOrder};
-use crate::history::{ConnView, EventView, Kind, Micros, Numbered, Piece, SessionView, Stretch, Surface, View};
+use crate::history::{ConnView, EventView, Kind, Marker, Micros, Numbered, Piece, SessionView, Stretch, Surface, View};
 
 pub(super) fn check(view: &View<'_>, contract: &Contract, expects: &[Expect<'_, '_>], judge: &mut Judge) {
     let cursor = contract.cursor.as_ref();
@@ -135,8 +137,9 @@ fn ascending<'n>(
             if let Some((before, before_event, record)) = last {
                 let repeated = event.is_some() && event == before_event;
                 let no_hole = || match (before.number, cursor.number) {
-                    (Some(before), Some(now)) => {
-                        now.wrapping_sub(before) == 1 || numbers().is_none_or(|numbers| without_hole(numbers, before, now))
+                    // Between numbers that do not ascend, or of two epochs, there is nothing to be counted.
+                    (Some(last), Some(now)) if before.epoch == cursor.epoch && last < now => {
+                        now - last == 1 || numbers().is_none_or(|numbers| without_hole(numbers, last, now))
                     }
                     (_, _) => true,
                 };
@@ -263,16 +266,15 @@ fn names(view: &View<'_>, expect: &Expect<'_, '_>, stable: bool, judge: &mut Jud
         return;
     }
     let course = &session.course;
-    for event in course.renamed.iter().map(|event| &session.events[*event]) {
+    // An event that stands in the log twice has two cursors by right; DELIVER, IDEM and RESTART judge that.
+    let stored_twice = LazyCell::new(|| stored_twice(expect));
+    let mut renamed = course.renamed.clone();
+    renamed.sort_unstable();
+    for event in renamed.iter().map(|event| &session.events[*event]) {
         let (Some(first), Some(other)) = (event.cursor, event.other_cursor) else { continue };
-        // An event that stands in the log twice has two cursors by right; DELIVER, IDEM and RESTART judge that.
-        let stored_twice = |c: &ConnView<'_>| {
-            let mut shown = c.got.iter().filter(|g| g.what.marker == Some(event.marker)).filter_map(|g| g.what.cursor.as_deref());
-            shown.next().is_some_and(|first| shown.any(|other| other != first))
-        };
         // IDEM-3 judges what a repeated publish is answered with.
         let of_repeat = matches!(&view.records[other.record].what, crate::history::What::Complete(_));
-        if of_repeat || expect.conns().any(stored_twice) {
+        if of_repeat || stored_twice.contains(&event.marker) {
             continue;
         }
         judge.violated(
@@ -287,6 +289,17 @@ fn names(view: &View<'_>, expect: &Expect<'_, '_>, stable: bool, judge: &mut Jud
         );
     }
     judge.held_n("ORDER-5", (course.named - course.renamed.len()) as u64);
+}
+
+/// The events that one connection shows with two cursors.
+fn stored_twice(expect: &Expect<'_, '_>) -> FxHashSet<Marker> {
+    let mut twice = FxHashSet::default();
+    for conn in expect.conns() {
+        let mut first = FxHashMap::default();
+        let shown = conn.got.iter().filter_map(|got| got.what.marker.zip(got.what.cursor.as_deref()));
+        twice.extend(shown.filter(|(marker, cursor)| first.entry(*marker).or_insert(*cursor) != cursor).map(|(marker, _)| marker));
+    }
+    twice
 }
 
 /// RESTART-3 on wiped data: the new history's cursors are none of the old one's.

@@ -4,6 +4,7 @@ mod ascending;
 mod file;
 mod marker;
 mod money;
+mod numbered;
 mod record;
 mod view;
 mod wire;
@@ -14,13 +15,14 @@ pub use file::HistoryError;
 pub use marker::{Body, Marker};
 pub(crate) use marker::{FNV_START, fnv};
 pub use money::{AccountIx, Flaw, Paid, PayAct, Payment, Says, Told, ToldBy};
+pub(crate) use numbered::Numbered;
 pub use record::{
     Action, Answer, Comment, Complete, ConnId, Connect, CursorClass, Delivery, End, Ended, Expectation, Fault, From, Invoke, Item, Kind,
     Leaked, Lint, Micros, OpId, Opened, Opinion, Outcome, Probe, Process, Publish, Record, Resources, Retain, Role, Said, Session,
     SessionIx, SharedItem, Stage, Step, Surface, Until, Wait, What,
 };
 pub use view::{ConnView, Cursors, EventView, Grown, OpView, Seen, SessionView, Sight, Sights, Stop, View};
-pub(crate) use view::{Numbered, Piece, Pieces, Stretch};
+pub(crate) use view::{Piece, Pieces, Stretch};
 pub use wire::{Headers, Message, Named, Of, Wire};
 
 /// A recorded run of one scenario.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::contract::{CursorCarrier, CursorOrder, FrameMatch, Operation, Profile};
-use crate::history::{CursorClass, From, History, SessionIx, View, What};
+use crate::history::{CursorClass, From, History, Numbered, SessionIx, View, What};
 
 /// What the cursors of a run are called.
 #[derive(Debug, Default)]
@@ -24,9 +24,10 @@ impl Cursors {
         for (session, known) in view.sessions.iter().zip(&mut labels) {
             let opened = session.opened.first().copied();
             let first = session.events.iter().find_map(|event| event.cursor.map(|cursor| cursor.what));
+            let number = |cursor: &str| Numbered::of(cursor).number;
             let base = opened.and_then(number).or_else(|| Some(first.and_then(number)?.saturating_sub(1))).filter(|_| counts);
             let mut name = |cursor: &str, nth: Option<usize>| {
-                let label = match (base, number(cursor), nth) {
+                let label = match (base, Numbered::of(cursor).number, nth) {
                     (Some(base), Some(at), _) => format!("[cursor{:+}]", i128::from(at) - i128::from(base)),
                     (_, _, Some(nth)) => format!("[cursor+{nth}]"),
                     (_, _, None) => return,
@@ -83,7 +84,7 @@ impl Cursors {
                 Some(CursorClass::Malformed) => "malformed",
                 _ => "cursor",
             };
-            let by_number = self.base(session).filter(|_| counts && word == "cursor").zip(number(cursor));
+            let by_number = self.base(session).filter(|_| counts && word == "cursor").zip(Numbered::of(cursor).number);
             let label = match by_number {
                 Some((base, at)) => format!("[cursor{:+}]", i128::from(at) - base),
                 None => {
@@ -103,7 +104,7 @@ impl Cursors {
         let known = self.labels.get(session.0 as usize)?;
         known.iter().find_map(|(cursor, label)| {
             let distance: i128 = label.strip_prefix("[cursor")?.strip_suffix(']')?.parse().ok()?;
-            Some(i128::from(number(cursor)?) - distance)
+            Some(i128::from(Numbered::of(cursor).number?) - distance)
         })
     }
 
@@ -134,11 +135,6 @@ impl Cursors {
         let all = self.labels.iter().flatten().map(|(cursor, label)| (cursor.as_str(), label.as_str()));
         all.filter(|(cursor, _)| cursor.len() >= 6 && cursor.bytes().any(|b| !b.is_ascii_digit()))
     }
-}
-
-/// The decimal number at a cursor's end.
-fn number(cursor: &str) -> Option<u64> {
-    cursor.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn plain_number(text: &str) -> Option<u64> {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::contract::{CursorOrder, Format};
+use crate::history::Numbered;
 
 /// What is known of a stream from its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,18 +28,13 @@ pub(super) struct Reading {
 impl Reading {
     /// How the cursors compare, as far as three of them show.
     pub(super) fn order(&self) -> CursorOrder {
-        let numbers: Option<Vec<u64>> = self.cursors.iter().map(|cursor| tail(cursor)).collect();
+        let numbers: Option<Vec<u64>> = self.cursors.iter().map(|cursor| Numbered::of(cursor).number).collect();
         let rising = |numbers: &[u64]| numbers.windows(2).all(|pair| pair[0] < pair[1]);
         match numbers {
             Some(numbers) if rising(&numbers) => CursorOrder::Number,
             Some(_) | None => CursorOrder::Opaque,
         }
     }
-}
-
-/// The decimal number at the end of a cursor.
-fn tail(cursor: &str) -> Option<u64> {
-    cursor[cursor.trim_end_matches(|c: char| c.is_ascii_digit()).len()..].parse().ok()
 }
 
 /// One frame: the parts that its framing has, and the text of its data.

@@ -1,7 +1,7 @@
 //! Building a view, in one pass.
 
-use super::{ConnView, Cursors, EventView, Grown, Numbered, OpView, Seen, SessionView, Sight, Stop, Stretch, View};
-use crate::history::{Action, ConnId, Delivery, History, Kind, Micros, Outcome, Process, Record, SessionIx, Surface, What};
+use super::{ConnView, Cursors, EventView, Grown, OpView, Seen, SessionView, Sight, Stop, Stretch, View};
+use crate::history::{Action, ConnId, Delivery, History, Kind, Micros, Numbered, Outcome, Process, Record, SessionIx, Surface, What};
 
 /// For how many events, for how many arrivals on a connection, and for how many connections there is room from the beginning.
 const USUAL_EVENTS: usize = 56;
@@ -99,7 +99,13 @@ impl<'h> View<'h> {
                     self.ops.push(OpView { invoked: seen!(&invoke.action), completed: None });
                     match &invoke.action {
                         Action::Publish(publish) => self.repeats |= publish.repeats.is_some(),
-                        _ => self.no_publishes.push(invoke.op),
+                        Action::Open { .. }
+                        | Action::Close { .. }
+                        | Action::Delete { .. }
+                        | Action::Health
+                        | Action::Custom { .. }
+                        | Action::Pay(_)
+                        | Action::Probe { .. } => self.no_publishes.push(invoke.op),
                     }
                     self.invoked(record, at, &invoke.action);
                 }
@@ -315,15 +321,14 @@ impl<'h> View<'h> {
         let Some(conn) = self.conns.get_mut(delivery.conn.0 as usize) else { return };
         let ix = conn.connect.what.session;
         let session = &mut self.sessions[ix.0 as usize];
-        // Nearly always it is the next one.
-        if let Some(event) = conn.goes_on(session, delivery) {
+        // Nearly always it is the next one. A stranger's event under this session's cursor is no event of this session.
+        let own = delivery.marker.filter(|marker| marker.session == ix.0);
+        if let Some(event) = own.and_then(|_| conn.goes_on(session, delivery)) {
             conn.got.push(Seen { record, at, what: delivery });
             conn.events.push(Some(event));
             (conn.last, conn.newest) = (event + 1, Some(event as usize));
             return;
         }
-        // A stranger's event under this session's cursor is no event of this session.
-        let own = delivery.marker.filter(|marker| marker.session == ix.0);
         let event = own.and_then(|marker| session.event_of(marker.n));
         conn.got.push(Seen { record, at, what: delivery });
         conn.events.push(event.map(|event| event as u32));
@@ -417,8 +422,7 @@ impl<'h> SessionView<'h> {
         } else if view.other_cursor.is_none() {
             view.other_cursor = Some(seen);
             if view.durable {
-                let renamed = &mut self.course.renamed;
-                renamed.insert(renamed.partition_point(|other| *other < event), event);
+                self.course.renamed.push(event);
             }
         }
         known.is_none()

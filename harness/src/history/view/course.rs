@@ -24,7 +24,7 @@ pub(crate) struct Course {
     pub(crate) repeats: bool,
     /// How many durable ones have a cursor.
     pub(crate) named: usize,
-    /// Durable ones that were seen with a second cursor, by their places, in order.
+    /// Durable ones that were seen with a second cursor, by their places, in the order in which that came out.
     pub(crate) renamed: Vec<usize>,
 }
 

@@ -5,7 +5,6 @@ mod build;
 mod course;
 mod cursors;
 mod grown;
-mod numbered;
 mod stretch;
 
 use std::ops::Range;
@@ -15,7 +14,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub(crate) use course::Course;
 pub use cursors::{Cursors, Sight, Sights};
 pub use grown::Grown;
-pub(crate) use numbered::Numbered;
 pub(crate) use stretch::{Piece, Pieces, Stretch};
 
 use crate::history::{

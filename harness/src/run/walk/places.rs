@@ -3,7 +3,7 @@
 use smol_str::SmolStr;
 
 use crate::contract::{CursorCarrier, CursorOrder, Profile};
-use crate::history::{CursorClass, From};
+use crate::history::{CursorClass, From, Numbered};
 use crate::scenario::{Count, Start};
 use crate::world::World;
 
@@ -106,9 +106,8 @@ fn ahead(cursor: &str, profile: &Profile) -> Option<String> {
     if profile.contract.cursor.as_ref()?.order != CursorOrder::Number {
         return None;
     }
-    let digits = cursor.len() - cursor.bytes().rev().take_while(u8::is_ascii_digit).count();
-    let number: u64 = cursor[digits..].parse().ok()?;
-    Some(format!("{}{}", &cursor[..digits], number.checked_add(1000)?))
+    let Numbered { epoch, number, .. } = Numbered::of(cursor);
+    Some(format!("{epoch}{}", number?.checked_add(1000)?))
 }
 
 /// Texts that are no cursor of the profile: its own list, else mutations of a real cursor.
@@ -118,8 +117,8 @@ fn malformed(real: Option<&str>, profile: &Profile) -> Vec<String> {
     }
     let mut all = vec!["not a cursor".to_owned(), "%00%ff".to_owned(), "../../etc/passwd".to_owned(), "x".repeat(4096)];
     let Some(real) = real else { return all };
-    let digits = real.len() - real.bytes().rev().take_while(u8::is_ascii_digit).count();
-    let (front, number) = real.split_at(digits);
+    let front = Numbered::of(real).epoch;
+    let number = &real[front.len()..];
     all.push(format!("{front}-{number}"));
     all.push(format!("{front}+{number}"));
     all.push(format!("{front}0x{number}"));

@@ -1,7 +1,7 @@
 //! Payloads as they stand on the simulated wire.
 //!
-//! Every run publishes the same payloads, so a thread writes each of them once, and reads long ones once. Texts are recognised by their address: the
-//! memory holds a share of each, so that no other text can come to stand there.
+//! Every run publishes the same payloads, so a thread writes each of them once, and reads long ones once. Texts are recognised
+//! by their address: the memory holds a share of each, so that no other text can come to stand there.
 
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -5,17 +5,21 @@
 //! to the next timer. There are no sockets, no wall clock, no runtime and no iteration over unordered collections, so a
 //! run is a function of profile, bugs, scenario and [`Schedule`].
 //!
-//! What is behind what: `schedule.rs` chooses, `node` is the server in steps, `rules.rs` bends it to the contract,
-//! `store.rs` is its disk, `letters.rs` its payloads, `shown.rs` its cursors, `link.rs` the network and the reader's end of a stream, `step.rs` lets one thing happen,
-//! `waiting.rs` says who waits and until when, `numbered.rs` holds what has numbers, `world.rs` is the runner's side, `prepared.rs` walks a beginning once for many
-//! runs, and `campaign.rs` runs many schedules.
+//! What is behind what:
+//!
+//! - `schedule.rs` chooses, and `step.rs` lets one thing happen; `waiting.rs` says who waits and until when;
+//! - `node` is the server in steps, `rules.rs` bends it to the contract, `store.rs` is its disk, `letters.rs` reads and
+//!   remembers payloads, `shown.rs` what readers see of events: items and the texts of cursors;
+//! - `link.rs` is the network and the reader's end of a stream, `world.rs` the runner's side, `log.rs` what is observed;
+//! - `by_number.rs` holds what has numbers;
+//! - `prepared.rs` walks a beginning once for many runs, and `campaign.rs` runs many schedules.
 
+mod by_number;
 pub mod campaign;
 mod letters;
 mod link;
 mod log;
 mod node;
-mod numbered;
 mod prepared;
 mod rules;
 mod schedule;
@@ -44,10 +48,10 @@ use crate::run::recorder::Recorder;
 use crate::run::{Abort, Begun, Patience, go_on};
 use crate::scenario::{PublishFault, Scenario, Stop};
 
+use by_number::ByNumber;
 use link::Link;
 use log::Log;
 use node::{Answer, Effect, Node, Request};
-use numbered::Numbered;
 use prepared::Shared;
 pub use prepared::{Beginning, Prepared};
 use schedule::Scheduler;
@@ -329,8 +333,8 @@ struct Inner {
     walk_is_due: bool,
     /// Names of sessions, once each.
     names: Vec<Arc<str>>,
-    exchanges: Numbered<Exchange>,
-    wires: Numbered<Box<Wire>>,
+    exchanges: ByNumber<Exchange>,
+    wires: ByNumber<Box<Wire>>,
     /// Kept to be filled again: a run has thousands of steps and most lead to something.
     effects: Vec<Effect>,
     log: Log,
@@ -395,8 +399,8 @@ impl SimWorld {
             root,
             walk_is_due: true,
             names: shared.map_or_else(Vec::new, |shared| shared.names.clone()),
-            exchanges: Numbered::default(),
-            wires: Numbered::default(),
+            exchanges: ByNumber::default(),
+            wires: ByNumber::default(),
             effects: Vec::new(),
             log: Log::new(Room::take(shared), &recorder),
             paused: false,

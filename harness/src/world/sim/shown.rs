@@ -14,6 +14,8 @@ use crate::history::{Item, SharedItem};
 const MOST_EPOCHS: usize = 8;
 /// Up to which number.
 const MOST_NUMBERS: u64 = 1 << 16;
+/// How many events are remembered, each with a payload of at most [`LONG`] bytes, before all is forgotten.
+const MOST_EVENTS: usize = 1 << 16;
 
 /// What is known of a number of an epoch.
 #[derive(Clone, Debug, Default)]
@@ -40,26 +42,41 @@ impl Known {
 }
 
 /// Places by epoch and number; those of events without a cursor have no epoch.
-type Shown = Vec<(Option<Epoch>, Vec<Place>)>;
-
-thread_local! {
-    static SHOWN: RefCell<Shown> = const { RefCell::new(Vec::new()) };
+#[derive(Default)]
+struct Shown {
+    epochs: Vec<(Option<Epoch>, Vec<Place>)>,
+    /// How many events were put into places.
+    events: usize,
 }
 
-/// What is known of a place whose number is not above the bound.
-fn place(shown: &mut Shown, epoch: Option<Epoch>, number: u64) -> &mut Place {
-    let at = shown.iter().position(|(other, _)| *other == epoch).unwrap_or_else(|| {
-        if shown.len() >= MOST_EPOCHS {
-            shown.clear();
+thread_local! {
+    static SHOWN: RefCell<Shown> = const { RefCell::new(Shown { epochs: Vec::new(), events: 0 }) };
+}
+
+impl Shown {
+    /// What is known of a place whose number is not above the bound.
+    fn place(&mut self, epoch: Option<Epoch>, number: u64) -> &mut Place {
+        let at = self.epochs.iter().position(|(other, _)| *other == epoch).unwrap_or_else(|| {
+            if self.epochs.len() >= MOST_EPOCHS {
+                *self = Shown::default();
+            }
+            self.epochs.push((epoch, Vec::new()));
+            self.epochs.len() - 1
+        });
+        let (places, number) = (&mut self.epochs[at].1, number as usize);
+        if number >= places.len() {
+            places.resize(number + 1, Place::default());
         }
-        shown.push((epoch, Vec::new()));
-        shown.len() - 1
-    });
-    let (places, number) = (&mut shown[at].1, number as usize);
-    if number >= places.len() {
-        places.resize(number + 1, Place::default());
+        &mut places[number]
     }
-    &mut places[number]
+
+    fn keep(&mut self, epoch: Option<Epoch>, number: u64, event: Known) {
+        if self.events >= MOST_EVENTS {
+            *self = Shown::default();
+        }
+        self.events += 1;
+        self.place(epoch, number).event = Some(event);
+    }
 }
 
 /// The text of a cursor.
@@ -68,7 +85,7 @@ pub(super) fn text(cursor: Cursor) -> SmolStr {
         return cursor.text().as_str().into();
     }
     SHOWN.with_borrow_mut(|shown| {
-        let text = &mut place(shown, Some(cursor.epoch), cursor.seq).text;
+        let text = &mut shown.place(Some(cursor.epoch), cursor.seq).text;
         if text.is_empty() {
             *text = cursor.text().as_str().into();
         }
@@ -83,7 +100,7 @@ pub(super) fn event(event: &Event, cursor: Option<Cursor>, item: impl FnOnce() -
         return item().into();
     }
     let epoch = cursor.map(|cursor| cursor.epoch);
-    let known = |shown: &mut Shown| match &place(shown, epoch, number).event {
+    let known = |shown: &mut Shown| match &shown.place(epoch, number).event {
         Some(known) if known.is_of(event) => Some(Arc::clone(&known.item)),
         Some(_) | None => None,
     };
@@ -93,7 +110,7 @@ pub(super) fn event(event: &Event, cursor: Option<Cursor>, item: impl FnOnce() -
     // It may ask for the text of a cursor.
     let item = Arc::from(item());
     let known = Known { data: Arc::clone(&event.data), event_type: Arc::clone(&event.event_type), item: Arc::clone(&item) };
-    SHOWN.with_borrow_mut(|shown| place(shown, epoch, number).event = Some(known));
+    SHOWN.with_borrow_mut(|shown| shown.keep(epoch, number, known));
     item
 }
 
@@ -112,6 +129,30 @@ mod tests {
                     assert_eq!(text(cursor), cursor.to_string(), "round {round}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_there_is_room_for() {
+        let payload = |n: u64| Event {
+            seq: n % 7,
+            label: 0,
+            at: Millis(0),
+            event_type: "a".into(),
+            data: n.to_string().into(),
+            terminal: false,
+            batch: 0,
+        };
+        for n in 0..2 * MOST_EVENTS as u64 + 5 {
+            assert_eq!(
+                super::event(&payload(n), None, || Item { body: Some(Body::of(&n.to_string())), ..Item::default() })
+                    .body
+                    .as_ref()
+                    .unwrap()
+                    .len,
+                n.to_string().len() as u64
+            );
+            assert!(SHOWN.with_borrow(|shown| shown.events) <= MOST_EVENTS);
         }
     }
 

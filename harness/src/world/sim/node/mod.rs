@@ -17,9 +17,9 @@ use streamspec_reference_server::bugs::{Bug, BugSet};
 use streamspec_reference_server::session::{Append, Epoch, Frame, Millis, Retention, Session, Snapshot, SubscriptionId};
 use streamspec_reference_server::store::{Change, Store};
 
+use super::by_number::ByNumber;
 use super::letters;
 use super::link::Packet;
-use super::numbered::Numbered;
 use super::rules::{NOTE, Rules};
 use super::store::Disk;
 use crate::contract::Profile;
@@ -149,7 +149,7 @@ pub(super) struct Node {
     bugs: BugSet,
     disk: Disk,
     slots: Vec<Slot>,
-    streams: Numbered<Stream>,
+    streams: ByNumber<Stream>,
     queue: Vec<(u32, Wanted)>,
     committing: Option<Group>,
     behind: Vec<Change>,
@@ -174,7 +174,7 @@ impl Node {
             bugs,
             disk: Disk::default(),
             slots: Vec::new(),
-            streams: Numbered::default(),
+            streams: ByNumber::default(),
             queue: Vec::new(),
             committing: None,
             behind: Vec::new(),

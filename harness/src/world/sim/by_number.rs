@@ -3,15 +3,15 @@
 
 /// Things by their numbers, ascending.
 #[derive(Clone, Debug)]
-pub(super) struct Numbered<T>(Vec<(u32, T)>);
+pub(super) struct ByNumber<T>(Vec<(u32, T)>);
 
-impl<T> Default for Numbered<T> {
+impl<T> Default for ByNumber<T> {
     fn default() -> Self {
-        Numbered(Vec::new())
+        ByNumber(Vec::new())
     }
 }
 
-impl<T> Numbered<T> {
+impl<T> ByNumber<T> {
     fn place(&self, number: u32) -> Result<usize, usize> {
         match self.0.last() {
             Some((newest, _)) if *newest == number => Ok(self.0.len() - 1),
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn they_are_found_by_their_numbers_in_whatever_order_they_come_and_go() {
-        let mut things = Numbered::default();
+        let mut things = ByNumber::default();
         assert!(things.is_empty() && things.remove(3).is_none());
         for number in [3, 9, 1, 5, u32::MAX, 5] {
             things.insert(number, format!("the {number}"));
