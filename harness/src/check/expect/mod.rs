@@ -2,6 +2,9 @@
 //!
 //! An event that a connection misses or repeats is judged by exactly one requirement, chosen by the phase in which it was
 //! due: replayed, published in the seam, or live. So one bug gives one verdict instead of a cascade.
+//!
+//! `order.rs` finds the order that the strongest view shows, which `ranks.rs` holds; `keep.rs` says what retention may have
+//! taken; `pieces.rs` splits what arrived into stretches that are as they should be and the rest.
 
 mod keep;
 mod order;
