@@ -327,9 +327,9 @@ fn a_race_is_ended_by_readers_that_wait_for_their_answers() {
         "{ open = { session = \"s\", retain = { age_ms = 200 } } }, { publish = { session = \"s\" } },
         { evict = { session = \"s\", by = \"age\" } }, { subscribe = { reader = \"a\", session = \"s\" } }",
     );
-    let all: Vec<Vec<String>> = settled(&steps, &palette()).iter().map(|made| in_words(made)).collect();
+    let all: Vec<Vec<String>> = settle(&steps, &palette()).iter().map(|made| in_words(made)).collect();
     let before = in_words(&steps);
     let with = |wait: &str| [before.clone(), vec![wait.to_owned()]].concat();
     assert_eq!(all, [with("await reader=a upto=headers"), with("await reader=a upto=boundary")]);
-    assert!(settled(&written("\"publish\"", "{ open = { session = \"s\" } }, { publish = { session = \"s\" } }"), &palette()).is_empty());
+    assert!(settle(&written("\"publish\"", "{ open = { session = \"s\" } }, { publish = { session = \"s\" } }"), &palette()).is_empty());
 }
