@@ -6,7 +6,7 @@
 //!
 //! `candidates` says what is tried in place of a scenario, `less` in place of one of its steps, and `both` what two answers
 //! come to; `size` weighs, and `names` gives the names that a person would. `around` and `settle` are for what shows only
-//! sometimes: the one makes small scenarios anew, the other ends a race.
+//! sometimes: the one makes small scenarios anew, the other lets readers wait where something would be a race.
 
 mod around;
 mod both;
