@@ -163,12 +163,16 @@ fn what_is_made_anew_must_show_with_the_full_deadline() {
 #[test]
 fn what_shows_only_under_long_waits_is_looked_for_under_long_ones() {
     let [of, _] = faces();
+    let hasty = Cell::new(0);
     let rule = |nth: u32, steps: &[Step], patience| {
+        hasty.set(hasty.get() + u32::from(patience < DEADLINE));
         let small = steps.len() <= 4 && publishes(steps) > 0;
         if patience >= DEADLINE && (small || nth % 10 == 9) { vec![of] } else { vec![] }
     };
     let failure = Server::new(MOMENT, &rule).shown(of);
     assert!(failure.about.rate.is_nearly_certain() && failure.scenario.steps.len() <= 3, "{}", failure.text());
+    // Those that were to reproduce it, and none after them.
+    assert_eq!(hasty.get(), RUNS);
 }
 
 #[test]
