@@ -17,7 +17,7 @@ use super::test::{seed, watch_for_interrupt};
 use super::{Complaint, complain, print, reason};
 use crate::contract::requirement;
 use crate::explore::{Failure, GOALS, Loaded, Outcome, Palette, Plan, Standing, Theme, load, run as run_campaign};
-use crate::report::{Campaign, Distinct, Failure as Shown, Page, Paint, drawn, html_of_campaign, replace, timeline, visible};
+use crate::report::{Campaign, Distinct, Failure as Shown, Page, Paint, drawn, ended_early, html_of_campaign, replace, timeline, visible};
 use crate::run::suite::{StopSign, SuiteError};
 
 /// Where failures are kept.
@@ -340,15 +340,15 @@ fn told(failure: &Failure, paths: &[PathBuf], again: &str, paint: Paint) -> Stri
     let mut out = String::new();
     let says = requirement(&about.signature.requirement).map_or("", |r| r.says);
     let _ = writeln!(out, "\n{} {} ({}): {says}", paint.bad("FAILED"), paint.bold(&about.signature.requirement), about.signature.shape);
-    let gave_up = if about.gave_up { " when its time was over: less may do" } else { "" };
     let beside = if about.never_alone { "; seen beside other cases, and never alone" } else { "" };
     let _ = writeln!(
         out,
-        "  {} of its runs; found by case {}, shrunk from {} steps to {}{gave_up}{beside}",
+        "  {} of its runs; found by case {}, shrunk from {} steps to {}{}{beside}",
         about.rate,
         failure.after_cases,
         failure.found_with,
-        failure.scenario.steps.len()
+        failure.scenario.steps.len(),
+        ended_early(about.gave_up)
     );
     for line in failure.scenario.to_toml("").lines().filter(|line| line.starts_with("  ")) {
         let _ = writeln!(out, "   {line}");

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::corpus::Corpus;
 use super::failure::Failure;
 use super::goals::{GOALS, reached};
-use super::lab::{Company, Lab, Ran, Signature};
+use super::lab::{Company, Floor, Lab, Ran, Signature};
 use super::mend::is_heavy;
 use super::palette::Palette;
 use super::pursue::Pursuit;
@@ -110,8 +110,10 @@ struct Shared<'p> {
     started: AtomicU64,
     state: Mutex<State>,
     failures: mpsc::Sender<Failure>,
-    /// True while something that was caught may end the campaign: the other lanes wait, and the machine is calm.
+    /// True while the other lanes wait for what becomes of something that was caught: it may end the campaign, and the machine
+    /// is calm; or the server is not ours, and it is to be alone there.
     caught: watch::Sender<bool>,
+    floor: Floor,
 }
 
 #[derive(Default)]
@@ -169,6 +171,7 @@ pub fn run(
         state: Mutex::new(state),
         failures,
         caught: watch::Sender::new(false),
+        floor: Floor::default(),
     };
     let mut error = None;
     std::thread::scope(|scope| {
@@ -220,7 +223,8 @@ fn work(shared: &Shared<'_>, worker: u64) -> Result<(), SuiteError> {
     let plan = shared.plan;
     let ended = runtime.block_on(async {
         let seed = mix(plan.seed, worker);
-        let lab = Lab::open(std::sync::Arc::clone(&plan.profile), plan.subject.clone(), seed, 2 + plan.process_lanes).await?;
+        let (profile, subject) = (std::sync::Arc::clone(&plan.profile), plan.subject.clone());
+        let lab = Lab::open(profile, subject, seed, 2 + plan.process_lanes, shared.floor.clone()).await?;
         let process_lanes = if plan.palette.touches_the_process() { plan.process_lanes } else { 0 };
         let lanes = (0..plan.lanes.max(1)).map(|nth| (nth, false)).chain((0..process_lanes).map(|nth| (1_000 + nth, true)));
         let lanes = lanes.map(|(nth, with_process)| {
@@ -340,7 +344,7 @@ impl Lane<'_> {
         let new = violations.into_iter().find(|signature| !known(signature) && !state.signatures.contains(signature));
         let Some(signature) = new.filter(|_| state.pending.len() < MOST_PENDING) else { return };
         state.pending.push_back(Caught { scenario, ran, signature, after_cases, after: self.shared.began.elapsed() });
-        if !self.shared.plan.keep_going {
+        if !self.shared.plan.keep_going || self.lab.most_alone() == 1 {
             self.shared.caught.send_replace(true);
         }
     }
@@ -369,19 +373,24 @@ impl Lane<'_> {
             let plan = self.shared.plan;
             let seed = format!("{:#x}", plan.seed);
             let (lab, palette) = (self.lab, &plan.palette);
+            let alone = async |scenario: &Scenario, patience: Duration| lab.run(scenario, Company::Alone, patience).await;
             // A campaign that ends with its first failure has nothing else to do.
             let hurried = || plan.keep_going && self.shared.is_over();
             let told = |other: &Signature| plan.known.contains(&other.requirement) || self.shared.lock().signatures.contains(other);
             let pursuit = Pursuit {
-                lab,
+                run: &alone,
+                most: lab.most_alone(),
                 palette,
+                began: tokio::time::Instant::now(),
                 deadline: plan.deadline,
                 shrink_for: plan.shrink_for,
                 hurried: &hurried,
+                interrupted: &|| self.shared.stop.is_raised(),
                 known: &told,
                 seed: &seed,
             };
-            let pursued = pursuit.pursue(&scenario, ran, &signature, || self.shared.stop.is_raised()).await;
+            let pursued = pursuit.pursue(&scenario, ran, &signature).await;
+            lab.tidy().await;
             let mut state = self.shared.lock();
             state.pursuing = false;
             state.standing.shrinking = false;

@@ -139,7 +139,9 @@ fn stretch(theme: Theme) -> BoxedStrategy<Vec<Step>> {
                 vec![evict, subscribe(&r, &session, from), last(&r)]
             }),
             (bounded(), reader(), start()).prop_map(|(mut steps, r, from)| {
-                steps.extend([subscribe(&r, "v", from), last(&r)]);
+                // When nothing is left, nothing that is due ends the wait.
+                let answered = Step::Await(Await { reader: r.clone(), upto: Upto::Boundary, judges: None });
+                steps.extend([subscribe(&r, "v", from), answered, last(&r)]);
                 steps
             }),
             (session(), select(vec![EvictBy::Records, EvictBy::Records, EvictBy::Bytes, EvictBy::Age]))

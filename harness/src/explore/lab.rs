@@ -2,6 +2,7 @@
 //!
 //! Cases that leave the process alone share one, on fresh sessions. A case that stops or pauses it has a process of its
 //! own while it runs, and so has a case that is to be seen without others beside it, or could be crowded out by them.
+//! Of a server that is not ours there is but one, for all labs: whoever is to be alone on it keeps all others waiting.
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -19,6 +20,8 @@ use crate::run::{Abort, Patience};
 use crate::scenario::Scenario;
 use crate::world::live::{LiveWorld, Server, ServerError};
 
+/// No more processes than these are started at once for cases that are to be alone.
+pub(crate) const MOST_ALONE: usize = 10;
 /// After this many cases a shared process is replaced, so that its sessions do not pile up.
 const CASES_A_PROCESS: u32 = 4_000;
 
@@ -80,8 +83,33 @@ impl Ran {
 pub enum Company {
     /// Beside other cases, unless it touches the process.
     Others,
-    /// On a process of its own, at once: whoever asks says how many there are.
+    /// Without any other case on the same server: on a process of its own, at once, so that whoever asks says how many there
+    /// are; or, where the server is not ours, while no other case is run on it.
     Alone,
+}
+
+/// The one server that is not ours, for all labs: many cases at the same time, or one that is alone.
+#[derive(Clone, Debug)]
+pub struct Floor(Arc<Semaphore>);
+
+impl Floor {
+    const PLACES: u32 = 1_024;
+
+    /// Waits until there is a place for one, or all of them for whoever is to be alone.
+    async fn enter(&self, company: Company) -> SemaphorePermit<'_> {
+        let places = match company {
+            Company::Others => 1,
+            Company::Alone => Self::PLACES,
+        };
+        // First come, first served: whoever is to be alone is not kept waiting by those who come later.
+        self.0.acquire_many(places).await.expect("the semaphore is never closed")
+    }
+}
+
+impl Default for Floor {
+    fn default() -> Floor {
+        Floor(Arc::new(Semaphore::new(Self::PLACES as usize)))
+    }
 }
 
 /// The servers of one worker; everything happens on its thread.
@@ -95,17 +123,18 @@ pub struct Lab {
     on_shared: Cell<u32>,
     /// How many of the cases that come beside others may have a process of their own at once.
     alone: Semaphore,
-    /// No more processes than this are kept for later cases.
-    most_idle: usize,
+    /// So many processes are kept for them.
+    kept: usize,
+    floor: Floor,
     idle: RefCell<Vec<Server>>,
 }
 
 impl Lab {
-    /// Starts the shared process.
+    /// Starts the shared process. Labs of one server that is not ours share its `floor`.
     ///
     /// # Errors
     /// When there is no server to be had.
-    pub async fn open(profile: Arc<Profile>, subject: Subject, seed: u64, alone: usize) -> Result<Lab, ServerError> {
+    pub async fn open(profile: Arc<Profile>, subject: Subject, seed: u64, alone: usize, floor: Floor) -> Result<Lab, ServerError> {
         let shared = serve(&subject).await?;
         Ok(Lab {
             profile,
@@ -116,9 +145,19 @@ impl Lab {
             shared: RwLock::new(shared),
             on_shared: Cell::new(0),
             alone: Semaphore::new(alone.max(1)),
-            most_idle: alone.max(1),
+            kept: alone.max(1),
+            floor,
             idle: RefCell::default(),
         })
+    }
+
+    /// How many may be alone at once, each on a server of its own.
+    pub(crate) fn most_alone(&self) -> usize {
+        if self.is_ours() { MOST_ALONE } else { 1 }
+    }
+
+    fn is_ours(&self) -> bool {
+        matches!(self.subject, Subject::Start(_))
     }
 
     /// Runs one scenario.
@@ -126,7 +165,7 @@ impl Lab {
     /// # Errors
     /// When there is no server any more.
     pub async fn run(&self, scenario: &Scenario, company: Company, deadline: Duration) -> Result<Ran, ServerError> {
-        let ours = matches!(self.subject, Subject::Start(_));
+        let ours = self.is_ours();
         // In one stream for all, what one session publishes fills the queues of others and evicts what they are to read.
         let crowded = self.profile.is_one_stream();
         if ours && company == Company::Alone {
@@ -137,6 +176,7 @@ impl Lab {
             return self.run_alone(scenario, deadline).await;
         }
         let (ran, lost) = {
+            let _place = self.floor.enter(company).await;
             let server = self.shared.read().await;
             let ran = self.run_on(&server, scenario, deadline).await;
             (ran, server.died().is_some())
@@ -171,12 +211,18 @@ impl Lab {
         let ran = self.run_on(&server, scenario, deadline).await;
         let ready = if ran.aborted.is_some() { server.renew().await } else { server.ensure().await };
         ready?;
-        if self.idle.borrow().len() < self.most_idle {
-            self.idle.borrow_mut().push(server);
-        } else {
+        // As many as were needed at once are kept, until somebody tidies up.
+        self.idle.borrow_mut().push(server);
+        Ok(ran)
+    }
+
+    /// Ends the processes that only many cases at once, each alone, had use for.
+    pub(crate) async fn tidy(&self) {
+        let most = self.kept.min(self.idle.borrow().len());
+        let spare = self.idle.borrow_mut().split_off(most);
+        for server in spare {
             server.shut_down().await;
         }
-        Ok(ran)
     }
 
     async fn run_on(&self, server: &Server, scenario: &Scenario, deadline: Duration) -> Ran {
@@ -202,5 +248,57 @@ async fn serve(subject: &Subject) -> Result<Server, ServerError> {
     match subject {
         Subject::Url { url, provider } => Server::at(url, provider.clone()).await,
         Subject::Start(spec) => Server::start(spec.clone()).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::scenario::from_plain;
+
+    /// A server that refuses everything after a moment; its address, and how many requests it had at once at the most.
+    async fn refusing() -> (String, Arc<AtomicUsize>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let seen = Arc::clone(&most);
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+                tokio::spawn(async move {
+                    let mut buffer = [0; 4_096];
+                    while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                        most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        now.fetch_sub(1, Ordering::Relaxed);
+                        let _ = socket.write_all(b"HTTP/1.1 500 no\r\ncontent-length: 0\r\n\r\n").await;
+                    }
+                });
+            }
+        });
+        (url, seen)
+    }
+
+    #[tokio::test]
+    async fn on_a_server_of_somebody_else_only_one_is_alone_whichever_lab_asks() {
+        let (url, most) = refusing().await;
+        let profile = Arc::new(Profile::load("sse").unwrap());
+        let floor = Floor::default();
+        let open = || Lab::open(Arc::clone(&profile), Subject::Url { url: url.clone(), provider: None }, 1, 3, floor.clone());
+        let (one, other) = (open().await.unwrap(), open().await.unwrap());
+        assert_eq!(one.most_alone(), 1);
+        let opens = from_plain(&serde_json::json!({ "open": { "session": "s" } })).unwrap();
+        let case = crate::explore::mend::scenario("it", "it", vec![opens]);
+        let all = async |company| {
+            let runs = (0..4).flat_map(|_| [&one, &other]).map(|lab| lab.run(&case, company, Duration::from_millis(100)));
+            futures_util::future::try_join_all(runs).await.unwrap();
+            most.swap(0, Ordering::Relaxed)
+        };
+        assert_eq!(all(Company::Alone).await, 1);
+        assert!(all(Company::Others).await > 1);
     }
 }

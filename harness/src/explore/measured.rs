@@ -2,23 +2,24 @@
 
 use std::time::Duration;
 
-use super::lab::{Ran, Signature};
+use super::lab::{MOST_ALONE, Ran, Signature};
 use super::mend::is_heavy;
 use super::rate::Rate;
 use crate::scenario::Step;
 
-/// So many runs go on at once, each on a process of its own.
+/// So many runs go on at once, where there is a server for each.
 pub(crate) const AT_ONCE: usize = 3;
 /// So many of those that wait most of their time.
-pub(crate) const WAITING_AT_ONCE: usize = 10;
+pub(crate) const WAITING_AT_ONCE: usize = MOST_ALONE;
 /// So many of those that publish very much first.
 const HEAVY_AT_ONCE: usize = 5;
 /// A run of so long has waited for something.
 pub(crate) const WAITED: Duration = Duration::from_millis(400);
 
 /// Several runs of one scenario.
-#[derive(Default)]
 pub(crate) struct Measured {
+    /// How long a wait might take in them.
+    pub(crate) patience: Duration,
     pub(crate) runs: Vec<Ran>,
 }
 
@@ -29,7 +30,7 @@ impl Measured {
         rate
     }
 
-    /// The last run that failed.
+    /// The last run that showed it.
     pub(crate) fn failed(self, signature: &Signature) -> Option<Ran> {
         self.runs.into_iter().rfind(|ran| ran.shows(signature))
     }
@@ -53,7 +54,7 @@ impl Measured {
 }
 
 /// How many runs go on at once of a scenario whose runs take so long.
-pub(crate) fn at_once(steps: &[Step], elapsed: Duration) -> usize {
+pub(crate) fn width(steps: &[Step], elapsed: Duration) -> usize {
     match elapsed >= WAITED {
         true if is_heavy(steps) => HEAVY_AT_ONCE,
         true => WAITING_AT_ONCE,
@@ -62,7 +63,7 @@ pub(crate) fn at_once(steps: &[Step], elapsed: Duration) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::check::{Finding, Verdict, Violation};
     use crate::contract::{CATALOGUE, Level};
@@ -70,16 +71,17 @@ mod tests {
     use crate::scenario::{Count, Publish, Text};
 
     /// Two of the requirements that a server must keep.
-    fn faces() -> [&'static str; 2] {
+    pub(crate) fn faces() -> [&'static str; 2] {
         let mut must = CATALOGUE.iter().filter(|requirement| requirement.level == Level::Must).map(|requirement| requirement.id);
         [must.next().unwrap(), must.next().unwrap()]
     }
 
-    fn signature(requirement: &str) -> Signature {
+    pub(crate) fn signature(requirement: &str) -> Signature {
         Signature { requirement: requirement.to_owned(), shape: "x".to_owned() }
     }
 
-    fn ran(shows: &[&str]) -> Ran {
+    /// A run that shows violations of these requirements.
+    pub(crate) fn ran(shows: &[&str]) -> Ran {
         let finding = |id: &str| {
             let violation =
                 Violation { says: String::new(), expected: String::new(), seen: String::new(), records: Vec::new(), shape: "x".to_owned() };
@@ -97,7 +99,8 @@ mod tests {
     #[test]
     fn what_shows_every_time_is_surer_than_what_comes_and_goes() {
         let [rare, sure] = faces();
-        let measured = Measured { runs: (0..10).map(|n| if n < 2 { ran(&[rare, sure]) } else { ran(&[sure]) }).collect() };
+        let measured =
+            Measured { patience: Duration::ZERO, runs: (0..10).map(|n| if n < 2 { ran(&[rare, sure]) } else { ran(&[sure]) }).collect() };
         assert_eq!(measured.rate(&signature(rare)), Rate { failed: 2, of: 10 });
         assert_eq!(measured.surer(&signature(rare), |_| false), Some(signature(sure)));
         // What was told already is not told again, and what is sure needs no other face.
@@ -114,7 +117,7 @@ mod tests {
             2..7 => vec![other],
             _ => Vec::new(),
         };
-        let measured = Measured { runs: (0..10).map(|n| ran(&shows(n))).collect() };
+        let measured = Measured { patience: Duration::ZERO, runs: (0..10).map(|n| ran(&shows(n))).collect() };
         assert_eq!(measured.surer(&signature(rare), |_| false), None);
     }
 
@@ -123,6 +126,6 @@ mod tests {
         let light = [Step::Publish(Publish::plain("s", 2))];
         let heavy = [Step::Publish(Publish { text: Text::Bulky, count: Count::N(900), ..Publish::plain("s", 1) })];
         let [short, long] = [Duration::from_millis(20), Duration::from_secs(4)];
-        assert_eq!([at_once(&light, short), at_once(&light, long), at_once(&heavy, long)], [3, 10, 5]);
+        assert_eq!([width(&light, short), width(&light, long), width(&heavy, long)], [3, 10, 5]);
     }
 }

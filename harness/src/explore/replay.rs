@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::About;
-use super::lab::{Company, Lab, Ran, Signature};
+use super::lab::{Company, Floor, Lab, Ran, Signature};
 use super::rate::Rate;
 use crate::contract::Profile;
 use crate::run::Abort;
@@ -70,7 +70,7 @@ pub fn replay(
         .build()
         .map_err(|e| ServerError::Own(format!("cannot start a worker: {e}")))?;
     runtime.block_on(async {
-        let lab = Lab::open(Arc::clone(&plan.profile), plan.subject.clone(), plan.seed, 1).await?;
+        let lab = Lab::open(Arc::clone(&plan.profile), plan.subject.clone(), plan.seed, 1, Floor::default()).await?;
         for (scenario, about) in scenarios {
             if stop.is_raised() {
                 break;

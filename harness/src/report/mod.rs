@@ -44,5 +44,5 @@ pub use sarif::sarif;
 pub use tally::{Failure, Row, Standing, Tally, case_failure};
 pub use tap::tap;
 pub use text::{Counts, write_text};
-pub(crate) use text::{drawn, one as write_failure, plural, thousands, told_of};
+pub(crate) use text::{drawn, ended_early, one as write_failure, plural, thousands, told_of};
 pub use timeline::{Line, Mark, timeline};

@@ -19,6 +19,11 @@ pub(crate) fn plural(n: u64, one: &str) -> String {
     format!("{} {one}{}", thousands(n), if n == 1 { "" } else { "s" })
 }
 
+/// What is said behind something that shrinking left of something larger, if it ended too soon to leave the least.
+pub(crate) fn ended_early(gave_up: bool) -> &'static str {
+    if gave_up { "; shrinking ended before everything smaller was tried" } else { "" }
+}
+
 /// `1,234`.
 pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();

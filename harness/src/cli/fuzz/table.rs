@@ -12,7 +12,7 @@ use crate::cli::test::watch_for_interrupt;
 use crate::cli::{Complaint, exit, meant, print};
 use crate::contract::{CATALOGUE, Level};
 use crate::explore::{Failure, Plan, run as run_campaign};
-use crate::report::{Paint, plural};
+use crate::report::{Paint, ended_early, plural};
 use crate::run::suite::{StopSign, Subject, SuiteError};
 
 /// How small a scenario should become: steps, and faults among them.
@@ -128,9 +128,8 @@ fn line(entry: &BugEntry, sought: &Sought, limit: &str, paint: Paint) -> String 
             let requirement = &failure.about.signature.requirement;
             let other = if requirement == entry.killed_by { String::new() } else { format!(", as {requirement}") };
             let alone = if failure.about.never_alone { ", and never alone" } else { "" };
-            let gave_up = if failure.about.gave_up { ", gave up" } else { "" };
             format!(
-                "{} after {:>5.1} s, {:>5} cases: {}, {}; {} of its runs{other}{alone}; shrunk in {:.1} s{gave_up}",
+                "{} after {:>5.1} s, {:>5} cases: {}, {}; {} of its runs{other}{alone}; shrunk in {:.1} s{}",
                 name(paint.good("found")),
                 failure.after.as_secs_f64(),
                 failure.after_cases,
@@ -138,6 +137,7 @@ fn line(entry: &BugEntry, sought: &Sought, limit: &str, paint: Paint) -> String 
                 plural(faults as u64, "fault"),
                 failure.about.rate,
                 failure.shrunk_in.as_secs_f64(),
+                ended_early(failure.about.gave_up),
             )
         }
         Sought::Missed(cases) => format!("{} within {limit}, {}", name(paint.bad("MISSED")), plural(*cases, "case")),

@@ -8,7 +8,7 @@ use super::{Prepared, SHRINK_RUNS, name_of};
 use crate::check::Finding;
 use crate::cli::print;
 use crate::contract::{CATALOGUE, Level};
-use crate::report::{Failure, Page, plural, write_failure};
+use crate::report::{Failure, Page, ended_early, plural, write_failure};
 use crate::scenario::Scenario;
 use crate::world::sim::campaign::{self, Found, Outcome, Shrunk};
 use crate::world::sim::{Chooser, Run, Schedule};
@@ -32,7 +32,7 @@ impl Prepared {
                 found.schedule.0.len(),
                 plural(smallest.schedule.deviations() as u64, "deviation"),
                 plural(u64::from(smallest.runs), "run"),
-                if smallest.gave_up { ", then shrinking gave up" } else { "" },
+                ended_early(smallest.gave_up),
                 smallest.schedule
             );
             let _ = writeln!(out, "  likely:   {}", requirement.likely);

@@ -11,7 +11,7 @@ use streamspec_reference_server::bugs::{BUGS, Bug, BugEntry, BugSet};
 use super::{Prepared, SHRINK_RUNS};
 use crate::cli::{exit, print};
 use crate::explore::{Palette, Small, smallest_by};
-use crate::report::plural;
+use crate::report::{ended_early, plural};
 use crate::scenario::{Capabilities, Scenario};
 use crate::world::sim::campaign::{self, Method};
 use crate::world::sim::{Chooser, Run, Simulation, simulable};
@@ -94,7 +94,7 @@ impl Prepared {
                 let Caught { median, scenario, small, deviations, gave_up } = &*found;
                 let size = format!("{}, {}", plural(small.steps as u64, "step"), plural(small.faults as u64, "fault"));
                 let schedule = plural(*deviations as u64, "deviation");
-                let gave_up = if *gave_up { "; shrinking gave up" } else { "" };
+                let gave_up = ended_early(*gave_up);
                 print(&format!("{} after {median:>4}: {size}, {schedule}; from {scenario}{gave_up}\n", name(self.paint.good("found"))));
                 sum.caught.push(*found);
             }

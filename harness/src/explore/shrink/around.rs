@@ -21,8 +21,8 @@ const FEW: usize = 4;
 /// So many are made.
 const MOST_MADE: usize = 200;
 
-/// Scenarios of a few of these steps, with small numbers and with their own, and each once more with readers that wait until a heartbeat comes, where
-/// one is promised; those first that wait least and are shortest. None is as long as `steps`, but for its waits.
+/// Scenarios of these steps or of a few of them, with small numbers and with their own, and each once more with readers that
+/// wait until a heartbeat comes, where one is promised; those first that wait least and are shortest. `steps` are not among them.
 pub(crate) fn around(steps: &[Step], palette: &Palette) -> Vec<Vec<Step>> {
     let values: Vec<Value> = steps.iter().map(plain).collect();
     let mut wholes = [crowds(steps, &values), parts(steps, &values)].concat();
@@ -46,27 +46,6 @@ pub(crate) fn around(steps: &[Step], palette: &Palette) -> Vec<Vec<Step>> {
     all.retain(|made| made.as_slice() != steps);
     all.sort_by_key(|made| (waits(made), made.len()));
     all.truncate(MOST_MADE);
-    all
-}
-
-/// The same with readers that wait for the answer to each of their requests, or for the live part of it, before anything else
-/// happens: what is a race without that is none with it.
-pub(crate) fn settled(steps: &[Step], palette: &Palette) -> Vec<Vec<Step>> {
-    let until = |upto: Upto| {
-        let with_wait = |step: &Step| {
-            let reader = match step {
-                Step::Subscribe(subscribe) => Some(subscribe.reader.clone()),
-                Step::Resume(resume) => Some(resume.reader.clone()),
-                _ => None,
-            };
-            let wait = reader.map(|reader| Step::Await(Await { reader, upto: upto.clone(), judges: None }));
-            [Some(step.clone()), wait].into_iter().flatten().collect::<Vec<Step>>()
-        };
-        mend(&steps.iter().flat_map(with_wait).collect::<Vec<Step>>(), palette)
-    };
-    let mut all: Vec<Vec<Step>> = [Upto::Headers, Upto::Boundary].map(until).into();
-    all.retain(|made| made.len() > steps.len());
-    all.dedup();
     all
 }
 

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::less;
 use super::names::{Kind, names, of_step, renamed};
+use super::{less, settle};
 use crate::explore::mend::MOST_READERS;
 use crate::history::Retain;
 use crate::scenario::{Await, Count, Cut, Evict, Open, Publish, Step, Subscribe, from_plain, plain};
@@ -27,6 +27,7 @@ pub(super) fn of(steps: &[Step]) -> Vec<(u8, Vec<Step>)> {
     let mut first = parts(steps, &values);
     first.extend(crowds(steps, &values));
     first.extend(stretches(steps));
+    first.extend(settle::instead(steps));
     first.extend(merged_names(&values));
     first.extend(pairs(steps));
     first.extend(merged_steps(steps));

@@ -1,14 +1,19 @@
 //! Shrinking: the smallest scenario that still shows something.
 //!
 //! A candidate is a scenario that makes sense and is strictly smaller; whether it still shows what is looked for is asked
-//! of whoever can run it. `candidates` says what is tried in place of a scenario, and in which order: what changes most
-//! before what changes little, and whatever waits less before what waits long.
+//! of whoever can run it. What changes most is tried before what changes little, and whatever waits less before what waits
+//! long.
+//!
+//! `candidates` says what is tried in place of a scenario, `less` in place of one of its steps, and `both` what two answers
+//! come to; `size` weighs, and `names` gives the names that a person would. `around` and `settle` are for what shows only
+//! sometimes: the one makes small scenarios anew, the other lets readers wait where something would be a race.
 
 mod around;
 mod both;
 mod candidates;
 mod less;
 mod names;
+mod settle;
 mod size;
 
 #[cfg(test)]
@@ -24,7 +29,8 @@ use super::mend::mend;
 use super::palette::Palette;
 use crate::scenario::Step;
 
-pub(crate) use around::{around, settled};
+pub(crate) use around::around;
+pub(crate) use settle::settle;
 pub(crate) use size::{Size, faults, waits};
 
 /// What became of a search.

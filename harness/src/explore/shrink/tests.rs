@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::contract::Profile;
 use crate::explore::source::Source;
-use crate::scenario::{Capabilities, Count, Publish, Scenario};
+use crate::scenario::{Capabilities, Count, Publish, Scenario, Upto};
 
 fn palette() -> Palette {
     Palette::new(Arc::new(Profile::load("sse").unwrap()), Capabilities::all(), &[])
@@ -327,9 +327,45 @@ fn a_race_is_ended_by_readers_that_wait_for_their_answers() {
         "{ open = { session = \"s\", retain = { age_ms = 200 } } }, { publish = { session = \"s\" } },
         { evict = { session = \"s\", by = \"age\" } }, { subscribe = { reader = \"a\", session = \"s\" } }",
     );
-    let all: Vec<Vec<String>> = settled(&steps, &palette()).iter().map(|made| in_words(made)).collect();
+    let all: Vec<Vec<String>> = settle(&steps, &palette()).iter().map(|made| in_words(made)).collect();
     let before = in_words(&steps);
     let with = |wait: &str| [before.clone(), vec![wait.to_owned()]].concat();
     assert_eq!(all, [with("await reader=a upto=headers"), with("await reader=a upto=boundary")]);
-    assert!(settled(&written("\"publish\"", "{ open = { session = \"s\" } }, { publish = { session = \"s\" } }"), &palette()).is_empty());
+    assert!(settle(&written("\"publish\"", "{ open = { session = \"s\" } }, { publish = { session = \"s\" } }"), &palette()).is_empty());
+}
+
+/// `cursor-ignored`, met as END-4, kept refused publishes that gave the terminal the time to come.
+#[test]
+fn what_only_takes_time_gives_way_to_a_reader_that_waits() {
+    let steps = written(
+        "\"publish\", \"close\", \"resume\"",
+        "{ open = { session = \"s\" } }, { close = { session = \"s\" } }, { subscribe = { reader = \"a\", session = \"s\" } },
+        { publish = { session = \"s\" } }, { publish = { session = \"s\" } }, { publish = { session = \"s\" } }, { resume = { reader = \"a\" } }",
+    );
+    // The terminal has come by the time of the third publish, or of one that was waited for.
+    let shows = |steps: &[Step]| {
+        let closed = steps.iter().position(|step| matches!(step, Step::Close(_)));
+        let reads = steps.iter().position(|step| matches!(step, Step::Subscribe(_)));
+        let resumes = steps.iter().position(|step| matches!(step, Step::Resume(_)));
+        let (Some(closed), Some(reads), Some(resumes)) = (closed, reads, resumes) else { return false };
+        let between = steps.get(reads..resumes).unwrap_or_default();
+        let waits = between.iter().any(|step| matches!(step, Step::Await(wait) if wait.upto == Upto::Closed));
+        closed < reads && (waits || between.len() > 3)
+    };
+    let least = in_words(&smallest(steps, shows));
+    assert_eq!(least.len(), 5, "{least:?}");
+    assert_eq!(least[3], "await reader=a upto=closed");
+}
+
+#[test]
+fn what_stands_behind_a_connection_gives_way_to_a_wait_for_its_answer() {
+    let steps = written(
+        "\"publish\", \"retain-age\", \"proxy\"",
+        "{ open = { session = \"s\", retain = { age_ms = 200 } } }, { publish = { session = \"s\", count = 2 } },
+        { evict = { session = \"s\", by = \"age\" } }, { subscribe = { reader = \"a\", session = \"s\" } },
+        { open = { session = \"t\" } }, { publish = { session = \"t\", count = 9 } }, { subscribe = { reader = \"b\", session = \"t\" } }",
+    );
+    let all = tried(&steps);
+    let expected = [&in_words(&steps)[..4], &["await reader=a upto=boundary".to_owned()]].concat();
+    assert!(all.contains(&expected), "{expected:?} is not among {all:#?}");
 }
