@@ -10,7 +10,7 @@ mod tests;
 use std::cell::RefCell;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use super::failure::{About, Failure, scenario};
@@ -175,14 +175,8 @@ impl<R: AsyncFn(&Scenario, Duration) -> Result<Ran, ServerError>> Pursuit<'_, R>
             }
             Ok::<_, ServerError>(())
         };
-        let mut tried = stream::iter(around(&suspect.steps, self.palette)).map(one).buffer_unordered(width);
-        while let Some(answer) = tried.next().await {
-            answer?;
-            if enough() {
-                break;
-            }
-        }
-        drop(tried);
+        // Once it is enough, those under way come to their end, and the others are not begun.
+        stream::iter(around(&suspect.steps, self.palette)).map(one).buffer_unordered(width).try_collect::<()>().await?;
         Ok(surest.into_inner())
     }
 
