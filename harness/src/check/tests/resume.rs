@@ -160,7 +160,7 @@ fn an_event_without_an_answer_does_not_show_that_a_replay_was_whole() {
 fn the_weaker_cursor_must_not_win() {
     for (events, right) in [(4..=5, true), (2..=5, false)] {
         let mut story = cut_after_three();
-        let from = From::Cursor { value: cursor_of(0, 3).into(), class: CursorClass::Own, beside: Some(cursor_of(0, 1).into()) };
+        let from = From::Cursor { value: cursor_of(0, 3), class: CursorClass::Own, beside: Some(cursor_of(0, 1)) };
         let a = story.stream("a", from);
         story.got(a, events);
         story.boundary(a);

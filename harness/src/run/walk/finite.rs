@@ -33,7 +33,7 @@ impl<W: World> Walk<'_, W> {
             match next {
                 // A page that leads to itself would be read for ever.
                 Some(next) if !ends && Some(next.as_str()) != cursor.as_deref() => {
-                    from = From::Cursor { value: next.into(), class: CursorClass::Own, beside: None };
+                    from = From::Cursor { value: next, class: CursorClass::Own, beside: None };
                 }
                 Some(_) | None => return Ok(()),
             }
@@ -51,7 +51,7 @@ impl<W: World> Walk<'_, W> {
         let ask = PageRead { conn, surface: Surface::Snapshot, address: Address::clone(&address), cursor: None, limit: None };
         let answer = self.finite(reader, 1, ix, From::Start, ask).await;
         if let Some(cursor) = answer.and_then(|answer| answer.cursor) {
-            self.with(session, |s| s.snapshot_cursor = Some(cursor.into()))?;
+            self.with(session, |s| s.snapshot_cursor = Some(cursor))?;
         }
         Ok(())
     }
