@@ -221,16 +221,7 @@ impl Story {
     /// The delivery of an event of the connection's session, as a right server sends it.
     pub(super) fn delivery(&self, conn: ConnId, n: u32) -> Delivery {
         let session = self.conns[conn.0 as usize].session.0;
-        let sent = self.ops.iter().find_map(|op| match op {
-            Action::Publish(publish) => Some(publish).filter(|p| p.marker == Marker { session, n }),
-            Action::Open { .. }
-            | Action::Close { .. }
-            | Action::Delete { .. }
-            | Action::Health
-            | Action::Custom { .. }
-            | Action::Pay(_)
-            | Action::Probe { .. } => None,
-        });
+        let sent = self.ops.iter().filter_map(Action::publish).find(|publish| publish.marker == Marker { session, n });
         let durable = sent.is_none_or(|p| p.durable);
         let item = Item {
             event_type: "message".into(),

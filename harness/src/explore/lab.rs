@@ -256,24 +256,27 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::watch;
 
     use super::*;
     use crate::scenario::from_plain;
 
-    /// A server that refuses everything after a moment; its address, and how many requests it had at once at the most.
-    async fn refusing() -> (String, Arc<AtomicUsize>) {
+    /// A server that refuses everything, once it has had `wanted` requests at the same time or has waited `patience` for that; its
+    /// address, and how many it had at the most.
+    async fn refusing(wanted: usize, patience: Duration) -> (String, watch::Sender<usize>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let seen = Arc::clone(&most);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), watch::Sender::new(0));
+        let seen = most.clone();
         tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
-                let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+                let (now, most) = (Arc::clone(&now), most.clone());
                 tokio::spawn(async move {
                     let mut buffer = [0; 4_096];
                     while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {
-                        most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        let count = now.fetch_add(1, Ordering::Relaxed) + 1;
+                        most.send_modify(|most| *most = count.max(*most));
+                        let _ = tokio::time::timeout(patience, most.subscribe().wait_for(|most| *most >= wanted)).await;
                         now.fetch_sub(1, Ordering::Relaxed);
                         let _ = socket.write_all(b"HTTP/1.1 500 no\r\ncontent-length: 0\r\n\r\n").await;
                     }
@@ -285,20 +288,20 @@ mod tests {
 
     #[tokio::test]
     async fn on_a_server_of_somebody_else_only_one_is_alone_whichever_lab_asks() {
-        let (url, most) = refusing().await;
-        let profile = Arc::new(Profile::load("sse").unwrap());
-        let floor = Floor::default();
-        let open = || Lab::open(Arc::clone(&profile), Subject::Url { url: url.clone(), provider: None }, 1, 3, floor.clone());
-        let (one, other) = (open().await.unwrap(), open().await.unwrap());
-        assert_eq!(one.most_alone(), 1);
-        let opens = from_plain(&serde_json::json!({ "open": { "session": "s" } })).unwrap();
-        let case = crate::explore::mend::scenario("it", "it", vec![opens]);
-        let all = async |company| {
-            let runs = (0..4).flat_map(|_| [&one, &other]).map(|lab| lab.run(&case, company, Duration::from_millis(100)));
+        // Whoever is to be alone has a moment for another to come; others are waited for.
+        for (company, patience, expected) in [(Company::Alone, Duration::from_millis(20), 1), (Company::Others, Duration::from_secs(5), 2)]
+        {
+            let (url, most) = refusing(2, patience).await;
+            let profile = Arc::new(Profile::load("sse").unwrap());
+            let floor = Floor::default();
+            let open = || Lab::open(Arc::clone(&profile), Subject::Url { url: url.clone(), provider: None }, 1, 3, floor.clone());
+            let (one, other) = (open().await.unwrap(), open().await.unwrap());
+            assert_eq!(one.most_alone(), 1);
+            let opens = from_plain(&serde_json::json!({ "open": { "session": "s" } })).unwrap();
+            let case = crate::explore::mend::scenario("it", "it", vec![opens]);
+            let runs = (0..4).flat_map(|_| [&one, &other]).map(|lab| lab.run(&case, company, Duration::from_secs(10)));
             futures_util::future::try_join_all(runs).await.unwrap();
-            most.swap(0, Ordering::Relaxed)
-        };
-        assert_eq!(all(Company::Alone).await, 1);
-        assert!(all(Company::Others).await > 1);
+            assert!((*most.borrow()).min(2) == expected, "{company:?}: {} at once", *most.borrow());
+        }
     }
 }

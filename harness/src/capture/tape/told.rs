@@ -365,10 +365,7 @@ impl<'p> Teller<'p> {
 
     fn marker_of(&self, op: OpId) -> Option<Marker> {
         self.records.iter().find_map(|(_, record)| match &record.what {
-            What::Invoke(invoke) if invoke.op == op => match &invoke.action {
-                Action::Publish(publish) => Some(publish.marker),
-                _ => None,
-            },
+            What::Invoke(invoke) if invoke.op == op => invoke.action.publish().map(|publish| publish.marker),
             _ => None,
         })
     }

@@ -2,7 +2,7 @@
 
 use crate::check::story::{Story, after, cursor_of};
 use crate::contract::CursorOrder;
-use crate::history::{From, Role, Surface};
+use crate::history::{From, Role, Surface, View};
 
 #[test]
 fn an_event_before_one_acknowledged_earlier_breaks_real_time() {
@@ -97,6 +97,39 @@ fn a_hole_in_dense_numbers_is_seen() {
     story.got(a, [1]);
     story.got_but(a, 2, |d| d.cursor = Some(cursor_of(0, 3)));
     story.violates("ORDER-3");
+}
+
+/// A later text may have a lower number: there is nothing to be counted between the two.
+#[test]
+fn numbers_of_two_epochs_have_no_hole_between_them() {
+    let mut story = Story::new().under(|c| c.cursor.as_mut().unwrap().order = CursorOrder::Text);
+    let a = story.stream("a", From::Start);
+    story.boundary(a);
+    for (n, cursor) in [(1, "a-9"), (2, "b-5")] {
+        let op = story.send(story.event(n));
+        story.complete(op, crate::history::Outcome::Ok { status: 201, cursor: Some(cursor.into()) });
+        story.got_but(a, n, |d| d.cursor = Some(cursor.into()));
+    }
+    story.holds(&["ORDER-3"]);
+}
+
+/// As it can be in a file that somebody has edited.
+#[test]
+fn an_event_that_names_another_session_goes_on_with_no_stretch() {
+    let mut story = Story::new();
+    let a = story.stream("a", From::Start);
+    story.boundary(a);
+    story.publish([1]);
+    let mut stranger = story.event(2);
+    stranger.marker.session = 7;
+    let (marker, body) = (Some(stranger.marker), Some(stranger.body.clone()));
+    let op = story.send(stranger);
+    story.complete(op, crate::history::Outcome::Ok { status: 201, cursor: Some(cursor_of(0, 2)) });
+    story.got(a, [1]);
+    story.got_but(a, 2, |d| (d.marker, d.body) = (marker, body));
+    let history = story.history();
+    let view = View::of(&history);
+    assert_eq!((view.conns[0].got.len(), view.conns[0].arrivals().count()), (3, 1));
 }
 
 #[test]

@@ -214,11 +214,7 @@ impl<'v, 'h> Sightings<'v, 'h> {
     }
 
     fn publishes(&self) -> impl Iterator<Item = (&'h crate::history::Publish, &'v OpView<'h>)> {
-        self.view.ops.iter().filter_map(|op| match op.invoked.what {
-            Action::Publish(publish) => Some((publish, op)),
-            Action::Open { .. } | Action::Close { .. } | Action::Delete { .. } => None,
-            Action::Health | Action::Custom { .. } | Action::Pay(_) | Action::Probe { .. } => None,
-        })
+        self.view.ops.iter().filter_map(|op| Some((op.invoked.what.publish()?, op)))
     }
 
     fn lost(op: &OpView<'h>) -> bool {

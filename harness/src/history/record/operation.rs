@@ -68,6 +68,22 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The publish, if it is one.
+    pub fn publish(&self) -> Option<&Publish> {
+        match self {
+            Action::Publish(publish) => Some(publish),
+            Action::Open { .. }
+            | Action::Close { .. }
+            | Action::Delete { .. }
+            | Action::Health
+            | Action::Custom { .. }
+            | Action::Pay(_)
+            | Action::Probe { .. } => None,
+        }
+    }
+}
+
 /// Requests that a right server refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]

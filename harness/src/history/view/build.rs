@@ -97,15 +97,9 @@ impl<'h> View<'h> {
             What::Invoke(invoke) => {
                 if invoke.op.0 as usize == self.ops.len() {
                     self.ops.push(OpView { invoked: seen!(&invoke.action), completed: None });
-                    match &invoke.action {
-                        Action::Publish(publish) => self.repeats |= publish.repeats.is_some(),
-                        Action::Open { .. }
-                        | Action::Close { .. }
-                        | Action::Delete { .. }
-                        | Action::Health
-                        | Action::Custom { .. }
-                        | Action::Pay(_)
-                        | Action::Probe { .. } => self.no_publishes.push(invoke.op),
+                    match invoke.action.publish() {
+                        Some(publish) => self.repeats |= publish.repeats.is_some(),
+                        None => self.no_publishes.push(invoke.op),
                     }
                     self.invoked(record, at, &invoke.action);
                 }

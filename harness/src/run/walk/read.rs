@@ -8,7 +8,7 @@ use crate::history::{CursorClass, From, Role, Until, Wait, What};
 use crate::scenario::{Resume, Seam, SeamTime, Start, Step, Subscribe, Text, Upto};
 use crate::world::{ConnFault, Opening, Watch, World};
 
-use super::cast::{Connection, Reader, class_of};
+use super::cast::{Connection, class_of};
 use super::{Abort, Walk, faults};
 
 /// How often a reader whose stream the server ended connects again while something is awaited.
@@ -45,10 +45,7 @@ impl<W: World> Walk<'_, W> {
         let conn = self.world.recorder().connection();
         let nth = {
             let mut cast = self.cast.borrow_mut();
-            if !cast.readers.contains_key(reader) {
-                cast.readers.insert(reader.to_owned(), Reader::default());
-            }
-            let entry = cast.readers.get_mut(reader).expect("it is there");
+            let entry = cast.readers.entry(reader.to_owned()).or_default();
             entry.session = session.into();
             entry.connections.len() as u32 + 1
         };

@@ -134,24 +134,12 @@ mod tests {
 
     #[test]
     fn no_more_is_remembered_than_there_is_room_for() {
-        let payload = |n: u64| Event {
-            seq: n % 7,
-            label: 0,
-            at: Millis(0),
-            event_type: "a".into(),
-            data: n.to_string().into(),
-            terminal: false,
-            batch: 0,
-        };
+        let (label, at, event_type): (u64, Millis, Arc<str>) = (0, Millis(0), "a".into());
         for n in 0..2 * MOST_EVENTS as u64 + 5 {
-            assert_eq!(
-                super::event(&payload(n), None, || Item { body: Some(Body::of(&n.to_string())), ..Item::default() })
-                    .body
-                    .as_ref()
-                    .unwrap()
-                    .len,
-                n.to_string().len() as u64
-            );
+            let data: Arc<str> = n.to_string().into();
+            let made = Item { body: Some(Body::of(&data)), ..Item::default() };
+            let event = Event { seq: n % 7, label, at, event_type: Arc::clone(&event_type), data, terminal: false, batch: 0 };
+            assert_eq!(**super::event(&event, None, || made.clone()), made);
             assert!(SHOWN.with_borrow(|shown| shown.events) <= MOST_EVENTS);
         }
     }

@@ -1,7 +1,5 @@
 //! Streams: how a reader is answered, and what is written to it.
 
-use std::sync::Arc;
-
 use smol_str::SmolStr;
 use streamspec_reference_server::bugs::Bug;
 use streamspec_reference_server::session::{Cursor, Epoch, Frame, HELD_BACK_MS, Millis, Refused, Start};
@@ -250,10 +248,8 @@ impl Node {
         let head = self.slots[stream.slot].session.head();
         let next = Cursor { seq: head.seq + 1, ..head };
         let cursor = Some(self.rules.show(next));
-        Some(Packet::Own(
-            Arc::from(Item { kind: Kind::Other, event_type: SmolStr::new_static("heartbeat"), cursor, ..Item::default() }),
-            50,
-        ))
+        let item = Item { kind: Kind::Other, event_type: SmolStr::new_static("heartbeat"), cursor, ..Item::default() };
+        Some(Packet::Own(item.into(), 50))
     }
 
     /// True while the server writes to this stream.
