@@ -261,6 +261,11 @@ impl BugSet {
         self.0[bug as usize / 64] & (1 << (bug as usize % 64)) != 0
     }
 
+    /// True when none is on.
+    pub fn is_empty(self) -> bool {
+        self == BugSet::default()
+    }
+
     /// Switches `bug` on.
     #[must_use]
     pub fn with(mut self, bug: Bug) -> BugSet {

@@ -7,7 +7,7 @@
 
 use std::sync::LazyLock;
 
-use super::judge::Judge;
+use super::judge::{Judge, Place, places_of};
 use super::verdict::Violation;
 use crate::contract::{CATALOGUE, Contract};
 use crate::history::{ConnView, View};
@@ -42,10 +42,9 @@ pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
     }
     secrets(view, contract, judge);
     // What no step of this history asks for cannot be seen in it; a profile whose scenarios never ask has it nowhere.
-    static ALL_ASKED: LazyLock<Vec<&str>> =
-        LazyLock::new(|| CATALOGUE.iter().filter(|r| ASKED.contains(&r.family())).map(|r| r.id).collect());
-    for id in ALL_ASKED.iter() {
-        judge.not_asked(id, "no scenario for this profile asks for it");
+    static ALL_ASKED: LazyLock<Vec<Place>> = LazyLock::new(|| places_of(&ASKED));
+    for place in ALL_ASKED.iter() {
+        judge.not_asked(*place, "no scenario for this profile asks for it");
     }
 }
 

@@ -58,31 +58,56 @@ fn ids() -> impl Iterator<Item = &'static str> {
 const SLOTS: usize = 1024;
 const NEIGHBOURS: usize = 8;
 
-/// The place of a requirement among those of servers and clients. Checkers say ids millions of times, each time the same
-/// constants, so places are remembered by the addresses of ids, which each thread looks up once.
-fn place(id: &'static str) -> usize {
-    thread_local! {
-        /// Address, length and place.
-        static PLACES: [Cell<(usize, u32, u32)>; SLOTS] = const { [const { Cell::new((0, 0, 0)) }; SLOTS] };
+/// The place of a requirement among those of servers and clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(usize);
+
+impl From<&'static str> for Place {
+    fn from(id: &'static str) -> Place {
+        place(id)
     }
+}
+
+/// The places of the requirements of these families.
+pub(crate) fn places_of(families: &[&str]) -> Vec<Place> {
+    CATALOGUE.iter().filter(|r| families.contains(&r.family())).map(|r| place(r.id)).collect()
+}
+
+/// Address, length and place of an id.
+type Slot = Cell<(usize, u32, u32)>;
+
+/// The place of a requirement. Checkers say ids millions of times, each time the same constants, so places are remembered by
+/// the addresses of ids, which each thread looks up once.
+#[inline]
+fn place(id: &'static str) -> Place {
+    thread_local! {
+        static PLACES: [Slot; SLOTS] = const { [const { Cell::new((0, 0, 0)) }; SLOTS] };
+    }
+    let address = id.as_ptr() as usize;
+    let first = ((address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % SLOTS;
+    PLACES.with(|places| {
+        let known = places[first].get();
+        if known.0 == address && known.1 as usize == id.len() { Place(known.2 as usize) } else { look_up(places, first, id) }
+    })
+}
+
+#[cold]
+fn look_up(places: &[Slot; SLOTS], first: usize, id: &'static str) -> Place {
     let find = || ids().position(|known| known == id).unwrap_or_else(|| panic!("{id} is not in the catalogue"));
     let (address, len) = (id.as_ptr() as usize, id.len() as u32);
-    let first = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    PLACES.with(|places| {
-        for step in 0..NEIGHBOURS {
-            let slot = &places[(first as usize + step) % SLOTS];
-            let known = slot.get();
-            if (known.0, known.1) == (address, len) {
-                return known.2 as usize;
-            }
-            if known.0 == 0 {
-                let place = find();
-                slot.set((address, len, place as u32));
-                return place;
-            }
+    for step in 0..NEIGHBOURS {
+        let slot = &places[(first + step) % SLOTS];
+        let known = slot.get();
+        if (known.0, known.1) == (address, len) {
+            return Place(known.2 as usize);
         }
-        find()
-    })
+        if known.0 == 0 {
+            let place = find();
+            slot.set((address, len, place as u32));
+            return Place(place);
+        }
+    }
+    Place(find())
 }
 
 impl Default for Judge {
@@ -92,7 +117,7 @@ impl Default for Judge {
 }
 
 impl Judge {
-    fn told(&mut self, place: usize) -> &mut Told {
+    fn told(&mut self, Place(place): Place) -> &mut Told {
         let at = self.told.iter().position(|told| told.place == place).unwrap_or_else(|| {
             self.told.push(Told { place, violations: Vec::new(), count: 0, undecided: None });
             self.told.len() - 1
@@ -122,14 +147,14 @@ impl Judge {
     pub(crate) fn held_n(&mut self, requirement: &'static str, times: u64) {
         // Many have nothing to tell of a connection, and to find their place is what this costs.
         if times > 0 {
-            self.judged.0[place(requirement)] += times;
+            self.judged.0[place(requirement).0] += times;
         }
     }
 
     /// It was violated.
     pub(crate) fn violated(&mut self, requirement: &'static str, violation: Violation) {
         let place = place(requirement);
-        self.judged.0[place] += 1;
+        self.judged.0[place.0] += 1;
         let told = self.told(place);
         told.count += 1;
         if told.violations.len() < Violation::KEPT {
@@ -143,13 +168,13 @@ impl Judge {
     }
 
     /// The contract does not promise it.
-    pub(crate) fn not_applicable(&mut self, requirement: &'static str, why: impl Into<Cow<'static, str>>) {
-        self.not_applicable[place(requirement)] = Some(why.into());
+    pub(crate) fn not_applicable(&mut self, requirement: impl Into<Place>, why: impl Into<Cow<'static, str>>) {
+        self.not_applicable[requirement.into().0] = Some(why.into());
     }
 
     /// A scenario asks for it outright: it is promised, whatever the contract says of the ways by which checkers see it.
     pub(crate) fn asked(&mut self, requirement: &'static str) {
-        let place = place(requirement);
+        let Place(place) = place(requirement);
         if self.not_applicable[place].take().is_some() {
             self.judged.0[place] = 0;
             self.told.retain(|told| told.place != place);
@@ -157,8 +182,8 @@ impl Judge {
     }
 
     /// Nothing in the history asks for it: it is not applicable there, unless it was judged all the same.
-    pub(crate) fn not_asked(&mut self, requirement: &'static str, why: &'static str) {
-        let place = place(requirement);
+    pub(crate) fn not_asked(&mut self, requirement: impl Into<Place>, why: &'static str) {
+        let Place(place) = requirement.into();
         if self.judged.0[place] == 0 {
             self.not_applicable[place] = Some(why.into());
         }
@@ -176,7 +201,7 @@ impl Judge {
 
     /// One verdict for each of these requirements, in this order.
     pub(crate) fn verdicts_on<'r>(mut self, requirements: impl IntoIterator<Item = &'r Requirement>) -> Vec<Verdict> {
-        let verdict = |r: &Requirement| Verdict { requirement: r.id.to_owned(), finding: self.finding(place(r.id)) };
+        let verdict = |r: &Requirement| Verdict { requirement: r.id.to_owned(), finding: self.finding(place(r.id).0) };
         requirements.into_iter().map(verdict).collect()
     }
 

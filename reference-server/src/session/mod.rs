@@ -9,6 +9,8 @@
 
 mod append;
 mod cursor;
+mod frame;
+mod plain;
 mod read;
 mod readers;
 mod retention;
@@ -16,9 +18,11 @@ mod subscription;
 
 pub use append::{Append, Prepared, Refusal, race};
 pub use cursor::{Cursor, CursorText, Epoch};
+pub use frame::{Frame, Note, Room};
+pub use plain::Plain;
 pub use read::{Page, Refused, Snapshot, Start};
 pub use retention::{Millis, Retention};
-pub use subscription::{Frame, HELD_BACK_MS, Note, SubscriptionId};
+pub use subscription::{HELD_BACK_MS, SubscriptionId};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

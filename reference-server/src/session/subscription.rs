@@ -8,84 +8,27 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Cursor, Event, Millis, Session, Start};
+use super::{Event, Frame, Millis, Note, Room, Session, Start};
 use crate::bugs::Bug;
 
 /// Ephemeral events that may wait for one reader.
 const MOST_EPHEMERAL: usize = 1024;
 /// Bytes of ephemeral payloads that may wait for one reader; a single one may be larger.
 const MOST_EPHEMERAL_BYTES: usize = 1 << 20;
-/// Bytes of payload handed to a reader at a time; a single event may be larger.
-const MOST_BYTES: usize = 256 << 10;
 
 /// A reader of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub u64);
 
-/// Something to write to a reader.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Frame {
-    /// A durable event, with the cursor that it commits.
-    Event {
-        /// The event; all readers share it.
-        event: Arc<Event>,
-        /// Its cursor, unless a bug leaves it out.
-        cursor: Option<Cursor>,
-        /// True when it is replayed.
-        replayed: bool,
-    },
-    /// A live-only event.
-    Ephemeral {
-        /// It; all readers share it.
-        note: Arc<Note>,
-        /// Only a bug gives it one.
-        cursor: Option<Cursor>,
-    },
-    /// Everything up to the fence was sent; what follows is live.
-    Boundary {
-        /// The fence.
-        fence: Cursor,
-    },
-    /// Events behind the requested cursor are no longer kept.
-    Gap {
-        /// The cursor that was presented or reached, if there is one.
-        requested: Option<Cursor>,
-        /// The oldest event kept, with which the stream goes on.
-        oldest: Cursor,
-    },
-    /// A frame with an id that nobody stored; only a bug sends it.
-    Synthetic {
-        /// The cursor from which the id is made.
-        near: Cursor,
-    },
-    /// Nothing more will come: end the stream.
-    End,
-}
-
-/// A live-only event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// Its type.
-    pub event_type: String,
-    /// Its payload, as JSON text of one line.
-    pub data: String,
-}
-
-impl Note {
-    fn new(event_type: &str, data: &str) -> Arc<Note> {
-        Arc::new(Note { event_type: event_type.to_owned(), data: data.to_owned() })
-    }
-}
-
 #[derive(Clone, Debug)]
-struct Ephemeral {
+pub(super) struct Ephemeral {
     /// The newest durable event when it was published.
     behind: u64,
     note: Arc<Note>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Known to the session; its fence is not fixed yet.
     Registered,
     /// Reading what came before the fence.
@@ -99,20 +42,20 @@ enum Phase {
 #[derive(Clone, Debug)]
 pub(super) struct Subscription {
     id: SubscriptionId,
-    phase: Phase,
+    pub(super) phase: Phase,
     start: Start,
     /// The newest event that was sent (or need not be).
-    position: u64,
-    fence: u64,
-    ephemeral: VecDeque<Ephemeral>,
+    pub(super) position: u64,
+    pub(super) fence: u64,
+    pub(super) ephemeral: VecDeque<Ephemeral>,
     ephemeral_bytes: usize,
-    overflowed: bool,
+    pub(super) overflowed: bool,
     /// Bytes of payload in the frames being collected.
     taken: usize,
     /// What a bug mixes into the replay.
-    slipped: Vec<Arc<Note>>,
-    /// Durable events written so far; used by a bug only.
-    written: u64,
+    pub(super) slipped: Vec<Arc<Note>>,
+    /// Durable events written so far; used by bugs only.
+    pub(super) written: u64,
     /// Silenced by a bug.
     muted: bool,
     /// Up to where a bug sent live events before the replay.
@@ -190,12 +133,12 @@ impl Session {
     /// The next frames for a reader, at most about `most`; none when it has everything there is.
     pub fn next(&mut self, id: SubscriptionId, now: Millis, most: usize) -> Vec<Frame> {
         let mut frames = Vec::new();
-        self.next_into(id, now, most, &mut frames);
+        self.next_into(id, now, Room::of(most), &mut frames);
         frames
     }
 
     /// As [`Session::next`], into an empty list that the caller keeps.
-    pub fn next_into(&mut self, id: SubscriptionId, now: Millis, most: usize, frames: &mut Vec<Frame>) {
+    pub fn next_into(&mut self, id: SubscriptionId, now: Millis, room: Room, frames: &mut Vec<Frame>) {
         self.prune_on_read(now);
         let Some(mut subscription) = self.subscriptions.get_mut(id).and_then(Option::take) else { return frames.push(Frame::End) };
         subscription.taken = 0;
@@ -204,17 +147,17 @@ impl Session {
             frames.push(Frame::End);
         }
         if subscription.phase == Phase::Replay {
-            self.replay(&mut subscription, most, frames);
+            self.replay(&mut subscription, room, frames);
         }
         if subscription.phase == Phase::Live && !subscription.muted {
-            self.live(id, &mut subscription, now, most, frames);
+            self.live(id, &mut subscription, now, room, frames);
         }
         if let Some(place) = self.subscriptions.get_mut(id) {
             *place = Some(subscription);
         }
     }
 
-    fn replay(&self, subscription: &mut Subscription, most: usize, frames: &mut Vec<Frame>) {
+    fn replay(&self, subscription: &mut Subscription, room: Room, frames: &mut Vec<Frame>) {
         let fence = if self.bugs.has(Bug::NoSkipAtFence) || self.bugs.has(Bug::MovingCutoff) { self.head } else { subscription.fence };
         let empty = subscription.position >= fence;
         let slipped = std::mem::take(&mut subscription.slipped).into_iter();
@@ -231,7 +174,7 @@ impl Session {
             }
             subscription.overtaken = self.head;
         }
-        while subscription.position < fence && frames.len() < most && subscription.taken < MOST_BYTES {
+        while subscription.position < fence && frames.len() < room.frames && subscription.taken < room.bytes {
             let seq = subscription.position + 1;
             let swap = self.bugs.has(Bug::SwappedNeighbours) && seq.is_multiple_of(5) && seq < fence;
             // What was announced between the registration and the fence has its place within the replay.
@@ -280,7 +223,7 @@ impl Session {
         subscription.phase = Phase::Live;
     }
 
-    fn live(&mut self, id: SubscriptionId, subscription: &mut Subscription, now: Millis, most: usize, frames: &mut Vec<Frame>) {
+    fn live(&mut self, id: SubscriptionId, subscription: &mut Subscription, now: Millis, room: Room, frames: &mut Vec<Frame>) {
         if self.bugs.has(Bug::SilentSkip) && self.head.saturating_sub(subscription.position) > 64 {
             subscription.position = self.head - 8;
         }
@@ -289,7 +232,7 @@ impl Session {
         if self.bugs.has(Bug::EphemeralOvertakes) {
             self.send_ephemeral(subscription, u64::MAX, frames);
         }
-        while subscription.position < self.head && frames.len() < most && subscription.taken < MOST_BYTES {
+        while subscription.position < self.head && frames.len() < room.frames && subscription.taken < room.bytes {
             let seq = subscription.position + 1;
             self.send_ephemeral(subscription, subscription.position, frames);
             let Some(event) = self.event(seq) else {

@@ -21,11 +21,28 @@ fn subscribe(session: &mut Session, start: Start, now: u64) -> SubscriptionId {
     id
 }
 
+/// At most about three frames for a reader, to whom the plain events are given first: the same frames as to one for whom all are made.
+fn both_ways(session: &mut Session, id: SubscriptionId, now: u64) -> Vec<Frame> {
+    let all = session.clone().next(id, Millis(now), 3);
+    let epoch = session.epoch;
+    let Plain { events, room, more } = session.next_plain(id, Millis(now), Room::of(3));
+    let cursor = |event: &Event| Some(Cursor { epoch, seq: event.label });
+    let plain = events.map(|event| Frame::Event { event: Arc::clone(event), cursor: cursor(event), replayed: false });
+    let (mut frames, mut behind): (Vec<Frame>, _) = (plain.collect(), Vec::new());
+    if !more {
+        session.next_into(id, Millis(now), room, &mut behind);
+    }
+    frames.append(&mut behind);
+    let text = |frames: &[Frame]| format!("{frames:?}").replace("replayed: true", "replayed: false");
+    assert_eq!(text(&frames), text(&all));
+    frames
+}
+
 /// What a reader is sent, in short: numbers of events, `|` for the boundary, `gap>n`, `.` for the end, `~` for ephemeral.
 fn drain(session: &mut Session, id: SubscriptionId, now: u64) -> String {
     let mut said = Vec::new();
     loop {
-        let frames = session.next(id, Millis(now), 3);
+        let frames = both_ways(session, id, now);
         if frames.is_empty() {
             return said.join(" ");
         }
@@ -43,6 +60,44 @@ fn drain(session: &mut Session, id: SubscriptionId, now: u64) -> String {
             }
         }
     }
+}
+
+#[test]
+fn what_stands_side_by_side_is_plain_and_nothing_else_is() {
+    let mut s = session(Retention { records: Some(6), ..Retention::default() }, BugSet::default());
+    for _ in 0..5 {
+        append(&mut s, "a", 1);
+    }
+    let after = |seq| Start::After(Cursor { epoch: Epoch(7), seq });
+    let plain = |s: &mut Session, id, room: Room| {
+        let plain = s.next_plain(id, Millis(1), room);
+        (plain.events.map(|event| event.seq).collect::<Vec<_>>(), plain.room, plain.more)
+    };
+    let registered = s.register(after(0));
+    assert_eq!(plain(&mut s, registered, Room::of(3)), (vec![], Room::of(3), false), "its fence is not fixed");
+    let id = subscribe(&mut s, after(1), 1);
+    assert_eq!(plain(&mut s, id, Room::of(3)), (vec![2, 3, 4], Room { frames: 0, bytes: (256 << 10) - 3 }, true));
+    let one_byte = Room { frames: 9, bytes: 1 };
+    assert_eq!(plain(&mut s, id, one_byte), (vec![5], Room { frames: 8, bytes: 0 }, false), "the boundary is due");
+    assert_eq!(drain(&mut s, id, 1), "|5");
+    for _ in 0..2 {
+        append(&mut s, "a", 1);
+    }
+    s.announce("t", "x");
+    assert_eq!(plain(&mut s, id, Room::of(3)).0, [0; 0], "a live-only event waits among them");
+    assert_eq!(drain(&mut s, id, 1), "6 7 ~x");
+    for _ in 0..2 {
+        append(&mut s, "a", 1);
+    }
+    append(&mut s, "end", 1);
+    assert_eq!(plain(&mut s, id, Room::of(9)), (vec![8, 9], Room { frames: 7, bytes: (256 << 10) - 2 }, false), "no terminal");
+    assert_eq!(drain(&mut s, id, 1), "10 .");
+    let late = subscribe(&mut s, after(1), 1);
+    assert_eq!(plain(&mut s, late, Room::of(3)).0, [0; 0], "a gap comes first");
+    let mut bent = session(Retention::default(), BugSet::default().with(Bug::LossyLive));
+    append(&mut bent, "a", 1);
+    let id = subscribe(&mut bent, Start::Oldest, 1);
+    assert_eq!(plain(&mut bent, id, Room::of(3)).0, [0; 0]);
 }
 
 #[test]

@@ -27,17 +27,16 @@ mod streams;
 
 use std::sync::LazyLock;
 
-use super::judge::Judge;
-use crate::contract::{CATALOGUE, Contract};
+use super::judge::{Judge, Place, places_of};
+use crate::contract::Contract;
 use crate::history::View;
 
 pub(super) fn check(view: &View<'_>, contract: &Contract, judge: &mut Judge) {
     program::refusals(view, judge);
     let Some(payment) = &contract.payment else {
-        static OF_MONEY: LazyLock<Vec<&str>> =
-            LazyLock::new(|| CATALOGUE.iter().filter(|requirement| requirement.family() == "MONEY").map(|r| r.id).collect());
-        for id in OF_MONEY.iter() {
-            judge.not_applicable(id, "the profile's streams are free");
+        static OF_MONEY: LazyLock<Vec<Place>> = LazyLock::new(|| places_of(&["MONEY"]));
+        for place in OF_MONEY.iter() {
+            judge.not_applicable(*place, "the profile's streams are free");
         }
         return;
     };

@@ -3,6 +3,8 @@
 //! The last event closes the window in which a late duplicate could hide, and the views that are read afterwards must
 //! agree with each other and with everything that was seen on the way (design 4).
 
+use smol_str::SmolStr;
+
 use crate::scenario::{Read, Start, Text, Upto};
 use crate::world::World;
 
@@ -35,7 +37,7 @@ impl<W: World> Walk<'_, W> {
         }
         for session in &names {
             let witness = witness_of(session);
-            if self.cast.borrow().readers.contains_key(&witness) && self.with(session, |s| !s.closed && s.newest().is_some())? {
+            if self.cast.borrow().readers.contains_key(witness.as_str()) && self.with(session, |s| !s.closed && s.newest().is_some())? {
                 self.await_at(&witness, &Upto::Last).await?;
             }
         }
@@ -48,7 +50,7 @@ impl<W: World> Walk<'_, W> {
         if !closed && self.profile.binding.publish.is_some() {
             self.publish_one(session, Text::Plain, true, None).await;
         }
-        let readers: Vec<String> = {
+        let readers: Vec<SmolStr> = {
             let cast = self.cast.borrow();
             let open = |r: &super::cast::Reader| r.session == session && r.newest().is_some_and(|c| c.progress.state().ended.is_none());
             cast.readers.iter().filter(|(_, r)| open(r)).map(|(name, _)| name.clone()).collect()
@@ -57,7 +59,7 @@ impl<W: World> Walk<'_, W> {
             self.settle_older(&reader, session).await?;
             let connection = self.newest(&reader)?;
             let accepted = connection.progress.state().answer.is_some_and(|(_, accepted)| accepted);
-            let withholds = self.cast.borrow().fundings.get(&reader).is_some_and(|funding| funding.upto.is_some());
+            let withholds = self.cast.borrow().fundings.get(reader.as_str()).is_some_and(|funding| funding.upto.is_some());
             if !accepted || withholds || self.is_stalled(&connection) {
                 continue;
             }

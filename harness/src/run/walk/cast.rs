@@ -15,7 +15,7 @@ use crate::world::Address;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cast {
     pub(super) sessions: BTreeMap<String, Box<SessionState>>,
-    pub(super) readers: BTreeMap<String, Reader>,
+    pub(super) readers: BTreeMap<SmolStr, Reader>,
     pub(super) writers: BTreeMap<String, WriterState>,
     /// The operations of background `do` steps that have no answer yet.
     pub(super) asking: Vec<String>,

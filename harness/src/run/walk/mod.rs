@@ -130,7 +130,8 @@ pub(crate) async fn go_on<'w, W: World>(
         audited
     };
     let mut main = std::pin::pin!(main);
-    let mut running = FuturesUnordered::new();
+    // Most scenarios have nothing in the background.
+    let mut running: Option<FuturesUnordered<_>> = None;
     poll_fn(|context| {
         loop {
             if let Poll::Ready(ended) = main.as_mut().poll(context) {
@@ -138,12 +139,11 @@ pub(crate) async fn go_on<'w, W: World>(
             }
             let works = walk.background.take();
             if !works.is_empty() {
+                let running = running.get_or_insert_default();
                 running.extend(works.into_iter().map(|work| walk.background(work)));
                 continue;
             }
-            if running.is_empty() {
-                return Poll::Pending;
-            }
+            let Some(running) = running.as_mut().filter(|running| !running.is_empty()) else { return Poll::Pending };
             match running.poll_next_unpin(context) {
                 Poll::Ready(Some(())) => {}
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,

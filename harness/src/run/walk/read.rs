@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use smol_str::SmolStr;
+
 use crate::contract::{BoundarySent, CursorAnswer, StreamAnswer};
 use crate::history::{CursorClass, From, Role, Until, Wait, What};
 use crate::scenario::{Resume, Seam, SeamTime, Start, Step, Subscribe, Text, Upto};
@@ -45,7 +47,7 @@ impl<W: World> Walk<'_, W> {
         let conn = self.world.recorder().connection();
         let nth = {
             let mut cast = self.cast.borrow_mut();
-            let entry = cast.readers.entry(reader.to_owned()).or_default();
+            let entry = cast.readers.entry(reader.into()).or_default();
             entry.session = session.into();
             entry.connections.len() as u32 + 1
         };
@@ -82,9 +84,9 @@ impl<W: World> Walk<'_, W> {
 
     /// Reconnects witnesses that a restart cut off.
     pub(super) async fn resume_witnesses(&self) -> Result<(), Abort> {
-        let names: Vec<String> = self.cast.borrow().readers.keys().filter(|name| name.starts_with("witness-")).cloned().collect();
+        let names: Vec<SmolStr> = self.cast.borrow().readers.keys().filter(|name| name.starts_with("witness-")).cloned().collect();
         for name in names {
-            let session = self.cast.borrow().readers[&name].session.clone();
+            let session = self.cast.borrow().readers[name.as_str()].session.clone();
             if self.with(&session, |s| s.closed || s.deleted)? {
                 continue;
             }
@@ -160,7 +162,7 @@ impl<W: World> Walk<'_, W> {
     }
 
     pub(super) async fn resume(&self, resume: &Resume, ahead: &[Step]) -> Result<(), Abort> {
-        let session = match self.cast.borrow().readers.get(&resume.reader) {
+        let session = match self.cast.borrow().readers.get(resume.reader.as_str()) {
             Some(reader) => reader.session.clone(),
             None => return self.could_not(format!("reader `{}` never subscribed", resume.reader)),
         };

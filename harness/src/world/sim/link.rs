@@ -3,17 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use smol_str::SmolStr;
-use streamspec_reference_server::session::Frame;
-
 use super::log::Log;
-use super::rules::Rules;
 use crate::contract::Binding;
 use crate::history::{Answer, Comment, ConnId, Delivery, End, Ended, Fault, Kind, Micros, SharedItem, What};
 use crate::run::progress::State;
 use crate::world::live::faults;
 use crate::world::live::proxy::{self, How, Place};
 use crate::world::{Command, ConnFault};
+use smol_str::SmolStr;
 
 /// Bytes that wait between server and reader before the server is held up.
 const BUFFER: usize = 128 << 10;
@@ -26,18 +23,12 @@ pub(super) const USUAL: usize = 20;
 /// Something on its way to a reader.
 #[derive(Clone, Debug)]
 pub(super) enum Packet {
-    /// The head of the answer.
-    Head {
-        /// Its status.
-        status: u16,
-        /// A refusal's body.
-        body: String,
-    },
-    /// A frame of the core and its size in bytes. What a reader sees of it is worked out when it arrives: much of what is
-    /// written never does.
-    Frame(Frame, usize),
-    /// A frame that the core does not know, as a reader sees it, and its size.
-    Own(Arc<SharedItem>, usize),
+    /// The head of an answer that begins a stream.
+    Accepted,
+    /// The head of one that is none, and its body.
+    Refused(Box<(u16, String)>),
+    /// A frame as a reader sees it, and its size in bytes.
+    Frame(Arc<SharedItem>, u32),
     /// A keep-alive.
     Comment,
     /// The end, in order.
@@ -46,11 +37,24 @@ pub(super) enum Packet {
     Break,
 }
 
+impl Packet {
+    pub(super) fn refused(status: u16, body: impl Into<String>) -> Packet {
+        Packet::Refused(Box::new((status, body.into())))
+    }
+
+    /// A frame of that many bytes.
+    pub(super) fn frame(item: Arc<SharedItem>, size: usize) -> Packet {
+        Packet::Frame(item, u32::try_from(size).unwrap_or(u32::MAX))
+    }
+}
+
 /// One stream between server and reader.
 #[derive(Debug)]
 pub(super) struct Link {
     conn: ConnId,
     plan: Vec<proxy::Fault>,
+    /// With which event, from 1, the plan begins to matter.
+    matters: u64,
     packets: VecDeque<Packet>,
     /// Bytes in `packets`.
     waiting: usize,
@@ -94,6 +98,7 @@ impl Link {
         let plan = faults::plan(armed, binding).faults;
         Link {
             conn,
+            matters: matters(&plan),
             plan,
             packets: room.unwrap_or_else(|| VecDeque::with_capacity(USUAL)),
             waiting: 0,
@@ -119,9 +124,10 @@ impl Link {
     }
 
     /// Sends something towards the reader.
+    #[inline]
     pub(super) fn send(&mut self, packet: Packet) {
-        if let Packet::Frame(_, size) | Packet::Own(_, size) = packet {
-            self.waiting += size;
+        if let Packet::Frame(_, size) = packet {
+            self.waiting += size as usize;
         }
         if !self.ended {
             self.packets.push_back(packet);
@@ -159,18 +165,23 @@ impl Link {
     }
 
     /// Lets the oldest packet arrive.
-    pub(super) fn arrive(&mut self, rules: &Rules, state: &mut State, out: &mut Happened<'_>) {
-        let Some(packet) = self.packets.pop_front() else { return };
+    #[inline]
+    pub(super) fn arrive(&mut self, state: &mut State, out: &mut Happened<'_>) {
+        match self.packets.pop_front() {
+            Some(Packet::Frame(item, size)) => {
+                self.waiting -= size as usize;
+                self.pass(item, u64::from(size), state, out);
+            }
+            Some(other) => self.arrive_other(other, state, out),
+            None => {}
+        }
+    }
+
+    fn arrive_other(&mut self, packet: Packet, state: &mut State, out: &mut Happened<'_>) {
         match packet {
-            Packet::Head { status, body } => self.head(status, body, state, out),
-            Packet::Frame(frame, size) => {
-                self.waiting -= size;
-                self.pass(rules.see(&frame), size, state, out);
-            }
-            Packet::Own(item, size) => {
-                self.waiting -= size;
-                self.pass(item, size, state, out);
-            }
+            Packet::Accepted => self.head(200, String::new(), state, out),
+            Packet::Refused(head) => self.head(head.0, head.1, state, out),
+            Packet::Frame(item, size) => self.pass(item, u64::from(size), state, out),
             Packet::Comment => {
                 if !self.silent {
                     state.heartbeats += 1;
@@ -206,27 +217,12 @@ impl Link {
         self.after_event(state, out);
     }
 
-    fn pass(&mut self, item: Arc<SharedItem>, size: usize, state: &mut State, out: &mut Happened<'_>) {
-        let (next, bytes, terminal) = (self.events + 1, self.bytes + size as u64, item.kind == Kind::Terminal);
-        if !self.plan.is_empty() {
-            let inside = |fault: &proxy::Fault| match fault {
-                proxy::Fault::Cut { at, .. } => match at {
-                    Place::InEvent { event, .. } => *event == next,
-                    Place::BeforeFrame(_) => terminal,
-                    Place::AfterBytes(n) => *n < bytes,
-                    Place::BeforeHeaders | Place::AfterEvent(_) | Place::AfterFrame(_) | Place::OnCommand => false,
-                },
-                proxy::Fault::Delay { .. }
-                | proxy::Fault::Rechunk { .. }
-                | proxy::Fault::StopReading { .. }
-                | proxy::Fault::Hold { .. }
-                | proxy::Fault::RefuseFirst(_)
-                | proxy::Fault::DropAnswer
-                | proxy::Fault::DuplicateRequest => false,
-            };
-            if self.strike(inside, state, out) {
-                return;
-            }
+    #[inline]
+    fn pass(&mut self, item: Arc<SharedItem>, size: u64, state: &mut State, out: &mut Happened<'_>) {
+        let (next, bytes) = (self.events + 1, self.bytes + size);
+        let matters = next >= self.matters;
+        if matters && self.strike_inside(next, bytes, item.kind == Kind::Terminal, state, out) {
+            return;
         }
         self.events = next;
         self.bytes = bytes;
@@ -236,14 +232,33 @@ impl Link {
         state.take(&item);
         out.saw(What::Delivery(Delivery { conn: self.conn, frame: self.frame, item }));
         self.frame += 1;
-        self.after_event(state, out);
+        if matters {
+            self.after_event(state, out);
+        }
+    }
+
+    /// Faults that stand in a frame: the event of this number, with which that many bytes have passed.
+    fn strike_inside(&mut self, next: u64, bytes: u64, terminal: bool, state: &mut State, out: &mut Happened<'_>) -> bool {
+        let inside = |fault: &proxy::Fault| match fault {
+            proxy::Fault::Cut { at, .. } => match at {
+                Place::InEvent { event, .. } => *event == next,
+                Place::BeforeFrame(_) => terminal,
+                Place::AfterBytes(n) => *n < bytes,
+                Place::BeforeHeaders | Place::AfterEvent(_) | Place::AfterFrame(_) | Place::OnCommand => false,
+            },
+            proxy::Fault::Delay { .. }
+            | proxy::Fault::Rechunk { .. }
+            | proxy::Fault::StopReading { .. }
+            | proxy::Fault::Hold { .. }
+            | proxy::Fault::RefuseFirst(_)
+            | proxy::Fault::DropAnswer
+            | proxy::Fault::DuplicateRequest => false,
+        };
+        self.strike(inside, state, out)
     }
 
     /// Faults that stand behind the frame that has just passed, or behind the head.
     fn after_event(&mut self, state: &mut State, out: &mut Happened<'_>) {
-        if self.plan.is_empty() {
-            return;
-        }
         let (events, bytes) = (self.events, self.bytes);
         let here = |fault: &proxy::Fault| match fault {
             proxy::Fault::Cut { at: Place::AfterEvent(n), .. } => *n == events,
@@ -263,6 +278,7 @@ impl Link {
     fn strike(&mut self, here: impl Fn(&proxy::Fault) -> bool, state: &mut State, out: &mut Happened<'_>) -> bool {
         let Some(at) = self.plan.iter().position(here) else { return false };
         let fault = self.plan.remove(at);
+        self.matters = matters(&self.plan);
         out.saw(self.fault(&fault, true));
         match fault {
             proxy::Fault::Cut { how, .. } => self.cut(how, state, out),
@@ -335,4 +351,23 @@ impl Link {
         out.gone = true;
         out.saw(What::End(End { conn: self.conn, how, unfinished: 0 }));
     }
+}
+
+/// The first event with which one of these faults can have to do.
+fn matters(plan: &[proxy::Fault]) -> u64 {
+    let first = |fault: &proxy::Fault| match fault {
+        proxy::Fault::Cut { at, .. } => match at {
+            Place::InEvent { event, .. } => *event,
+            Place::AfterEvent(n) => *n,
+            Place::BeforeFrame(_) | Place::AfterBytes(_) => 0,
+            Place::BeforeHeaders | Place::AfterFrame(_) | Place::OnCommand => u64::MAX,
+        },
+        proxy::Fault::StopReading { after_event } | proxy::Fault::Hold { after_event } => *after_event,
+        proxy::Fault::Delay { .. }
+        | proxy::Fault::Rechunk { .. }
+        | proxy::Fault::RefuseFirst(_)
+        | proxy::Fault::DropAnswer
+        | proxy::Fault::DuplicateRequest => u64::MAX,
+    };
+    plan.iter().map(first).min().unwrap_or(u64::MAX)
 }

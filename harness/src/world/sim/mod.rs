@@ -49,7 +49,7 @@ use crate::run::{Abort, Begun, Patience, go_on};
 use crate::scenario::{PublishFault, Scenario, Stop};
 
 use by_number::ByNumber;
-use link::Link;
+use link::{Link, Packet};
 use log::Log;
 use node::{Answer, Effect, Node, Request};
 use prepared::Shared;
@@ -337,6 +337,7 @@ struct Inner {
     wires: ByNumber<Box<Wire>>,
     /// Kept to be filled again: a run has thousands of steps and most lead to something.
     effects: Vec<Effect>,
+    packets: Vec<Packet>,
     log: Log,
     paused: bool,
     absent: bool,
@@ -402,6 +403,7 @@ impl SimWorld {
             exchanges: ByNumber::default(),
             wires: ByNumber::default(),
             effects: Vec::new(),
+            packets: Vec::new(),
             log: Log::new(Room::take(shared), &recorder),
             paused: false,
             absent: false,

@@ -9,8 +9,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
-use streamspec_reference_server::session::{Cursor, Epoch, Frame, Refused, Retention};
+use streamspec_reference_server::session::{Cursor, Epoch, Event, Frame, Refused, Retention};
 
+use super::shown::Row;
 use super::{letters, shown};
 use crate::contract::{AfterGap, BoundarySent, CursorAnswer, GapSignal, Profile, StatusSet, StreamAnswer};
 use crate::history::{CursorClass, Item, Kind, Retain, SharedItem};
@@ -185,7 +186,7 @@ impl Rules {
     pub(super) fn size(&self, frame: &Frame, resumed: bool) -> Option<usize> {
         match frame {
             Frame::Event { event, .. } if event.terminal => Some(FRAME_BYTES),
-            Frame::Event { event, .. } => Some(event.data.len() + FRAME_BYTES),
+            Frame::Event { event, .. } => Some(size_of(event)),
             Frame::Ephemeral { note, .. } => Some(note.data.len() + FRAME_BYTES),
             Frame::Boundary { .. } => match self.profile.contract.boundary.as_ref()?.sent {
                 BoundarySent::WithoutReplay if resumed => None,
@@ -202,18 +203,13 @@ impl Rules {
 
     /// What a reader sees of a frame of the core that has a [size](Rules::size).
     pub(super) fn see(&self, frame: &Frame) -> Arc<SharedItem> {
-        let text = |cursor: &Option<Cursor>| cursor.filter(|_| self.cursors).map(|cursor| self.show(cursor));
         let item = match frame {
             Frame::Event { event, cursor, .. } if event.terminal => {
-                Item { kind: Kind::Terminal, event_type: type_of(&event.event_type), cursor: text(cursor), ..Item::default() }
+                let cursor = cursor.filter(|_| self.cursors).map(|cursor| self.show(cursor));
+                Item { kind: Kind::Terminal, event_type: type_of(&event.event_type), cursor, ..Item::default() }
             }
             Frame::Event { event, cursor, .. } => {
-                return shown::event(event, cursor.filter(|_| self.cursors), || Item {
-                    event_type: type_of(&event.event_type),
-                    cursor: text(cursor),
-                    durable: *event.event_type != *NOTE,
-                    ..letters::read(&event.data)
-                });
+                return shown::with(|shown| self.see_event(event, *cursor, &mut shown.row(self.epoch_of(*cursor))));
             }
             Frame::Ephemeral { note, cursor } => Item {
                 event_type: type_of(&note.event_type),
@@ -238,6 +234,28 @@ impl Rules {
         };
         item.into()
     }
+
+    /// The epoch of a cursor, where there are cursors.
+    pub(super) fn epoch_of(&self, cursor: Option<Cursor>) -> Option<Epoch> {
+        cursor.filter(|_| self.cursors).map(|cursor| cursor.epoch)
+    }
+
+    /// What a reader sees of an event that is not the terminal; `shown` are those of the [epoch of its cursor](Rules::epoch_of).
+    #[inline]
+    pub(super) fn see_event(&self, event: &Arc<Event>, cursor: Option<Cursor>, shown: &mut Row<'_>) -> Arc<SharedItem> {
+        let cursor = cursor.filter(|_| self.cursors);
+        shown.event(event, cursor.map_or(event.seq, |cursor| cursor.seq), || Item {
+            event_type: type_of(&event.event_type),
+            cursor: cursor.map(|cursor| self.show(cursor)),
+            durable: *event.event_type != *NOTE,
+            ..letters::read(&event.data)
+        })
+    }
+}
+
+/// The bytes of an event that is not the terminal.
+pub(super) fn size_of(event: &Event) -> usize {
+    event.data.len() + FRAME_BYTES
 }
 
 /// A type as a reader sees it. Nearly all events are of two types.

@@ -17,66 +17,77 @@ const MOST_NUMBERS: u64 = 1 << 16;
 /// How many events are remembered, each with a payload of at most [`LONG`] bytes, before all is forgotten.
 const MOST_EVENTS: usize = 1 << 16;
 
-/// What is known of a number of an epoch.
-#[derive(Clone, Debug, Default)]
-struct Place {
-    /// The cursor's text, empty while nobody has asked for it.
-    text: SmolStr,
-    /// The event that was last shown there.
-    event: Option<Known>,
+/// Things by epoch and number.
+#[derive(Debug)]
+struct Places<E, T> {
+    epochs: Vec<(E, Vec<T>)>,
+    /// Which epoch was asked for last.
+    last: usize,
 }
 
-/// An event that was shown. The memory holds a share of its payload, so that no other can come to stand at its address.
+impl<E, T> Default for Places<E, T> {
+    fn default() -> Self {
+        Places { epochs: Vec::new(), last: 0 }
+    }
+}
+
+impl<E: Copy + PartialEq, T> Places<E, T> {
+    /// The places of an epoch.
+    fn row(&mut self, epoch: E) -> &mut Vec<T> {
+        if self.epochs.get(self.last).is_none_or(|(other, _)| *other != epoch) {
+            self.last = self.epochs.iter().position(|(other, _)| *other == epoch).unwrap_or_else(|| {
+                if self.epochs.len() >= MOST_EPOCHS {
+                    self.epochs.clear();
+                }
+                self.epochs.push((epoch, Vec::new()));
+                self.epochs.len() - 1
+            });
+        }
+        &mut self.epochs[self.last].1
+    }
+}
+
+/// The place of a number that is not above the bound.
+fn place<T: Clone + Default>(row: &mut Vec<T>, number: u64) -> &mut T {
+    let number = number as usize;
+    if number >= row.len() {
+        row.resize(number + 1, T::default());
+    }
+    &mut row[number]
+}
+
+/// An event that was shown. The memory holds a share of it, so that no other can come to stand at its address, nor at its payload's.
 #[derive(Clone, Debug)]
 struct Known {
-    data: Arc<str>,
-    event_type: Arc<str>,
+    event: Arc<Event>,
     item: Arc<SharedItem>,
 }
 
 impl Known {
-    fn is_of(&self, event: &Event) -> bool {
-        let same_type = Arc::ptr_eq(&self.event_type, &event.event_type) || self.event_type == event.event_type;
-        Arc::ptr_eq(&self.data, &event.data) && same_type
+    fn is_of(&self, event: &Arc<Event>) -> bool {
+        let same_type = |known: &Event| Arc::ptr_eq(&known.event_type, &event.event_type) || known.event_type == event.event_type;
+        Arc::ptr_eq(&self.event, event) || Arc::ptr_eq(&self.event.data, &event.data) && same_type(&self.event)
     }
 }
 
-/// Places by epoch and number; those of events without a cursor have no epoch.
-#[derive(Default)]
-struct Shown {
-    epochs: Vec<(Option<Epoch>, Vec<Place>)>,
-    /// How many events were put into places.
+/// The events that were last shown, each in its place; those without a cursor have no epoch.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    places: Places<Option<Epoch>, Option<Known>>,
+    /// How many were put into places.
     events: usize,
 }
 
-thread_local! {
-    static SHOWN: RefCell<Shown> = const { RefCell::new(Shown { epochs: Vec::new(), events: 0 }) };
+/// Those of an epoch.
+#[derive(Debug)]
+pub(super) struct Row<'s> {
+    places: &'s mut Vec<Option<Known>>,
+    events: &'s mut usize,
 }
 
-impl Shown {
-    /// What is known of a place whose number is not above the bound.
-    fn place(&mut self, epoch: Option<Epoch>, number: u64) -> &mut Place {
-        let at = self.epochs.iter().position(|(other, _)| *other == epoch).unwrap_or_else(|| {
-            if self.epochs.len() >= MOST_EPOCHS {
-                *self = Shown::default();
-            }
-            self.epochs.push((epoch, Vec::new()));
-            self.epochs.len() - 1
-        });
-        let (places, number) = (&mut self.epochs[at].1, number as usize);
-        if number >= places.len() {
-            places.resize(number + 1, Place::default());
-        }
-        &mut places[number]
-    }
-
-    fn keep(&mut self, epoch: Option<Epoch>, number: u64, event: Known) {
-        if self.events >= MOST_EVENTS {
-            *self = Shown::default();
-        }
-        self.events += 1;
-        self.place(epoch, number).event = Some(event);
-    }
+thread_local! {
+    static TEXTS: RefCell<Places<Epoch, SmolStr>> = RefCell::default();
+    static SHOWN: RefCell<Shown> = RefCell::default();
 }
 
 /// The text of a cursor.
@@ -84,8 +95,8 @@ pub(super) fn text(cursor: Cursor) -> SmolStr {
     if cursor.seq >= MOST_NUMBERS {
         return cursor.text().as_str().into();
     }
-    SHOWN.with_borrow_mut(|shown| {
-        let text = &mut shown.place(Some(cursor.epoch), cursor.seq).text;
+    TEXTS.with_borrow_mut(|texts| {
+        let text = place(texts.row(cursor.epoch), cursor.seq);
         if text.is_empty() {
             *text = cursor.text().as_str().into();
         }
@@ -93,25 +104,39 @@ pub(super) fn text(cursor: Cursor) -> SmolStr {
     })
 }
 
-/// An event as its readers see it with a cursor: what `item` makes of it. Whether epochs are shown follows from the cursor's.
-pub(super) fn event(event: &Event, cursor: Option<Cursor>, item: impl FnOnce() -> Item) -> Arc<SharedItem> {
-    let number = cursor.map_or(event.seq, |cursor| cursor.seq);
-    if number >= MOST_NUMBERS || event.data.len() > LONG {
-        return item().into();
+/// Lets `use_it` look at what this thread has shown.
+pub(super) fn with<R>(use_it: impl FnOnce(&mut Shown) -> R) -> R {
+    SHOWN.with_borrow_mut(use_it)
+}
+
+impl Shown {
+    /// What was shown of an epoch. When too much is remembered all of it is forgotten.
+    pub(super) fn row(&mut self, epoch: Option<Epoch>) -> Row<'_> {
+        if self.events >= MOST_EVENTS {
+            *self = Shown::default();
+        }
+        Row { places: self.places.row(epoch), events: &mut self.events }
     }
-    let epoch = cursor.map(|cursor| cursor.epoch);
-    let known = |shown: &mut Shown| match &shown.place(epoch, number).event {
-        Some(known) if known.is_of(event) => Some(Arc::clone(&known.item)),
-        Some(_) | None => None,
-    };
-    if let Some(known) = SHOWN.with_borrow_mut(known) {
-        return known;
+}
+
+impl Row<'_> {
+    /// An event as its readers see it with a cursor of this number: what `item` makes of it.
+    #[inline]
+    pub(super) fn event(&mut self, event: &Arc<Event>, number: u64, item: impl FnOnce() -> Item) -> Arc<SharedItem> {
+        let known = usize::try_from(number).ok().and_then(|number| self.places.get(number)).and_then(Option::as_ref);
+        if let Some(known) = known.filter(|known| known.is_of(event)) {
+            return Arc::clone(&known.item);
+        }
+        self.keep(event, number, item().into())
     }
-    // It may ask for the text of a cursor.
-    let item = Arc::from(item());
-    let known = Known { data: Arc::clone(&event.data), event_type: Arc::clone(&event.event_type), item: Arc::clone(&item) };
-    SHOWN.with_borrow_mut(|shown| shown.keep(epoch, number, known));
-    item
+
+    fn keep(&mut self, event: &Arc<Event>, number: u64, item: Arc<SharedItem>) -> Arc<SharedItem> {
+        if number < MOST_NUMBERS && event.data.len() <= LONG && *self.events < MOST_EVENTS {
+            *self.events += 1;
+            *place(self.places, number) = Some(Known { event: Arc::clone(event), item: Arc::clone(&item) });
+        }
+        item
+    }
 }
 
 #[cfg(test)]
@@ -139,21 +164,23 @@ mod tests {
             let data: Arc<str> = n.to_string().into();
             let made = Item { body: Some(Body::of(&data)), ..Item::default() };
             let event = Event { seq: n % 7, label, at, event_type: Arc::clone(&event_type), data, terminal: false, batch: 0 };
-            assert_eq!(**super::event(&event, None, || made.clone()), made);
-            assert!(SHOWN.with_borrow(|shown| shown.events) <= MOST_EVENTS);
+            with(|shown| {
+                let number = event.seq;
+                assert_eq!(**shown.row(None).event(&Arc::new(event), number, || made.clone()), made);
+                assert!(shown.events <= MOST_EVENTS);
+            });
         }
     }
 
     #[test]
     fn what_is_remembered_of_an_event_is_that_event() {
-        let of = |seq: u64, event_type: &str, data: &str| Event {
-            seq,
-            label: seq,
-            at: Millis(0),
-            event_type: event_type.into(),
-            data: data.into(),
-            terminal: false,
-            batch: 0,
+        let of = |seq: u64, event_type: &str, data: &str| {
+            let (event_type, data) = (event_type.into(), data.into());
+            Arc::new(Event { seq, label: seq, at: Millis(0), event_type, data, terminal: false, batch: 0 })
+        };
+        let shown = |event: &Arc<Event>, cursor: Option<Cursor>, made: &Item| {
+            let (epoch, number) = (cursor.map(|cursor| cursor.epoch), cursor.map_or(event.seq, |cursor| cursor.seq));
+            with(|shown| shown.row(epoch).event(event, number, || made.clone()))
         };
         let long = "x".repeat(LONG + 1);
         let events = [of(1, "a", "one"), of(1, "b", "one"), of(1, "a", "two"), of(MOST_NUMBERS, "a", "one"), of(2, "a", &long)];
@@ -163,8 +190,8 @@ mod tests {
                 for cursor in cursors {
                     let made = Item { event_type: event.event_type.as_ref().into(), cursor: cursor.map(text), ..Item::default() };
                     let made = Item { body: Some(Body::of(&event.data)), ..made };
-                    assert_eq!(**super::event(event, cursor, || made.clone()), made, "event {nth}");
-                    assert_eq!(**super::event(event, cursor, || made.clone()), made, "event {nth} again");
+                    assert_eq!(**shown(event, cursor, &made), made, "event {nth}");
+                    assert_eq!(**shown(event, cursor, &made), made, "event {nth} again");
                 }
             }
         }

@@ -79,7 +79,8 @@ impl Inner {
             self.fire(due);
         } else if let Some(at) = self.pick() {
             self.now += ACTION;
-            let action = self.ready.remove(at);
+            // Most often the newest, behind which nothing is to be moved.
+            let action = if at + 1 == self.ready.len() { self.ready.pop() } else { None }.unwrap_or_else(|| self.ready.remove(at));
             self.act(action);
         } else if let Some(due) = self.timers.next() {
             self.now = due.0;
@@ -266,8 +267,10 @@ impl Inner {
             self.happened(conn, since, gone);
             return;
         }
-        let packets = self.node.subscribe(time, conn, &wire.id, &wire.from);
-        self.send_all(conn, packets.into_iter());
+        let mut packets = std::mem::take(&mut self.packets);
+        self.node.subscribe(time, conn, &wire.id, &wire.from, &mut packets);
+        self.send_all(conn, packets.drain(..));
+        self.packets = packets;
         if let Some(interval) = self.node.heartbeat_ms().filter(|_| self.node.writes_to(conn)) {
             self.timer(interval * 1000, Timer::Heartbeat(conn));
         }
@@ -301,7 +304,7 @@ impl Inner {
         {
             let (mut left, mut state) = (self.arrive_at_once, wire.progress.state());
             while left > 0 && wire.link.ready() {
-                wire.link.arrive(self.node.rules(), &mut state, &mut happened);
+                wire.link.arrive(&mut state, &mut happened);
                 left -= 1;
             }
         }

@@ -167,8 +167,9 @@ impl World for SimWorld {
             // Numbers above those of the runner's own connections.
             inner.next += 1;
             let conn = u32::MAX - u32::try_from(inner.next).expect("a run has fewer actions than that");
-            let packets = inner.node.subscribe(time, conn, &address.id, &From::Start);
-            accepted += u32::from(matches!(packets.first(), Some(Packet::Head { status: 200, .. })));
+            let mut packets = Vec::new();
+            inner.node.subscribe(time, conn, &address.id, &From::Start, &mut packets);
+            accepted += u32::from(matches!(packets.first(), Some(Packet::Accepted)));
             inner.node.leave(conn);
         }
         inner.effects();

@@ -191,11 +191,6 @@ impl Node {
         }
     }
 
-    /// What its profile makes of it.
-    pub(super) fn rules(&self) -> &Rules {
-        &self.rules
-    }
-
     /// True when the last step led to nothing.
     pub(super) fn is_quiet(&self) -> bool {
         self.effects.is_empty()

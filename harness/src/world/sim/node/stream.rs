@@ -2,46 +2,42 @@
 
 use smol_str::SmolStr;
 use streamspec_reference_server::bugs::Bug;
-use streamspec_reference_server::session::{Cursor, Epoch, Frame, HELD_BACK_MS, Millis, Refused, Start};
+use streamspec_reference_server::session::{Cursor, Epoch, Frame, HELD_BACK_MS, Millis, Refused, Room, Start};
 
 use super::super::link::Packet;
-use super::super::rules::Opened;
+use super::super::rules::{Opened, size_of};
+use super::super::shown;
 use super::{Effect, Node, Stream};
 use crate::contract::AfterGap;
 use crate::history::{From, Item, Kind};
 
-/// After this many bytes of payload the core pauses to let others write.
-const ROOM: usize = 256 << 10;
-
 impl Node {
-    /// A reader asks for a stream; what it is answered with at once.
-    pub(in crate::world::sim) fn subscribe(&mut self, now: Millis, conn: u32, id: &str, from: &From) -> Vec<Packet> {
-        let head = |status: u16, body: &str| vec![Packet::Head { status, body: body.to_owned() }];
+    /// A reader asks for a stream; `packets`, which are none yet, are what it is answered with at once.
+    pub(in crate::world::sim) fn subscribe(&mut self, now: Millis, conn: u32, id: &str, from: &From, packets: &mut Vec<Packet>) {
+        let mut refused = |status: u16, body: &str| packets.push(Packet::refused(status, body));
         if self.poisoned {
-            return head(500, "{\"error\":\"a lock is held for ever\"}");
+            return refused(500, "{\"error\":\"a lock is held for ever\"}");
         }
         let Some(slot) = self.find(id) else {
             if self.rules.creates_on_use() {
                 let retention = self.rules.retention(None).unwrap_or_default();
                 self.open_now(id, retention);
-                return self.subscribe(now, conn, id, from);
+                return self.subscribe(now, conn, id, from, packets);
             }
             let unknown = if self.bugs.has(Bug::EmptyRefusals) { "" } else { "{\"error\":\"there is no session of this name\"}" };
             if self.bugs.has(Bug::ErrorInsideStream) {
                 let error = Item { kind: Kind::Other, event_type: SmolStr::new_static("error"), ..Item::default() };
-                let mut packets = head(200, "");
-                packets.extend([Packet::Own(error.into(), 60), Packet::Eof]);
-                return packets;
+                return packets.extend([Packet::Accepted, Packet::frame(error.into(), 60), Packet::Eof]);
             }
-            return head(self.rules.unknown(), unknown);
+            return refused(self.rules.unknown(), unknown);
         };
         let opened = self.resolve(now, slot, from);
-        let mut packets = head(200, "");
+        packets.push(Packet::Accepted);
         let mut gap_said = false;
         let start = match opened {
             Opened::Refused(status, body) => {
-                let body = if self.bugs.has(Bug::EmptyRefusals) { String::new() } else { body };
-                return vec![Packet::Head { status, body }];
+                packets[0] = Packet::refused(status, if self.bugs.has(Bug::EmptyRefusals) { String::new() } else { body });
+                return;
             }
             Opened::Oldest => Start::Oldest,
             Opened::Live => {
@@ -49,7 +45,7 @@ impl Node {
                 // nothing to expect of the past must get it all the same.
                 if self.rules.marks_what_replays_nothing() && self.slots[slot].session.is_closed() {
                     let fence = self.slots[slot].session.head();
-                    packets.extend(self.packet(Frame::Boundary { fence }, false));
+                    packets.extend(self.packet(&Frame::Boundary { fence }, false));
                 }
                 Start::Live
             }
@@ -63,13 +59,13 @@ impl Node {
                 let oldest = Cursor { seq: session.oldest(), ..head };
                 gap_said = true;
                 let gap = Frame::Gap { requested: Some(head), oldest };
-                packets.extend(self.packet(gap, false));
+                packets.extend(self.packet(&gap, false));
                 match self.rules.after_gap() {
                     AfterGap::Kept => Start::Oldest,
                     AfterGap::Live => Start::Live,
                     AfterGap::End => {
                         packets.push(Packet::Eof);
-                        return packets;
+                        return;
                     }
                 }
             }
@@ -81,10 +77,9 @@ impl Node {
         self.slip(now, &stream, start);
         self.effects.push(Effect::Fence(conn));
         if self.bugs.has(Bug::HeadersWait) {
-            stream.head_held = Some(std::mem::take(&mut packets));
+            stream.head_held = Some(std::mem::take(packets));
         }
         self.streams.insert(conn, stream);
-        packets
     }
 
     /// What bugs mix into a replay.
@@ -172,24 +167,39 @@ impl Node {
     }
 
     /// A frame of the core on its way, if the contract has such frames.
-    fn packet(&self, frame: Frame, resumed: bool) -> Option<Packet> {
-        let size = self.rules.size(&frame, resumed)?;
-        Some(Packet::Frame(frame, size))
+    fn packet(&self, frame: &Frame, resumed: bool) -> Option<Packet> {
+        let size = self.rules.size(frame, resumed)?;
+        Some(Packet::frame(self.rules.see(frame), size))
     }
 
     /// Writes the next frames of a stream from the core; true when there may be more at once.
     pub(in crate::world::sim) fn pump(&mut self, now: Millis, conn: u32, most: usize, mut write: impl FnMut(Packet)) -> bool {
         let Some(stream) = self.streams.get_mut(conn) else { return false };
         let session = &mut self.slots[stream.slot].session;
+        let epoch = session.epoch;
+        let plain = session.next_plain(stream.subscription, now, Room::of(most));
+        let (room, more, some) = (plain.room, plain.more, plain.events.len() > 0);
+        if some {
+            shown::with(|shown| {
+                let mut shown = shown.row(self.rules.epoch_of(Some(Cursor { epoch, seq: 0 })));
+                for event in plain.events {
+                    let cursor = Some(Cursor { epoch, seq: event.label });
+                    write(Packet::frame(self.rules.see_event(event, cursor, &mut shown), size_of(event)));
+                }
+            });
+        }
+        if more {
+            return true;
+        }
         let mut frames = std::mem::take(&mut self.frames);
-        session.next_into(stream.subscription, now, most, &mut frames);
+        session.next_into(stream.subscription, now, room, &mut frames);
         // The core stops short of what it has only when it was given no more room.
-        let (full, mut written, mut again) = (frames.len() >= most, 0, true);
+        let (full, mut written, mut again) = (frames.len() >= room.frames, 0, true);
         let mut held = stream.head_held.take();
         let mut boring = true;
         let mut take = |packet: Packet| match &mut held {
             Some(held) => {
-                boring &= matches!(packet, Packet::Frame(Frame::Boundary { .. } | Frame::Gap { .. }, _));
+                boring &= matches!(&packet, Packet::Frame(item, _) if matches!(item.kind, Kind::Boundary | Kind::Gap));
                 held.push(packet);
             }
             None => write(packet),
@@ -222,11 +232,11 @@ impl Node {
                 Frame::Event { .. } | Frame::Ephemeral { .. } | Frame::Boundary { .. } | Frame::Synthetic { .. } => {}
             }
             if let Some(size) = self.rules.size(&frame, stream.resumed) {
-                take(Packet::Frame(frame, size));
+                take(Packet::frame(self.rules.see(&frame), size));
             }
         }
         self.frames = frames;
-        again &= full || written >= ROOM;
+        again &= full || written >= room.bytes;
         let held_back = self.bugs.has(Bug::EphemeralOvertakes) || self.bugs.has(Bug::OrderPerReader) || self.bugs.has(Bug::TerminalEarly);
         if held_back && !again {
             self.effects.push(Effect::WakeLater(conn, HELD_BACK_MS));
@@ -249,7 +259,7 @@ impl Node {
         let next = Cursor { seq: head.seq + 1, ..head };
         let cursor = Some(self.rules.show(next));
         let item = Item { kind: Kind::Other, event_type: SmolStr::new_static("heartbeat"), cursor, ..Item::default() };
-        Some(Packet::Own(item.into(), 50))
+        Some(Packet::frame(item.into(), 50))
     }
 
     /// True while the server writes to this stream.
