@@ -43,7 +43,7 @@ impl Times {
 /// What is wrong with a requirement, or keeps it from being judged.
 #[derive(Debug)]
 struct Told {
-    place: usize,
+    place: Place,
     violations: Vec<Violation>,
     count: u64,
     undecided: Option<String>,
@@ -117,7 +117,7 @@ impl Default for Judge {
 }
 
 impl Judge {
-    fn told(&mut self, Place(place): Place) -> &mut Told {
+    fn told(&mut self, place: Place) -> &mut Told {
         let at = self.told.iter().position(|told| told.place == place).unwrap_or_else(|| {
             self.told.push(Told { place, violations: Vec::new(), count: 0, undecided: None });
             self.told.len() - 1
@@ -134,8 +134,8 @@ impl Judge {
 
     /// The requirements that were violated, in no order.
     pub(crate) fn broken(&self) -> impl Iterator<Item = &'static str> {
-        let broken = self.told.iter().filter(|told| told.count > 0 && self.not_applicable[told.place].is_none());
-        broken.filter_map(|told| ids().nth(told.place))
+        let broken = self.told.iter().filter(|told| told.count > 0 && self.not_applicable[told.place.0].is_none());
+        broken.filter_map(|told| ids().nth(told.place.0))
     }
 
     /// It was looked at, and held.
@@ -174,9 +174,9 @@ impl Judge {
 
     /// A scenario asks for it outright: it is promised, whatever the contract says of the ways by which checkers see it.
     pub(crate) fn asked(&mut self, requirement: &'static str) {
-        let Place(place) = place(requirement);
-        if self.not_applicable[place].take().is_some() {
-            self.judged.0[place] = 0;
+        let place = place(requirement);
+        if self.not_applicable[place.0].take().is_some() {
+            self.judged.0[place.0] = 0;
             self.told.retain(|told| told.place != place);
         }
     }
@@ -201,18 +201,18 @@ impl Judge {
 
     /// One verdict for each of these requirements, in this order.
     pub(crate) fn verdicts_on<'r>(mut self, requirements: impl IntoIterator<Item = &'r Requirement>) -> Vec<Verdict> {
-        let verdict = |r: &Requirement| Verdict { requirement: r.id.to_owned(), finding: self.finding(place(r.id).0) };
+        let verdict = |r: &Requirement| Verdict { requirement: r.id.to_owned(), finding: self.finding(place(r.id)) };
         requirements.into_iter().map(verdict).collect()
     }
 
     /// What was found on the requirement at a place; asked for once.
-    fn finding(&mut self, place: usize) -> Finding {
+    fn finding(&mut self, place: Place) -> Finding {
         let told = self.told.iter().position(|told| told.place == place).map(|at| self.told.swap_remove(at));
         // A promise that was not made cannot be broken, whatever a checker saw on its way.
-        if let Some(why) = self.not_applicable[place].take() {
+        if let Some(why) = self.not_applicable[place.0].take() {
             return Finding::NotApplicable { why: why.into_owned() };
         }
-        let judged = self.judged.0[place];
+        let judged = self.judged.0[place.0];
         match told {
             Some(Told { violations, count, .. }) if count > 0 => Finding::Fail { judged, violations, count },
             Some(_) | None if judged > 0 => Finding::Pass { judged },

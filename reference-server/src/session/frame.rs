@@ -69,8 +69,11 @@ pub struct Room {
 }
 
 impl Room {
-    /// Room for about that many frames.
+    /// The bytes of payload that are usually handed over at a time.
+    pub const BYTES: usize = 256 << 10;
+
+    /// Room for about that many frames and the usual bytes.
     pub fn of(frames: usize) -> Room {
-        Room { frames, bytes: 256 << 10 }
+        Room { frames, bytes: Room::BYTES }
     }
 }

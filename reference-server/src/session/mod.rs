@@ -1,7 +1,7 @@
 //! The session core, sans-IO: a log with cursors, retention, idempotency and an end, and readers that walk along it.
 //!
 //! Nothing here waits, reads a clock or knows a wire format. Time comes in as [`Millis`]; what to write to a reader comes
-//! out as [`Frame`]s. Subscribing is split into steps ([`Session::register`], [`Session::fix_fence`], [`Session::next`])
+//! out as [`Frame`]s, or, where it is nothing but stored events, as these ([`Session::next_plain`]). Subscribing is split into steps ([`Session::register`], [`Session::fix_fence`], [`Session::next`])
 //! so that a caller, or a simulator, can put anything between them.
 //!
 //! Appending is split as well: [`Session::prepare`] takes a number, [`Session::publish`] makes the event visible, and the

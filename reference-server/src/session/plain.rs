@@ -4,7 +4,6 @@ use std::collections::vec_deque;
 use std::iter::Take;
 use std::sync::Arc;
 
-use super::subscription::{Phase, Subscription};
 use super::{Event, Millis, Room, Session, SubscriptionId};
 
 /// The next events for a reader, with nothing before, between or in place of them.
@@ -14,13 +13,15 @@ pub struct Plain<'s> {
     pub events: Take<vec_deque::Iter<'s, Arc<Event>>>,
     /// What is left of the room.
     pub room: Room,
-    /// True when the room ends before such events do: [`Session::next`] has nothing for the rest of it.
+    /// True when the room is used up and its reader has not come to the fence or the head: [`Session::next`] has nothing now.
     pub more: bool,
 }
 
 impl Session {
     /// The events with which [`Session::next`] would begin, as long as they stand side by side in the log; they count as written
-    /// then, and `next` goes on behind them. None where anything else is due first. Whoever asks for them has no frames made.
+    /// then, and [`Session::next_into`] goes on behind them with what is left of the room. None where anything else is due
+    /// first. Whoever asks for them has no frames made.
+    #[must_use = "these events count as written"]
     pub fn next_plain(&mut self, id: SubscriptionId, now: Millis, room: Room) -> Plain<'_> {
         let none = |more| Plain { events: vec_deque::Iter::default().take(0), room, more };
         if !self.bugs.is_empty() || self.deleted || !self.removed.is_empty() {
@@ -28,16 +29,7 @@ impl Session {
         }
         self.prune(now);
         let Some(Some(subscription)) = self.subscriptions.get_mut(id) else { return none(false) };
-        let until = match subscription.phase {
-            Phase::Replay => subscription.fence,
-            Phase::Live => self.head,
-            Phase::Registered | Phase::Ended => return none(false),
-        };
-        let Subscription { position, ephemeral, slipped, overflowed, .. } = &**subscription;
-        let position = *position;
-        if *overflowed || !ephemeral.is_empty() || !slipped.is_empty() || position >= until {
-            return none(false);
-        }
+        let Some((position, until)) = subscription.undisturbed(self.head) else { return none(false) };
         // The terminal says more than itself.
         let last = self.closed.map_or(until, |terminal| until.min(terminal.saturating_sub(1)));
         let kept = self.events.front().map(|front| front.seq).and_then(|first| (position + 1).checked_sub(first));
@@ -57,10 +49,9 @@ impl Session {
             written += 1;
             bytes += event.data.len();
         }
-        subscription.position += written as u64;
-        subscription.written += written as u64;
+        subscription.pass(written as u64);
         let room = Room { frames: room.frames - written, bytes: room.bytes.saturating_sub(bytes) };
-        let more = subscription.position < until && (room.frames == 0 || room.bytes == 0);
+        let more = position + (written as u64) < until && (room.frames == 0 || room.bytes == 0);
         Plain { events: events.take(written), room, more }
     }
 }

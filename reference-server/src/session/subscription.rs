@@ -21,14 +21,14 @@ const MOST_EPHEMERAL_BYTES: usize = 1 << 20;
 pub struct SubscriptionId(pub u64);
 
 #[derive(Clone, Debug)]
-pub(super) struct Ephemeral {
+struct Ephemeral {
     /// The newest durable event when it was published.
     behind: u64,
     note: Arc<Note>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+enum Phase {
     /// Known to the session; its fence is not fixed yet.
     Registered,
     /// Reading what came before the fence.
@@ -42,26 +42,46 @@ pub(super) enum Phase {
 #[derive(Clone, Debug)]
 pub(super) struct Subscription {
     id: SubscriptionId,
-    pub(super) phase: Phase,
+    phase: Phase,
     start: Start,
     /// The newest event that was sent (or need not be).
-    pub(super) position: u64,
-    pub(super) fence: u64,
-    pub(super) ephemeral: VecDeque<Ephemeral>,
+    position: u64,
+    fence: u64,
+    ephemeral: VecDeque<Ephemeral>,
     ephemeral_bytes: usize,
-    pub(super) overflowed: bool,
+    overflowed: bool,
     /// Bytes of payload in the frames being collected.
     taken: usize,
     /// What a bug mixes into the replay.
-    pub(super) slipped: Vec<Arc<Note>>,
+    slipped: Vec<Arc<Note>>,
     /// Durable events written so far; used by bugs only.
-    pub(super) written: u64,
+    written: u64,
     /// Silenced by a bug.
     muted: bool,
     /// Up to where a bug sent live events before the replay.
     overtaken: u64,
     /// A bug told of a gap that is none; it does so once.
     warned: bool,
+}
+
+impl Subscription {
+    /// The last event that its reader was sent, and up to which one it is sent events before anything else; `None` where something
+    /// else is due first, or there is none.
+    pub(super) fn undisturbed(&self, head: u64) -> Option<(u64, u64)> {
+        let until = match self.phase {
+            Phase::Replay => self.fence,
+            Phase::Live => head,
+            Phase::Registered | Phase::Ended => return None,
+        };
+        let disturbed = self.overflowed || !self.ephemeral.is_empty() || !self.slipped.is_empty();
+        (!disturbed && self.position < until).then_some((self.position, until))
+    }
+
+    /// It was sent so many events more.
+    pub(super) fn pass(&mut self, events: u64) {
+        self.position += events;
+        self.written += events;
+    }
 }
 
 impl Session {
@@ -137,7 +157,8 @@ impl Session {
         frames
     }
 
-    /// As [`Session::next`], into an empty list that the caller keeps.
+    /// As [`Session::next`], into an empty list that the caller keeps. The room may be what [`Session::next_plain`] has left of one,
+    /// also none: what stands behind the last event (a boundary, the end, live-only events) needs none.
     pub fn next_into(&mut self, id: SubscriptionId, now: Millis, room: Room, frames: &mut Vec<Frame>) {
         self.prune_on_read(now);
         let Some(mut subscription) = self.subscriptions.get_mut(id).and_then(Option::take) else { return frames.push(Frame::End) };

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use super::log::Log;
 use crate::contract::Binding;
 use crate::history::{Answer, Comment, ConnId, Delivery, End, Ended, Fault, Kind, Micros, SharedItem, What};
@@ -10,8 +12,8 @@ use crate::run::progress::State;
 use crate::world::live::faults;
 use crate::world::live::proxy::{self, How, Place};
 use crate::world::{Command, ConnFault};
-use smol_str::SmolStr;
-
+/// The status of an answer that begins a stream.
+const ACCEPTED: u16 = 200;
 /// Bytes that wait between server and reader before the server is held up.
 const BUFFER: usize = 128 << 10;
 /// The same while a fault keeps them back: the proxy reads on.
@@ -25,8 +27,8 @@ pub(super) const USUAL: usize = 20;
 pub(super) enum Packet {
     /// The head of an answer that begins a stream.
     Accepted,
-    /// The head of one that is none, and its body.
-    Refused(Box<(u16, String)>),
+    /// The head of an answer of another kind: its status and its body.
+    Answered(Box<(u16, String)>),
     /// A frame as a reader sees it, and its size in bytes.
     Frame(Arc<SharedItem>, u32),
     /// A keep-alive.
@@ -38,8 +40,17 @@ pub(super) enum Packet {
 }
 
 impl Packet {
-    pub(super) fn refused(status: u16, body: impl Into<String>) -> Packet {
-        Packet::Refused(Box::new((status, body.into())))
+    pub(super) fn answered(status: u16, body: impl Into<String>) -> Packet {
+        Packet::Answered(Box::new((status, body.into())))
+    }
+
+    /// True for the head of an answer that a reader takes for a stream: it looks at the status alone.
+    pub(super) fn accepts(&self) -> bool {
+        match self {
+            Packet::Accepted => true,
+            Packet::Answered(head) => head.0 == ACCEPTED,
+            Packet::Frame(..) | Packet::Comment | Packet::Eof | Packet::Break => false,
+        }
     }
 
     /// A frame of that many bytes.
@@ -53,8 +64,8 @@ impl Packet {
 pub(super) struct Link {
     conn: ConnId,
     plan: Vec<proxy::Fault>,
-    /// With which event, from 1, the plan begins to matter.
-    matters: u64,
+    /// The first event, from 1, with which the plan can have to do.
+    strikes_from: u64,
     packets: VecDeque<Packet>,
     /// Bytes in `packets`.
     waiting: usize,
@@ -98,7 +109,7 @@ impl Link {
         let plan = faults::plan(armed, binding).faults;
         Link {
             conn,
-            matters: matters(&plan),
+            strikes_from: first_struck(&plan),
             plan,
             packets: room.unwrap_or_else(|| VecDeque::with_capacity(USUAL)),
             waiting: 0,
@@ -172,24 +183,19 @@ impl Link {
                 self.waiting -= size as usize;
                 self.pass(item, u64::from(size), state, out);
             }
-            Some(other) => self.arrive_other(other, state, out),
+            Some(Packet::Accepted) => self.head(ACCEPTED, String::new(), state, out),
+            Some(Packet::Answered(head)) => self.head(head.0, head.1, state, out),
+            Some(Packet::Comment) => self.comment(state, out),
+            Some(Packet::Eof) => self.end(Ended::Eof, state, out),
+            Some(Packet::Break) => self.end(Ended::Broken { why: "connection reset".to_owned() }, state, out),
             None => {}
         }
     }
 
-    fn arrive_other(&mut self, packet: Packet, state: &mut State, out: &mut Happened<'_>) {
-        match packet {
-            Packet::Accepted => self.head(200, String::new(), state, out),
-            Packet::Refused(head) => self.head(head.0, head.1, state, out),
-            Packet::Frame(item, size) => self.pass(item, u64::from(size), state, out),
-            Packet::Comment => {
-                if !self.silent {
-                    state.heartbeats += 1;
-                    out.saw(What::Comment(Comment { conn: self.conn, text: "heartbeat".to_owned() }));
-                }
-            }
-            Packet::Eof => self.end(Ended::Eof, state, out),
-            Packet::Break => self.end(Ended::Broken { why: "connection reset".to_owned() }, state, out),
+    fn comment(&self, state: &mut State, out: &mut Happened<'_>) {
+        if !self.silent {
+            state.heartbeats += 1;
+            out.saw(What::Comment(Comment { conn: self.conn, text: "heartbeat".to_owned() }));
         }
     }
 
@@ -198,7 +204,7 @@ impl Link {
         if self.strike(before, state, out) {
             return;
         }
-        let accepted = status == 200;
+        let accepted = status == ACCEPTED;
         state.answer = Some((status, accepted));
         out.saw(What::Answer(Box::new(Answer {
             conn: self.conn,
@@ -220,8 +226,8 @@ impl Link {
     #[inline]
     fn pass(&mut self, item: Arc<SharedItem>, size: u64, state: &mut State, out: &mut Happened<'_>) {
         let (next, bytes) = (self.events + 1, self.bytes + size);
-        let matters = next >= self.matters;
-        if matters && self.strike_inside(next, bytes, item.kind == Kind::Terminal, state, out) {
+        let watched = next >= self.strikes_from;
+        if watched && self.strike_inside(next, bytes, item.kind == Kind::Terminal, state, out) {
             return;
         }
         self.events = next;
@@ -232,7 +238,7 @@ impl Link {
         state.take(&item);
         out.saw(What::Delivery(Delivery { conn: self.conn, frame: self.frame, item }));
         self.frame += 1;
-        if matters {
+        if watched {
             self.after_event(state, out);
         }
     }
@@ -278,7 +284,7 @@ impl Link {
     fn strike(&mut self, here: impl Fn(&proxy::Fault) -> bool, state: &mut State, out: &mut Happened<'_>) -> bool {
         let Some(at) = self.plan.iter().position(here) else { return false };
         let fault = self.plan.remove(at);
-        self.matters = matters(&self.plan);
+        self.strikes_from = first_struck(&self.plan);
         out.saw(self.fault(&fault, true));
         match fault {
             proxy::Fault::Cut { how, .. } => self.cut(how, state, out),
@@ -354,7 +360,7 @@ impl Link {
 }
 
 /// The first event with which one of these faults can have to do.
-fn matters(plan: &[proxy::Fault]) -> u64 {
+fn first_struck(plan: &[proxy::Fault]) -> u64 {
     let first = |fault: &proxy::Fault| match fault {
         proxy::Fault::Cut { at, .. } => match at {
             Place::InEvent { event, .. } => *event,

@@ -337,6 +337,7 @@ struct Inner {
     wires: ByNumber<Box<Wire>>,
     /// Kept to be filled again: a run has thousands of steps and most lead to something.
     effects: Vec<Effect>,
+    /// Kept to be filled again, by each connection's answer.
     packets: Vec<Packet>,
     log: Log,
     paused: bool,

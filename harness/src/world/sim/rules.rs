@@ -209,7 +209,8 @@ impl Rules {
                 Item { kind: Kind::Terminal, event_type: type_of(&event.event_type), cursor, ..Item::default() }
             }
             Frame::Event { event, cursor, .. } => {
-                return shown::with(|shown| self.see_event(event, *cursor, &mut shown.row(self.epoch_of(*cursor))));
+                let epoch = cursor.and_then(|cursor| self.shows(cursor.epoch));
+                return shown::with(|shown| self.see_event(event, *cursor, &mut shown.row(epoch)));
             }
             Frame::Ephemeral { note, cursor } => Item {
                 event_type: type_of(&note.event_type),
@@ -235,12 +236,12 @@ impl Rules {
         item.into()
     }
 
-    /// The epoch of a cursor, where there are cursors.
-    pub(super) fn epoch_of(&self, cursor: Option<Cursor>) -> Option<Epoch> {
-        cursor.filter(|_| self.cursors).map(|cursor| cursor.epoch)
+    /// An epoch, where there are cursors.
+    pub(super) fn shows(&self, epoch: Epoch) -> Option<Epoch> {
+        self.cursors.then_some(epoch)
     }
 
-    /// What a reader sees of an event that is not the terminal; `shown` are those of the [epoch of its cursor](Rules::epoch_of).
+    /// What a reader sees of an event that is not the terminal; `shown` are those of its cursor's epoch, if it [has one](Rules::shows).
     #[inline]
     pub(super) fn see_event(&self, event: &Arc<Event>, cursor: Option<Cursor>, shown: &mut Row<'_>) -> Arc<SharedItem> {
         let cursor = cursor.filter(|_| self.cursors);

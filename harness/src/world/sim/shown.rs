@@ -36,7 +36,7 @@ impl<E: Copy + PartialEq, T> Places<E, T> {
     fn row(&mut self, epoch: E) -> &mut Vec<T> {
         if self.epochs.get(self.last).is_none_or(|(other, _)| *other != epoch) {
             self.last = self.epochs.iter().position(|(other, _)| *other == epoch).unwrap_or_else(|| {
-                if self.epochs.len() >= MOST_EPOCHS {
+                if !self.has_room_for(epoch) {
                     self.epochs.clear();
                 }
                 self.epochs.push((epoch, Vec::new()));
@@ -45,9 +45,14 @@ impl<E: Copy + PartialEq, T> Places<E, T> {
         }
         &mut self.epochs[self.last].1
     }
+
+    /// False where another epoch is one too many.
+    fn has_room_for(&self, epoch: E) -> bool {
+        self.epochs.len() < MOST_EPOCHS || self.epochs.iter().any(|(other, _)| *other == epoch)
+    }
 }
 
-/// The place of a number that is not above the bound.
+/// The place of a number below the bound.
 fn place<T: Clone + Default>(row: &mut Vec<T>, number: u64) -> &mut T {
     let number = number as usize;
     if number >= row.len() {
@@ -65,16 +70,16 @@ struct Known {
 
 impl Known {
     fn is_of(&self, event: &Arc<Event>) -> bool {
-        let same_type = |known: &Event| Arc::ptr_eq(&known.event_type, &event.event_type) || known.event_type == event.event_type;
-        Arc::ptr_eq(&self.event, event) || Arc::ptr_eq(&self.event.data, &event.data) && same_type(&self.event)
+        Arc::ptr_eq(&self.event, event) || Arc::ptr_eq(&self.event.data, &event.data) && self.event.event_type == event.event_type
     }
 }
 
-/// The events that were last shown, each in its place; those without a cursor have no epoch.
+/// The events that were last shown, each in its place; those without a cursor have no epoch. One memory may serve all profiles: where
+/// epochs are not shown they are 0, and no other is.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     places: Places<Option<Epoch>, Option<Known>>,
-    /// How many were put into places.
+    /// How many were put into places since all was forgotten.
     events: usize,
 }
 
@@ -110,9 +115,9 @@ pub(super) fn with<R>(use_it: impl FnOnce(&mut Shown) -> R) -> R {
 }
 
 impl Shown {
-    /// What was shown of an epoch. When too much is remembered all of it is forgotten.
+    /// What was shown of an epoch. When there are too many events, or epochs, all is forgotten.
     pub(super) fn row(&mut self, epoch: Option<Epoch>) -> Row<'_> {
-        if self.events >= MOST_EVENTS {
+        if self.events >= MOST_EVENTS || !self.places.has_room_for(epoch) {
             *self = Shown::default();
         }
         Row { places: self.places.row(epoch), events: &mut self.events }
@@ -165,8 +170,10 @@ mod tests {
             let made = Item { body: Some(Body::of(&data)), ..Item::default() };
             let event = Event { seq: n % 7, label, at, event_type: Arc::clone(&event_type), data, terminal: false, batch: 0 };
             with(|shown| {
-                let number = event.seq;
-                assert_eq!(**shown.row(None).event(&Arc::new(event), number, || made.clone()), made);
+                let (number, event) = (event.seq, Arc::new(event));
+                let mut see = || shown.row(None).event(&event, number, || made.clone());
+                let (first, again) = (see(), see());
+                assert!(**first == made && Arc::ptr_eq(&first, &again), "event {n}");
                 assert!(shown.events <= MOST_EVENTS);
             });
         }

@@ -79,8 +79,7 @@ impl Inner {
             self.fire(due);
         } else if let Some(at) = self.pick() {
             self.now += ACTION;
-            // Most often the newest, behind which nothing is to be moved.
-            let action = if at + 1 == self.ready.len() { self.ready.pop() } else { None }.unwrap_or_else(|| self.ready.remove(at));
+            let action = self.ready.remove(at);
             self.act(action);
         } else if let Some(due) = self.timers.next() {
             self.now = due.0;

@@ -113,6 +113,24 @@ fn a_prepared_beginning_changes_nothing() {
     assert!(shared > 100 && chosen > 10_000, "{shared} beginnings were shared, {chosen} choices made");
 }
 
+// A server that has any defect makes a frame of each event. This one shows in nothing that is simulated.
+#[test]
+fn plain_events_change_nothing() {
+    let (plainly, framed) = (simulation(), Simulation { bugs: BugSet::default().with(Bug::PlainContentType), ..simulation() });
+    for (nth, scenario) in (0..).zip(cases()) {
+        for chooser in [Chooser::random(nth), Chooser::pct(nth, 3)] {
+            let (plain, frames) = (plainly.run(&scenario, chooser.clone(), nth), framed.run(&scenario, chooser, nth));
+            assert_eq!(plain.history.records, frames.history.records, "{}", scenario.name);
+            assert_eq!(
+                (plain.schedule, plain.widths, plain.actions),
+                (frames.schedule, frames.widths, frames.actions),
+                "{}",
+                scenario.name
+            );
+        }
+    }
+}
+
 #[test]
 fn the_number_of_threads_changes_nothing_that_is_found() {
     let simulation = Simulation { bugs: BugSet::default().with(Bug::NoSkipAtFence), ..simulation() };

@@ -169,7 +169,7 @@ impl World for SimWorld {
             let conn = u32::MAX - u32::try_from(inner.next).expect("a run has fewer actions than that");
             let mut packets = Vec::new();
             inner.node.subscribe(time, conn, &address.id, &From::Start, &mut packets);
-            accepted += u32::from(matches!(packets.first(), Some(Packet::Accepted)));
+            accepted += u32::from(packets.first().is_some_and(Packet::accepts));
             inner.node.leave(conn);
         }
         inner.effects();

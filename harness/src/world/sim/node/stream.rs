@@ -14,7 +14,7 @@ use crate::history::{From, Item, Kind};
 impl Node {
     /// A reader asks for a stream; `packets`, which are none yet, are what it is answered with at once.
     pub(in crate::world::sim) fn subscribe(&mut self, now: Millis, conn: u32, id: &str, from: &From, packets: &mut Vec<Packet>) {
-        let mut refused = |status: u16, body: &str| packets.push(Packet::refused(status, body));
+        let mut refused = |status: u16, body: &str| packets.push(Packet::answered(status, body));
         if self.poisoned {
             return refused(500, "{\"error\":\"a lock is held for ever\"}");
         }
@@ -32,13 +32,14 @@ impl Node {
             return refused(self.rules.unknown(), unknown);
         };
         let opened = self.resolve(now, slot, from);
-        packets.push(Packet::Accepted);
         let mut gap_said = false;
+        if let Opened::Refused(status, body) = opened {
+            let body = if self.bugs.has(Bug::EmptyRefusals) { String::new() } else { body };
+            return packets.push(Packet::answered(status, body));
+        }
+        packets.push(Packet::Accepted);
         let start = match opened {
-            Opened::Refused(status, body) => {
-                packets[0] = Packet::refused(status, if self.bugs.has(Bug::EmptyRefusals) { String::new() } else { body });
-                return;
-            }
+            Opened::Refused(..) => unreachable!("it was just answered"),
             Opened::Oldest => Start::Oldest,
             Opened::Live => {
                 // The core ends a closed session's stream at once; a reader that is told by the boundary alone that it has
@@ -172,7 +173,8 @@ impl Node {
         Some(Packet::frame(self.rules.see(frame), size))
     }
 
-    /// Writes the next frames of a stream from the core; true when there may be more at once.
+    /// Writes the next frames of a stream from the core; true when there may be more at once. What a reader sees of a frame is worked
+    /// out here although it may never arrive: nearly always it is known, and costs less than a frame that is kept.
     pub(in crate::world::sim) fn pump(&mut self, now: Millis, conn: u32, most: usize, mut write: impl FnMut(Packet)) -> bool {
         let Some(stream) = self.streams.get_mut(conn) else { return false };
         let session = &mut self.slots[stream.slot].session;
@@ -181,7 +183,7 @@ impl Node {
         let (room, more, some) = (plain.room, plain.more, plain.events.len() > 0);
         if some {
             shown::with(|shown| {
-                let mut shown = shown.row(self.rules.epoch_of(Some(Cursor { epoch, seq: 0 })));
+                let mut shown = shown.row(self.rules.shows(epoch));
                 for event in plain.events {
                     let cursor = Some(Cursor { epoch, seq: event.label });
                     write(Packet::frame(self.rules.see_event(event, cursor, &mut shown), size_of(event)));
