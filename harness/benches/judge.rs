@@ -1,5 +1,7 @@
 //! How fast a history file becomes verdicts, and that the time grows with the file and no faster, whatever its shape:
 //! `cargo bench -p streamspec --bench judge`.
+//!
+//! `-- retention` (or `'one long session' 100000` …) measures one shape, for a profiler with one size.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -18,9 +20,14 @@ fn main() {
     let profile = Profile::load("sse").expect("it is built in");
     let shapes: [(&str, Shape); 4] =
         [("many sessions", many_sessions), ("one long session", one_long_session), ("restarts", restarts), ("retention", retention)];
-    for (name, shape) in shapes {
+    // Cargo says `--bench` to every benchmark.
+    let said: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let sizes: Vec<usize> = said.iter().skip(1).map(|size| size.parse().expect("a number of records")).collect();
+    let sizes = if sizes.is_empty() { vec![100_000, 1_000_000] } else { sizes };
+    let asked = |name: &str| said.first().is_none_or(|said| said == name);
+    for (name, shape) in shapes.into_iter().filter(|(name, _)| asked(name)) {
         let mut before = None;
-        for records in [100_000, 1_000_000] {
+        for records in sizes.iter().copied() {
             let header = Header { streamspec_history: History::VERSION, profile: "sse".to_owned(), scenario: name.to_owned(), seed: 0 };
             let mut file = Vec::new();
             History { header, records: shape(records) }.write(&mut file).expect("writing to memory");

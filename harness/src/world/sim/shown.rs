@@ -171,8 +171,8 @@ mod tests {
             let event = Event { seq: n % 7, label, at, event_type: Arc::clone(&event_type), data, terminal: false, batch: 0 };
             with(|shown| {
                 let (number, event) = (event.seq, Arc::new(event));
-                let mut see = || shown.row(None).event(&event, number, || made.clone());
-                let (first, again) = (see(), see());
+                let mut row = shown.row(None);
+                let [first, again] = [(); 2].map(|()| row.event(&event, number, || made.clone()));
                 assert!(**first == made && Arc::ptr_eq(&first, &again), "event {n}");
                 assert!(shown.events <= MOST_EVENTS);
             });
