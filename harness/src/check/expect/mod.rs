@@ -173,7 +173,7 @@ impl<'v, 'h> Expect<'v, 'h> {
     }
 
     /// From when on a connection was surely live: its boundary; where none is promised, its first delivery of something
-    /// that was not acknowledged before it asked. Headers prove nothing: many servers send them, read the log, and
+    /// that was sent after it had asked. Headers prove nothing: many servers send them, read the log, and
     /// register the reader last.
     pub(crate) fn live_at(&self, conn: &ConnView<'h>) -> Micros {
         self.live_at[conn.place]

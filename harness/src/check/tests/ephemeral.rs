@@ -25,6 +25,20 @@ fn live_only_events_in_their_place_are_right() {
     story.holds(&["EPHEMERAL-1", "EPHEMERAL-2", "EPHEMERAL-3", "EPHEMERAL-4", "EPHEMERAL-5", "ORDER-3"]);
 }
 
+/// What was on its way to the log when the reader asked may have been replayed to it, before it was known to be there.
+#[test]
+fn an_event_that_is_acknowledged_late_shows_nobody_live() {
+    let mut story = Story::new().under(|c| c.boundary = None);
+    let sent = story.send(story.event(1));
+    let a = story.stream("a", From::Start);
+    story.got(a, [1]);
+    story.ack(sent);
+    story.note([101]);
+    story.publish([2]);
+    story.got(a, [2]);
+    assert_eq!(story.violated(), [""; 0]);
+}
+
 #[test]
 fn a_cursor_on_a_live_only_event_is_seen() {
     let (mut story, a) = live();

@@ -3,7 +3,7 @@
 use crate::check::Finding;
 use crate::check::story::{Story, after, cursor_of, presenting};
 use crate::contract::CursorCarrier;
-use crate::history::{ConnId, CursorClass, From, Role, Surface};
+use crate::history::{ConnId, CursorClass, From, Outcome, Publish, Role, Surface};
 
 /// A reader that saw events 1 to 3 of 5 and was cut.
 fn cut_after_three() -> Story {
@@ -150,6 +150,25 @@ fn an_event_without_an_answer_does_not_show_that_a_replay_was_whole() {
     let a = story.stream("a", after(1));
     story.got(a, [2]);
     story.cut(a);
+    let b = story.stream("b", after(1));
+    story.got(b, 2..=3);
+    story.boundary(b);
+    story.holds(&["RESUME-2"]);
+}
+
+// It was taken for one that came live: the publish of a#2's event was repeated, and acknowledged, after a#2 had asked.
+#[test]
+fn an_event_that_is_acknowledged_late_does_not_show_that_a_replay_was_whole() {
+    let mut story = Story::new();
+    story.publish([1]);
+    let lost = story.send(story.event(2));
+    story.complete(lost, Outcome::Unknown { why: "reset".to_owned() });
+    story.publish([3]);
+    let a = story.stream("a", after(1));
+    story.got(a, [2]);
+    story.cut(a);
+    let again = story.send(Publish { repeats: Some(lost), ..story.event(2) });
+    story.ack(again);
     let b = story.stream("b", after(1));
     story.got(b, 2..=3);
     story.boundary(b);

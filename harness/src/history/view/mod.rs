@@ -227,9 +227,9 @@ impl EventView<'_> {
         self.acked.map(|a| a.at)
     }
 
-    /// True when it was not known to be there by then. One that nobody acknowledged may be there once it was sent.
+    /// True when it was surely not there by then. Once it was sent it may be, whenever it was acknowledged.
     pub(crate) fn new_at(&self, at: Micros) -> bool {
-        self.acked_at().unwrap_or(self.invoked.at) >= at
+        self.invoked.at >= at
     }
 }
 
