@@ -25,6 +25,7 @@ fn main() {
     let sizes: Vec<usize> = said.iter().skip(1).map(|size| size.parse().expect("a number of records")).collect();
     let sizes = if sizes.is_empty() { vec![100_000, 1_000_000] } else { sizes };
     let asked = |name: &str| said.first().is_none_or(|said| said == name);
+    assert!(shapes.iter().any(|(name, _)| asked(name)), "`{}` is no shape; there are {:?}", said[0], shapes.map(|(name, _)| name));
     for (name, shape) in shapes.into_iter().filter(|(name, _)| asked(name)) {
         let mut before = None;
         for records in sizes.iter().copied() {

@@ -1,8 +1,9 @@
 //! The session core, sans-IO: a log with cursors, retention, idempotency and an end, and readers that walk along it.
 //!
 //! Nothing here waits, reads a clock or knows a wire format. Time comes in as [`Millis`]; what to write to a reader comes
-//! out as [`Frame`]s, or, where it is nothing but stored events, as these ([`Session::next_plain`]). Subscribing is split into steps ([`Session::register`], [`Session::fix_fence`], [`Session::next`])
-//! so that a caller, or a simulator, can put anything between them.
+//! out as [`Frame`]s, or, where it is nothing but stored events, as these ([`Session::next_plain`]). Subscribing is split
+//! into steps ([`Session::register`], [`Session::fix_fence`], [`Session::next`]) so that a caller, or a simulator, can put
+//! anything between them.
 //!
 //! Appending is split as well: [`Session::prepare`] takes a number, [`Session::publish`] makes the event visible, and the
 //! caller makes it durable in between. An event that readers can see is an event that survives.
